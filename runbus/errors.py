@@ -1,0 +1,271 @@
+"""Everything that runbus raises.
+
+    RunbusError
+    ├── SettingsError (ValueError)             a RUNBUS_* value is wrong
+    ├── UsageError                             the call itself is wrong; nothing was sent
+    │   ├── InvalidRunId (ValueError)
+    │   ├── InvalidKeyPrefix (ValueError)
+    │   ├── NoCurrentRun (LookupError)
+    │   ├── UnnamedType (TypeError)
+    │   ├── NotSerializable (TypeError)
+    │   ├── MissingAwait (TypeError)
+    │   └── WrongSyntax (TypeError)
+    ├── SendRefused                            the input is not stored
+    │   ├── InputTooLarge (ValueError)
+    │   ├── RunFinished
+    │   ├── StreamFull
+    │   ├── RunFull
+    │   ├── KeyInUse
+    │   └── TooMuchUnsent (BufferError)
+    ├── UnsentInputs                           sends that a run or a loop left behind
+    ├── MalformedEntry (ValueError)            somebody else's bytes on a stream
+    ├── ReceiveTimeout (TimeoutError)
+    ├── ServerUnreachable (ConnectionError)    asked again and again, to no avail
+    ├── ServerRefused                          the server answered with an error
+    └── EmbeddedServerError                    the server of this machine's own does not start
+
+An input that arrives but does not fit the receiver's type raises pydantic's own
+`ValidationError`, with a note that names the input.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+class RunbusError(Exception):
+    """The root of every error that runbus raises."""
+
+
+class SettingsError(RunbusError, ValueError):
+    """A setting has a value that cannot be used."""
+
+
+class UsageError(RunbusError):
+    """The call itself is wrong. Nothing was sent or received."""
+
+
+class InvalidRunId(UsageError, ValueError):
+    """A flow run id is not a UUID."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+        super().__init__(
+            f"{value!r} is not a flow run id: pass a UUID or its text. For an engine whose run "
+            "ids are not UUIDs, runbus.flow_run_id_for(engine, text) makes one."
+        )
+
+
+class InvalidKeyPrefix(UsageError, ValueError):
+    """A `key_prefix` cannot name a stream."""
+
+    def __init__(self, value: object, reason: str) -> None:
+        self.value = value
+        super().__init__(f"{value!r:.80} cannot be a key_prefix: {reason}.")
+
+
+class NoCurrentRun(UsageError, LookupError):
+    """No run is current here and none was named."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(
+            f"{verb} needs a flow run: pass flow_run_id=…, or call it inside a run "
+            "(`with bound_run(flow_run_id): …`)."
+        )
+
+
+class UnnamedType(UsageError, TypeError):
+    """A type has no name that a stream could carry."""
+
+    def __init__(self, annotation: object) -> None:
+        self.annotation = annotation
+        super().__init__(
+            f"{annotation!r} has no name of its own to find its stream by: pass key_prefix='…' "
+            "on both sides, or use a named type."
+        )
+
+
+class NotSerializable(UsageError, TypeError):
+    """A value cannot be written as JSON."""
+
+    def __init__(self, value: object, reason: object) -> None:
+        self.value_type = type(value)
+        super().__init__(f"a {type(value).__name__} cannot be sent: {reason}")
+
+
+class MissingAwait(UsageError, TypeError):
+    """A verb was called on an event loop and its result used without `await`."""
+
+    def __init__(self, verb: str) -> None:
+        self.verb = verb
+        super().__init__(f"{verb} was called on an event loop: write `await {verb}`.")
+
+
+class WrongSyntax(UsageError, TypeError):
+    """`for` or `with` was used on an event loop's thread, where it would block the loop."""
+
+    def __init__(self, used: str, instead: str) -> None:
+        super().__init__(
+            f"`{used}` would block the event loop that runs in this thread: write `{instead}`."
+        )
+
+
+class SendRefused(RunbusError):
+    """An input was not stored. Nothing else was changed either."""
+
+    def __init__(self, message: str, *, flow_run_id: UUID, key: str) -> None:
+        self.flow_run_id = flow_run_id
+        self.key = key
+        super().__init__(message)
+
+
+class InputTooLarge(SendRefused, ValueError):
+    """A value is larger than one input may be (`RUNBUS_MAX_INPUT_BYTES`)."""
+
+    def __init__(self, *, flow_run_id: UUID, key: str, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            f"the input takes {size:,} bytes and one input may take {limit:,}: keep the value "
+            "elsewhere and send where it is, or raise RUNBUS_MAX_INPUT_BYTES.",
+            flow_run_id=flow_run_id,
+            key=key,
+        )
+
+
+class RunFinished(SendRefused):
+    """The receiving run has ended and reads no more inputs."""
+
+    def __init__(self, *, flow_run_id: UUID, key: str, state: str) -> None:
+        self.state = state
+        super().__init__(
+            f"flow run {flow_run_id} is {state} and receives nothing more.",
+            flow_run_id=flow_run_id,
+            key=key,
+        )
+
+
+class StreamFull(SendRefused):
+    """A stream holds as many unread inputs as it may (`RUNBUS_MAX_STREAM_LENGTH`)."""
+
+    def __init__(self, *, flow_run_id: UUID, key: str, stream: str, limit: int) -> None:
+        self.stream = stream
+        self.limit = limit
+        super().__init__(
+            f"{limit:,} inputs wait unread on {stream}: let the run receive them, "
+            "or raise RUNBUS_MAX_STREAM_LENGTH.",
+            flow_run_id=flow_run_id,
+            key=key,
+        )
+
+
+class RunFull(SendRefused):
+    """A run's inputs take as many bytes as they may (`RUNBUS_MAX_RUN_BYTES`)."""
+
+    def __init__(self, *, flow_run_id: UUID, key: str, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"the inputs of flow run {flow_run_id} may take {limit:,} bytes in all and this one "
+            "does not fit: raise RUNBUS_MAX_RUN_BYTES.",
+            flow_run_id=flow_run_id,
+            key=key,
+        )
+
+
+class KeyInUse(SendRefused):
+    """The caller's key already names an input on another stream of the run."""
+
+    def __init__(self, *, flow_run_id: UUID, key: str, stored_as: str) -> None:
+        self.stored_as = stored_as
+        super().__init__(
+            f"the key {key!r} of flow run {flow_run_id} already names an input of type "
+            f"{stored_as}: a key names one input of a run, so choose another.",
+            flow_run_id=flow_run_id,
+            key=key,
+        )
+
+
+class TooMuchUnsent(SendRefused, BufferError):
+    """More bytes are on their way un-awaited than allowed (`RUNBUS_MAX_UNSENT_BYTES`)."""
+
+    def __init__(self, *, flow_run_id: UUID, key: str, unsent: int, limit: int) -> None:
+        self.unsent = unsent
+        self.limit = limit
+        super().__init__(
+            f"{unsent:,} bytes of sends that nobody awaits are still on their way and "
+            f"{limit:,} are allowed: await some of them (`await send_input(…)`).",
+            flow_run_id=flow_run_id,
+            key=key,
+        )
+
+
+class UnsentInputs(RunbusError):
+    """Sends were left behind: their run or their event loop ended before they were stored."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self.keys = keys
+        shown = ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "")  # noqa: PLR2004
+        super().__init__(
+            f"{len(keys)} input(s) may not have been stored: {shown}. Await your sends, "
+            "or send inside `async with bound_run(…)`, which waits for them."
+        )
+
+
+class MalformedEntry(RunbusError, ValueError):
+    """An entry on an input stream is not an input: no value, broken JSON or a wrong encoding."""
+
+    def __init__(self, *, stream: str, entry_id: str, reason: str) -> None:
+        self.stream = stream
+        self.entry_id = entry_id
+        self.reason = reason
+        super().__init__(
+            f"entry {entry_id} of {stream} is not an input: {reason}. It was passed over; "
+            "see it with XRANGE, remove it with XDEL."
+        )
+
+
+class ReceiveTimeout(RunbusError, TimeoutError):
+    """No input came in time."""
+
+    def __init__(self, *, flow_run_id: UUID, streams: tuple[str, ...], timeout: float) -> None:
+        self.flow_run_id = flow_run_id
+        self.streams = streams
+        self.timeout = timeout
+        super().__init__(
+            f"no {' or '.join(streams)} came for flow run {flow_run_id} within {timeout:g} s."
+        )
+
+
+class ServerUnreachable(RunbusError, ConnectionError):
+    """The server could not be reached for `RUNBUS_RETRY_SECONDS`.
+
+    With `maybe_stored`, a send may have been stored although no reply arrived; sending it
+    again with the same `key=` is safe.
+    """
+
+    def __init__(
+        self, *, address: str, seconds: float, cause: object, maybe_stored: bool = False
+    ) -> None:
+        self.address = address
+        self.seconds = seconds
+        self.maybe_stored = maybe_stored
+        message = f"no answer from the server at {address} for {seconds:.1f} s: {cause}"
+        if maybe_stored:
+            message += ". The input may be stored; sending it again with the same key= is safe."
+        super().__init__(message)
+
+
+class ServerRefused(RunbusError):
+    """The server answered a command with an error that asking again will not change."""
+
+    def __init__(self, *, address: str, reply: object) -> None:
+        self.address = address
+        self.reply = str(reply)
+        super().__init__(f"the server at {address} refused: {reply}")
+
+
+class EmbeddedServerError(RunbusError):
+    """The embedded server does not start or stop."""

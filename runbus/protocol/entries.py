@@ -1,0 +1,62 @@
+"""The entries of an input stream: their fields, to and from the wire."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+Fields = list[bytes]
+"""Field, value, field, value, …: as they stand on the wire."""
+
+
+class Entry(NamedTuple):
+    """One input as it was stored. Tuples, because a backlog makes hundreds of thousands."""
+
+    id: str
+    """The entry id that the server gave it: `<milliseconds>-<number>`."""
+    key: str
+    """The input's key; of an entry that was added by hand without one, its entry id."""
+    sender: str | None
+    """The run id of the sender, or the text that the sender passed. None: nobody to respond to."""
+    value: bytes | None
+    """The JSON of the value, in UTF-8. None: the entry has no value."""
+
+
+class Writable(Protocol):
+    """What can be written as an entry."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def sender(self) -> str | None: ...
+    @property
+    def value(self) -> bytes: ...
+
+
+def fields_to_write(entry: Writable) -> list[str | bytes]:
+    """Return the fields of a new entry, the key first."""
+    if entry.sender is None:
+        return ["key", entry.key, "value", entry.value]
+    return ["key", entry.key, "sender", entry.sender, "value", entry.value]
+
+
+def read_entry(entry_id: bytes, fields: Fields) -> Entry:
+    """Read an entry, whoever wrote it. Text that is not UTF-8 is kept with replacements."""
+    if len(fields) == 6 and fields[0] == b"key" and fields[2] == b"sender":  # noqa: PLR2004
+        key, sender, value = fields[1], fields[3], fields[5]
+        if fields[4] == b"value":  # our own layout, by far the most common
+            return Entry(entry_id.decode(), _text(key), _text(sender), value)
+    return _read_foreign(entry_id.decode(), dict(zip(fields[::2], fields[1::2], strict=True)))
+
+
+def _read_foreign(entry_id: str, fields: dict[bytes, bytes]) -> Entry:
+    key, sender = fields.get(b"key"), fields.get(b"sender")
+    return Entry(
+        entry_id,
+        _text(key) if key else entry_id,
+        _text(sender) if sender else None,
+        fields.get(b"value"),
+    )
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")

@@ -1,0 +1,38 @@
+"""Flow run ids: UUIDs in one spelling."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from uuid import UUID, uuid5
+
+from runbus.errors import InvalidRunId
+
+_ENGINES = UUID("6f0d4c52-3a08-5c0e-9d53-5b1d4e9a7c11")
+
+
+def parse_run_id(value: UUID | str) -> UUID:
+    """Return the id as a `UUID`; any spelling of its text will do. Raises `InvalidRunId`."""
+    if isinstance(value, UUID):
+        return value
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidRunId(value)
+    return _parse_text(value)
+
+
+@lru_cache(maxsize=4096)
+def _parse_text(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidRunId(text) from None
+
+
+def flow_run_id_for(engine: str, text: str) -> UUID:
+    """Make the run id for a run of another engine, whose own id is `text`.
+
+    The same engine and text always give the same id (a version-5 UUID), so both ends of a
+    conversation can compute it.
+    """
+    if not engine or not text:
+        raise InvalidRunId(text or engine)
+    return uuid5(uuid5(_ENGINES, engine), text)

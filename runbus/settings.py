@@ -1,0 +1,137 @@
+"""The settings: `RUNBUS_*` in the environment, then a TOML file.
+
+The file is `$RUNBUS_CONFIG`, by default `~/.config/runbus/config.toml`; its keys are the names
+below in lower case, without the prefix.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from runbus.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+def _without_braces(prefix: str) -> str:
+    # A brace would end up left of the hash tag and move a run's keys to different slots.
+    if not re.fullmatch(r"[^\s{}\x00-\x1f\x7f]{1,64}", prefix):
+        raise ValueError("1 to 64 characters without braces, spaces or control characters")
+    return prefix
+
+
+class Settings(BaseSettings):
+    """One reading of the settings. Frozen, so that it can key the connections made from it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RUNBUS_",
+        frozen=True,
+        extra="ignore",
+        # An error must not show the URL: it may hold a password.
+        hide_input_in_errors=True,
+    )
+
+    url: SecretStr | None = None
+    """Where the server is (`redis://`, `rediss://`, `unix://`). Unset: an embedded server."""
+
+    prefix: Annotated[str, AfterValidator(_without_braces)] = "runbus"
+    """What every key begins with."""
+
+    retention_seconds: Seconds = 7 * 24 * 3600
+    """How long the keys of a run outlive it, and those of a run that runbus does not know
+    outlive its last input."""
+
+    max_input_bytes: Count = 1024 * 1024
+    """The size of one input's JSON, in bytes."""
+
+    max_stream_length: Count = 100_000
+    """How many inputs of one type may wait unread (past the furthest receiver's read mark)."""
+
+    max_run_bytes: Count = 1024**3
+    """How many bytes all inputs of one run may take together."""
+
+    max_unsent_bytes: Count = 16 * 1024 * 1024
+    """How many bytes of sends that nobody awaits may be on their way from one event loop."""
+
+    connect_timeout_seconds: Seconds = 5
+    """How long one attempt to connect may take."""
+
+    reply_timeout_seconds: Seconds = 5
+    """How long a reply may take before its connection is given up as dead."""
+
+    retry_seconds: Seconds = 60
+    """How long a server that cannot be reached is asked again before an error is raised."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take arguments first, then the environment, then the file."""
+        file = TomlConfigSettingsSource(settings_cls, config_file_path())
+        return init_settings, env_settings, file
+
+
+def config_file_path() -> Path:
+    """Where the settings file is, whether or not it exists."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(os.environ.get("RUNBUS_CONFIG") or Path(base) / "runbus" / "config.toml")
+
+
+_current: Settings | None = None
+
+
+def current() -> Settings:
+    """Read the settings at the first use and keep them. Raises `SettingsError`."""
+    global _current  # noqa: PLW0603
+    if _current is None:
+        _current = read()
+    return _current
+
+
+def read(**values: Any) -> Settings:
+    """Read the settings anew; `values` come before the environment. Raises `SettingsError`."""
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+    except ValueError as error:  # the file is not TOML
+        raise SettingsError(f"{config_file_path()}: {error}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(
+        f"RUNBUS_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False)
+    )
+
+
+@contextmanager
+def temporary_settings(**values: Any) -> Iterator[Settings]:
+    """Use other settings inside a `with` block, in the whole process; meant for tests."""
+    global _current  # noqa: PLW0603
+    before = _current
+    _current = read(**values)
+    try:
+        yield _current
+    finally:
+        _current = before
