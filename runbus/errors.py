@@ -5,7 +5,9 @@
     ├── UsageError                             the call itself is wrong; nothing was sent
     │   ├── InvalidRunId (ValueError)
     │   ├── InvalidKeyPrefix (ValueError)
+    │   ├── InvalidText (ValueError)
     │   ├── NoCurrentRun (LookupError)
+    │   ├── NobodyToAnswer (LookupError)
     │   ├── UnnamedType (TypeError)
     │   ├── NotSerializable (TypeError)
     │   ├── MissingAwait (TypeError)
@@ -67,6 +69,15 @@ class InvalidKeyPrefix(UsageError, ValueError):
         super().__init__(f"{value!r:.80} cannot be a key_prefix: {reason}.")
 
 
+class InvalidText(UsageError, ValueError):
+    """A `key` or `sender` cannot be stored."""
+
+    def __init__(self, argument: str, value: object, reason: str) -> None:
+        self.argument = argument
+        self.value = value
+        super().__init__(f"{value!r:.80} cannot be a {argument}: {reason}.")
+
+
 class NoCurrentRun(UsageError, LookupError):
     """No run is current here and none was named."""
 
@@ -75,6 +86,10 @@ class NoCurrentRun(UsageError, LookupError):
             f"{verb} needs a flow run: pass flow_run_id=…, or call it inside a run "
             "(`with bound_run(flow_run_id): …`)."
         )
+
+
+class NobodyToAnswer(UsageError, LookupError):
+    """An input was not received, or does not say which run sent it."""
 
 
 class UnnamedType(UsageError, TypeError):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from runbus.errors import InvalidText
+
+LONGEST_TEXT = 1024
 Fields = list[bytes]
 """Field, value, field, value, …: as they stand on the wire."""
 
@@ -60,3 +63,18 @@ def _read_foreign(entry_id: str, fields: dict[bytes, bytes]) -> Entry:
 
 def _text(data: bytes) -> str:
     return data.decode(errors="replace")
+
+
+def check_text(argument: str, text: object) -> str:
+    """Return a `key` or `sender` that can be stored. Raises `InvalidText`."""
+    if not isinstance(text, str):
+        raise InvalidText(argument, text, f"it is a {type(text).__name__}, not a str")
+    if not text:
+        raise InvalidText(argument, text, "it is empty")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidText(argument, text, "it has lone surrogates") from None
+    if size > LONGEST_TEXT:
+        raise InvalidText(argument, text, f"it is longer than {LONGEST_TEXT} bytes of UTF-8")
+    return text

@@ -1,0 +1,134 @@
+"""The bridge: one implementation of every verb, for code with and without `await`.
+
+The implementation is async. The only question asked here is whether an event loop is running in
+this thread. If it is, the caller gets something to await. If not, the work is done on one
+background loop, which all threads of the process share, and the caller blocks until it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from concurrent.futures import Future as ThreadFuture
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+from runbus.errors import MissingAwait
+from runbus.store import bus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+
+    from runbus.store.receipt import Sent
+
+T = TypeVar("T")
+
+
+def on_loop() -> bool:
+    """Whether an event loop is running in this thread."""
+    return asyncio._get_running_loop() is not None  # pyright: ignore
+
+
+class Background:
+    """The background loop and its thread, started at the first use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop; it runs."""
+        if self._loop is None:
+            with self._lock:
+                if self._loop is None:
+                    self._loop = self._start()
+        return self._loop
+
+    def stop(self) -> None:
+        """End the loop in order: its bus closes its connections."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, name="runbus", daemon=True).start()
+        return loop
+
+
+background = Background()
+_inherited: list[Background] = []
+
+
+def _start_afresh() -> None:
+    # Only the forking thread lives on in a child; the old loop is kept, so that nothing closes it.
+    global background  # noqa: PLW0603
+    _inherited.append(background)
+    background = Background()
+
+
+atexit.register(lambda: background.stop())
+os.register_at_fork(after_in_child=_start_afresh)
+
+
+def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine on the background loop and block until it is done.
+
+    When the wait is interrupted (Ctrl-C), the coroutine is cancelled.
+    """
+    future: ThreadFuture[T] = asyncio.run_coroutine_threadsafe(work(), background.loop)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def send(sent: Sent) -> Sent:
+    """Send an input. On a loop it is under way on return, in a thread it is stored."""
+    if on_loop():
+        bus.current().outbox.send(sent)
+        return sent
+    sent.awaited = True
+    background.loop.call_soon_threadsafe(_send_in_background, sent)
+    return sent.wait()
+
+
+def _send_in_background(sent: Sent) -> None:
+    try:
+        bus.current().outbox.send(sent)
+    except Exception as error:  # noqa: BLE001  (whatever it is, the thread that waits gets it)
+        sent.settle(None, error, duplicate=False)
+
+
+class Pending(Generic[T]):
+    """The result of a verb called on an event loop: to be awaited, and good for nothing else.
+
+    Used as if it were the value (`if pause_flow_run(bool):`), it raises `MissingAwait`.
+    """
+
+    __hash__ = object.__hash__
+
+    def __init__(
+        self,
+        verb: str,
+        work: Callable[[], Coroutine[Any, Any, T]],
+        on_await: Callable[[Pending[T]], None] | None = None,
+    ) -> None:
+        self.verb = verb
+        self._work = work
+        self._on_await = on_await
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        if self._on_await is not None:
+            self._on_await(self)
+        return self._work().__await__()
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise MissingAwait(self.verb)
+
+    __bool__ = __iter__ = __len__ = __getitem__ = __int__ = __float__ = __contains__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse

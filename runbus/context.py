@@ -1,0 +1,146 @@
+"""The current run: what verbs called here belong to."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+from runbus import bridge
+from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
+from runbus.protocol.ids import parse_run_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+    from uuid import UUID
+
+    from runbus.store.receipt import Sent
+
+T = TypeVar("T")
+
+_current: ContextVar[bound_run | None] = ContextVar("runbus_run", default=None)
+
+
+class Unawaited(Protocol):
+    """The result of a verb that was called on an event loop and not awaited yet."""
+
+    verb: str
+
+
+class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
+    """Make the code in the block part of a flow run, whoever runs it.
+
+    Inside, `receive_input` reads that run's inputs and `send_input` sends in its name. The end
+    of the block waits for the sends that nobody awaited, and raises what went wrong with them.
+    In async code, write `async with`.
+    """
+
+    def __init__(self, flow_run_id: UUID | str) -> None:
+        self.flow_run_id = parse_run_id(flow_run_id)
+        self._unsettled: set[Sent] = set()
+        self._failed: list[Sent] = []
+        self._unawaited: set[Unawaited] = set()
+        self._token: Token[bound_run | None] | None = None
+
+    def __enter__(self) -> Self:
+        if bridge.on_loop():
+            raise WrongSyntax("with bound_run(…)", "async with bound_run(…)")
+        return self._enter()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave()
+        if exc is None:
+            self.check()
+            self._check_awaits()
+
+    async def __aenter__(self) -> Self:
+        return self._enter()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave()
+        for sent in tuple(self._unsettled):
+            await sent.settlement()
+        # An error of the block's own comes first. Failed sends are logged then.
+        if exc is None:
+            self.check()
+            self._check_awaits()
+
+    def check(self) -> None:
+        """Raise what went wrong with an earlier send, unless somebody looked."""
+        failed, self._failed = self._failed, []
+        errors = [sent for sent in failed if sent.unseen_error is not None]
+        if errors:
+            self._failed = errors[1:]
+            errors[0].result()
+
+    def note_send(self, sent: Sent) -> None:
+        """Wait for this send at the end of the run, and remember its failure."""
+        self._unsettled.add(sent)
+        sent.on_settled = self._note_settled
+
+    def note_unawaited(self, result: Unawaited) -> None:
+        """Expect that this result is awaited before the run ends."""
+        self._unawaited.add(result)
+
+    def note_awaited(self, result: Unawaited) -> None:
+        """Take note that it was."""
+        self._unawaited.discard(result)
+
+    def _note_settled(self, sent: Sent) -> None:
+        self._unsettled.discard(sent)
+        if sent.unseen_error is not None and not sent.awaited:
+            self._failed.append(sent)
+
+    def _check_awaits(self) -> None:
+        for result in self._unawaited:
+            raise MissingAwait(result.verb)
+
+    def _enter(self) -> Self:
+        self._token = _current.set(self)
+        return self
+
+    def _leave(self) -> None:
+        if self._token is not None:
+            _current.reset(self._token)
+            self._token = None
+
+
+def current_run() -> bound_run | None:
+    """Return the run that this code is part of, None outside a run.
+
+    Every verb begins here. Raises what went wrong with an earlier send of the run.
+    """
+    run = _current.get()
+    if run is not None:
+        run.check()
+    return run
+
+
+def run_id_or_current(flow_run_id: UUID | str | None, verb: str) -> UUID:
+    """Return the id that was passed, else the current run's. Raises `NoCurrentRun`."""
+    run = current_run()
+    if flow_run_id is not None:
+        return parse_run_id(flow_run_id)
+    if run is None:
+        raise NoCurrentRun(verb)
+    return run.flow_run_id
+
+
+def pending(verb: str, work: Callable[[], Coroutine[Any, Any, T]]) -> bridge.Pending[T]:
+    """Return the awaitable result of a verb; a run that ends before it is awaited fails."""
+    run = _current.get()
+    if run is None:
+        return bridge.Pending(verb, work)
+    result = bridge.Pending(verb, work, run.note_awaited)
+    run.note_unawaited(result)
+    return result

@@ -1,0 +1,196 @@
+"""The inbox: what `receive_input` returns, an iterator over a run's inputs of one type."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+
+from pydantic import ValidationError
+
+from runbus import bridge
+from runbus.context import current_run, pending
+from runbus.errors import MalformedEntry, ReceiveTimeout, WrongSyntax
+from runbus.protocol.types import is_broken_json
+from runbus.store import bus
+from runbus.store.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Mapping
+    from uuid import UUID
+
+    from runbus.protocol.entries import Entry
+
+T = TypeVar("T")
+_NOTHING: Any = object()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a receiver waits."""
+
+    timeout: float | None
+    """Seconds to wait for the next input; None for ever, 0 not at all."""
+    poll_interval: float
+    """Seconds within which a connection that died silently is found out."""
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not self.timeout >= 0:
+            raise ValueError(f"timeout is {self.timeout}: pass seconds, 0 or more, or None")
+        if not self.poll_interval >= 0:
+            raise ValueError(f"poll_interval is {self.poll_interval}: pass seconds, 0 or more")
+
+
+class Inbox(Generic[T]):
+    """The inputs of one type that a run receives, from the first one on.
+
+    Iterate with `for` in a thread and with `async for` on an event loop, or take single inputs
+    with `next()`. What cannot be read as the type is raised once, as pydantic's
+    `ValidationError` or as `MalformedEntry`, and the next call moves on past it. A call that is
+    cancelled loses nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        flow_run_id: UUID,
+        decoders: Mapping[str, Callable[[bytes, Entry], T]],
+        patience: Patience,
+        raise_timeout_error: bool,
+        exclude_keys: Iterable[str] | None,
+    ) -> None:
+        self.flow_run_id = flow_run_id
+        self._decoders = decoders
+        self._patience = patience
+        self._raise_timeout_error = raise_timeout_error
+        self._excluded = _as_container(exclude_keys)
+        self._reader: Reader | None = None
+
+    def __iter__(self) -> Self:
+        if bridge.on_loop():
+            raise WrongSyntax("for … in receive_input(…)", "async for … in receive_input(…)")
+        return self
+
+    def __next__(self) -> T:
+        try:
+            return self._next_in_thread()
+        except ReceiveTimeout:
+            if self._raise_timeout_error:
+                raise
+            raise StopIteration from None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            return await self._next_on_loop()
+        except ReceiveTimeout:
+            if self._raise_timeout_error:
+                raise
+            raise StopAsyncIteration from None
+
+    def next(self) -> Any:
+        """Return the next input; on an event loop, `await` it. Raises `ReceiveTimeout`.
+
+        The typed spelling for async code is `await anext(inbox)`.
+        """
+        if bridge.on_loop():
+            return pending("next()", self._next_on_loop)
+        return self._next_in_thread()
+
+    async def _next_on_loop(self) -> T:
+        current_run()
+        if (value := self._take()) is not _NOTHING:
+            return value
+        deadline = self._deadline()
+        while await self._wait(_remaining(deadline)):
+            if (value := self._take()) is not _NOTHING:
+                return value
+        raise self._timed_out()
+
+    def _next_in_thread(self) -> T:
+        current_run()
+        if (value := self._take()) is not _NOTHING:
+            return value
+        deadline = self._deadline()
+        # Only the wait is done on the background loop. The input is taken here, so that an
+        # interrupt (Ctrl-C) cannot come between the two.
+        while bridge.run(partial(self._wait, _remaining(deadline))):
+            if (value := self._take()) is not _NOTHING:
+                return value
+        raise self._timed_out()
+
+    def _take(self) -> T:
+        """Take the next input that is at hand, `_NOTHING` if there is none."""
+        reader = self._reader
+        while reader is not None and (tail := reader.next_tail()) is not None:
+            entry = tail.take()
+            if entry.key not in self._excluded:
+                return self._decode(tail.name, tail.key, entry)
+        return _NOTHING
+
+    def _decode(self, name: str, stream: bytes, entry: Entry) -> T:
+        if entry.value is None:
+            raise _malformed(stream, entry, "it has no field `value`")
+        try:
+            return self._decoders[name](entry.value, entry)
+        except ValidationError as error:
+            if is_broken_json(error):
+                raise _malformed(stream, entry, "its value is not JSON in UTF-8") from None
+            error.add_note(f"The input is {entry.key!r}, entry {entry.id} of {stream.decode()}.")
+            raise
+
+    async def _wait(self, timeout: float | None) -> bool:
+        here = bus.current()
+        reader = self._reader
+        if reader is None or reader.bus is not here:
+            reader = self._open_reader(here, reader)
+        return await reader.wait(timeout)
+
+    def _open_reader(self, here: bus.Bus, before: Reader | None) -> Reader:
+        reader = Reader(here, self.flow_run_id, self._decoders, self._patience.poll_interval)
+        if before is not None:
+            reader.continue_from(before)
+            _close(before)
+        self._reader = reader
+        return reader
+
+    def _deadline(self) -> float | None:
+        timeout = self._patience.timeout
+        return timeout and time.monotonic() + timeout
+
+    def _timed_out(self) -> ReceiveTimeout:
+        return ReceiveTimeout(
+            flow_run_id=self.flow_run_id,
+            streams=tuple(self._decoders),
+            timeout=cast("float", self._patience.timeout),
+        )
+
+    def __del__(self) -> None:
+        if (reader := getattr(self, "_reader", None)) is not None:
+            _close(reader)
+
+
+def _remaining(deadline: float | None) -> float | None:
+    return deadline and max(0.0, deadline - time.monotonic())
+
+
+def _as_container(keys: Iterable[str] | None) -> Container[str]:
+    if isinstance(keys, (str, bytes)):
+        raise TypeError("exclude_keys is one text: pass a list or a set of keys")
+    # A set is used as it is: it may be large, and it answers at once.
+    return keys if isinstance(keys, AbstractSet) else frozenset(keys or ())
+
+
+def _malformed(stream: bytes, entry: Entry, reason: str) -> MalformedEntry:
+    return MalformedEntry(stream=stream.decode(), entry_id=entry.id, reason=reason)
+
+
+def _close(reader: Reader) -> None:
+    # The reader belongs to a loop, and this may run in any thread, or when that loop is gone.
+    with contextlib.suppress(RuntimeError):
+        reader.bus.loop.call_soon_threadsafe(reader.close)

@@ -1,0 +1,267 @@
+"""Typed inputs: the model, and the verbs that send and receive them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from runbus import bridge, settings
+from runbus.context import current_run, run_id_or_current
+from runbus.errors import InputTooLarge, NobodyToAnswer, UsageError
+from runbus.input.form import with_defaults
+from runbus.input.inbox import Inbox, Patience
+from runbus.protocol.entries import Entry, check_text
+from runbus.protocol.ids import parse_run_id
+from runbus.protocol.types import (
+    check_key_prefix,
+    decoder,
+    encode,
+    name_of_value,
+    types_by_name,
+)
+from runbus.store.receipt import Sent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunInputMetadata:
+    """Where an input comes from."""
+
+    key: str
+    """The input's key, one of its kind in the run."""
+    sender: str | None
+    """The run id of the sender, or the text that it passed; None if there is nobody to answer."""
+    receiver: UUID
+    """The run that received it."""
+
+
+class RunInput(BaseModel):
+    """The base of models that runs send to each other.
+
+    A subclass may override `encode` and `decode` to store its values in a way of its own, for
+    example encrypted.
+    """
+
+    model_config = ConfigDict(
+        ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings"
+    )
+    _metadata: RunInputMetadata | None = PrivateAttr(default=None)
+    _description: ClassVar[str | None] = None
+
+    @property
+    def metadata(self) -> RunInputMetadata:
+        """Where this input comes from. Raises `NobodyToAnswer` if it was not received."""
+        if self._metadata is None:
+            raise NobodyToAnswer("this input was made here and not received, so nobody sent it.")
+        return self._metadata
+
+    @classmethod
+    def with_initial_data(cls, description: str | None = None, **field_values: Any) -> type[Self]:
+        """Return this model with other defaults, and Markdown to show above its form.
+
+        All else of a field stays as it is: constraints, title, description, annotation.
+        Raises `UsageError` for a field that the model does not have.
+        """
+        model = with_defaults(cls, field_values)
+        model._description = description if description is not None else cls._description
+        return model
+
+    def encode(self) -> bytes:
+        """Return how this value is stored: its JSON. Raises `NotSerializable`."""
+        return encode(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read a value that was stored. Raises pydantic's `ValidationError`."""
+        return cls.__pydantic_validator__.validate_json(data, by_alias=True, by_name=True)
+
+    def respond(
+        self, value: object, sender: UUID | str | None = None, key_prefix: str | None = None
+    ) -> Sent:
+        """Send a value to the run that sent this input; in the receiver's name by default.
+
+        Raises `NobodyToAnswer` when the sender is not a run.
+        """
+        sent_by = self.metadata.sender
+        if sent_by is None:
+            raise NobodyToAnswer(f"the input {self.metadata.key!r} does not say who sent it.")
+        return send_input(value, sent_by, sender or self.metadata.receiver, key_prefix)
+
+    def send_to(
+        self,
+        flow_run_id: UUID | str,
+        sender: UUID | str | None = None,
+        key_prefix: str | None = None,
+        key: str | None = None,
+    ) -> Sent:
+        """Send this input to a run. See `send_input`."""
+        return send_input(self, flow_run_id, sender, key_prefix, key)
+
+    @classmethod
+    def receive(
+        cls,
+        timeout: float | None = 3600,
+        poll_interval: float = 10,
+        raise_timeout_error: bool = True,
+        exclude_keys: Iterable[str] | None = None,
+        key_prefix: str | None = None,
+        flow_run_id: UUID | str | None = None,
+    ) -> Inbox[Self]:
+        """Receive inputs of this type. See `receive_input`."""
+        return receive_input(
+            cls,
+            timeout,
+            poll_interval,
+            raise_timeout_error,
+            exclude_keys,
+            key_prefix,
+            flow_run_id,
+        )
+
+
+class AutomaticRunInput(RunInput, Generic[T]):
+    """What a value of a type that is no model is received as, `with_metadata`."""
+
+    value: T
+
+
+def send_input(
+    run_input: object,
+    flow_run_id: UUID | str,
+    sender: UUID | str | None = None,
+    key_prefix: str | None = None,
+    key: str | None = None,
+) -> Sent:
+    """Send a value to a run.
+
+    In a thread the call returns when the value is stored. On an event loop it is under way when
+    the call returns, and `await` waits until it is stored. Sends to one stream keep their order.
+
+    `sender` is the current run by default. `key_prefix` names the stream, instead of the type.
+    `key` makes the send idempotent: a run stores one input under a key, however often it is sent.
+
+    Raises `UsageError` and `SendRefused`, and `ServerUnreachable`.
+    """
+    run = current_run()
+    receiver = parse_run_id(flow_run_id)
+    name = name_of_value(run_input) if key_prefix is None else check_key_prefix(key_prefix)
+    if sender is None and run is not None:
+        sender = run.flow_run_id
+    sent = Sent(
+        flow_run_id=receiver,
+        stream=name,
+        key=f"{name}-{uuid4()}" if key is None else check_text("key", key),
+        own_key=key is not None,
+        sender=None if sender is None else check_text("sender", str(sender)),
+        value=run_input.encode() if isinstance(run_input, RunInput) else encode(run_input),
+    )
+    _check_size(sent)
+    if run is not None:
+        run.note_send(sent)
+    return bridge.send(sent)
+
+
+def receive_input(
+    input_type: type[T] | Any,
+    timeout: float | None = 3600,
+    poll_interval: float = 10,
+    raise_timeout_error: bool = True,
+    exclude_keys: Iterable[str] | None = None,
+    key_prefix: str | None = None,
+    flow_run_id: UUID | str | None = None,
+    with_metadata: bool = False,
+) -> Inbox[T]:
+    """Receive the inputs of one type, from the first that the run ever got.
+
+    `timeout` is the longest wait, in seconds, for the next input: None waits for ever, 0 takes
+    what is there. When it runs out, `ReceiveTimeout` (a `TimeoutError`) is raised, or iteration
+    just ends without `raise_timeout_error`. `poll_interval` is the longest time, in seconds, that
+    a connection which died silently goes unnoticed. Inputs whose key is in `exclude_keys` are
+    passed over. `key_prefix` names the stream, instead of the type. The run is the current one
+    by default.
+
+    A model comes as a `RunInput`, whose `respond` answers. Any other type comes as its bare
+    value, or `with_metadata` as an `AutomaticRunInput` that holds it.
+
+    Raises `UsageError`, at the call.
+    """
+    run_id = run_id_or_current(flow_run_id, "receive_input")
+    by_name = (
+        types_by_name(input_type)
+        if key_prefix is None
+        else {check_key_prefix(key_prefix): input_type}
+    )
+    return Inbox(
+        flow_run_id=run_id,
+        decoders={
+            name: _decoder_with_metadata(type_, run_id, with_metadata)
+            for name, type_ in by_name.items()
+        },
+        patience=Patience(timeout=timeout, poll_interval=poll_interval),
+        raise_timeout_error=raise_timeout_error,
+        exclude_keys=exclude_keys,
+    )
+
+
+def _decoder_with_metadata(
+    input_type: Any, receiver: UUID, with_metadata: bool
+) -> Callable[[bytes, Entry], Any]:
+    if isinstance(input_type, type) and issubclass(input_type, BaseModel):
+        decode = run_input_subclass_from_type(input_type).decode
+    elif with_metadata:
+        decode = _automatic(decoder(input_type))
+    else:
+        bare = decoder(input_type)
+        return lambda data, _: bare(data)
+
+    def decode_with_metadata(data: bytes, entry: Entry) -> RunInput:
+        run_input = decode(data)
+        run_input._metadata = RunInputMetadata(
+            key=entry.key, sender=entry.sender, receiver=receiver
+        )
+        return run_input
+
+    return decode_with_metadata
+
+
+def _automatic(decode: Callable[[bytes], Any]) -> Callable[[bytes], AutomaticRunInput[Any]]:
+    return lambda data: AutomaticRunInput[Any].model_construct(value=decode(data))
+
+
+@lru_cache(maxsize=1024)
+def run_input_subclass_from_type(model: type[BaseModel]) -> type[RunInput]:
+    """Return the model itself if it is a `RunInput`, else a class that is both.
+
+    Raises `UsageError` if the model has a field that a `RunInput` needs the name of.
+    """
+    if issubclass(model, RunInput):
+        return model
+    if "metadata" in model.model_fields:
+        raise UsageError(
+            f"{model.__name__} has a field `metadata`, where a received input says who sent it: "
+            "rename the field (an alias keeps its name outside), or receive a dict."
+        )
+    # The sender wrote the value by the model's own config, so it is read by that.
+    defaults = ConfigDict(ser_json_bytes="utf8", val_json_bytes="utf8", ser_json_inf_nan="null")
+    body = {
+        "__module__": model.__module__,
+        "__doc__": model.__doc__,
+        "model_config": {**defaults, **model.model_config},
+    }
+    return cast("type[RunInput]", type(RunInput)(model.__name__, (RunInput, model), body))
+
+
+def _check_size(sent: Sent) -> None:
+    limit = settings.current().max_input_bytes
+    if sent.size > limit:
+        raise InputTooLarge(
+            flow_run_id=sent.flow_run_id, key=sent.key, size=sent.size, limit=limit
+        )

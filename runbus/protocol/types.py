@@ -1,0 +1,254 @@
+"""Types on the wire: a type's stream name, its schema, and its values as bytes.
+
+A sender holds a value and a receiver holds an annotation, and both have to arrive at the same
+stream. The class of a value is not always the type that the receiver names (a `Path` is a
+`PosixPath` at run time, a `TypedDict` a `dict`), so both sides look the class up in one table.
+An annotation may stand for several classes (`int | None`, `Sequence[int]`, a `Literal`); its
+receiver reads one stream for each and validates every stream as its own part of the annotation.
+
+Bytes are base64 and numbers that JSON lacks are strings (`"NaN"`), except inside a pydantic model
+or pydantic dataclass: there its own config decides, in both directions.
+Fields travel under their names, because a field may be read by another alias than it is written
+by; a receiver accepts names and aliases.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import abc, deque
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from functools import lru_cache, partial
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import PurePath
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Union, get_args, get_origin
+from unicodedata import category
+from uuid import UUID
+
+import pydantic
+from pydantic import ConfigDict, TypeAdapter
+from pydantic_core import to_json, to_jsonable_python
+
+from runbus.errors import InvalidKeyPrefix, NotSerializable, UnnamedType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import ValidationError
+
+# fmt: off
+_NAMES: dict[type, str] = {
+    **{cls: cls.__name__ for cls in (
+        bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, deque,
+        datetime, date, time, timedelta, UUID, Decimal, Fraction,
+    )},
+    bytearray: "bytes",
+    PurePath: "Path",
+    os.PathLike: "Path",
+}
+"""The classes whose subclasses go by their name. A class that is not here goes by its own."""
+
+_CONTAINERS: dict[type, tuple[Any, ...]] = {
+    abc.Sequence: (list, tuple), abc.MutableSequence: (list,),
+    abc.Set: (set, frozenset), abc.MutableSet: (set,),
+    abc.Mapping: (dict,), abc.MutableMapping: (dict,),
+}
+"""Which classes the values of an abstract container have."""
+
+_STAND_INS: dict[Any, tuple[type, ...]] = {
+    pydantic.EmailStr: (str,),
+    pydantic.AwareDatetime: (datetime,), pydantic.NaiveDatetime: (datetime,),
+    pydantic.PastDatetime: (datetime,), pydantic.FutureDatetime: (datetime,),
+    pydantic.PastDate: (date,), pydantic.FutureDate: (date,),
+    pydantic.IPvAnyAddress: (IPv4Address, IPv6Address),
+    pydantic.JsonValue: (dict, list, str, bool, int, float, NoneType),
+}
+"""Pydantic's types whose values have other classes. They validate themselves."""
+# fmt: on
+
+_NEVER_A_VALUES_CLASS = {"typing", "typing_extensions", "collections.abc", "numbers"}
+
+_CONFIG = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=True)
+
+_LONGEST_KEY_PREFIX = 255
+
+
+def name_of_value(value: object) -> str:
+    """Return the name of the stream that a value is sent on."""
+    return _name_of_class(type(value))
+
+
+def types_by_name(annotation: Any) -> dict[str, Any]:
+    """Return the streams that a receiver reads: name → the type that its entries must have.
+
+    Raises `UnnamedType` for what no value's class could be, such as `Any` or a type variable.
+    """
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _types_of_annotated(*get_args(annotation))
+    if origin is Union or origin is UnionType:
+        return _merged([types_by_name(member) for member in get_args(annotation)])
+    if origin is Literal:
+        return _merged([{name_of_value(v): Literal[v]} for v in get_args(annotation)])
+    beneath = _beneath_alias(annotation, origin)
+    if beneath is not annotation:
+        return types_by_name(beneath)
+    return _types_of_class(annotation, origin or annotation)
+
+
+def encode(value: object) -> bytes:
+    """Return a value's JSON, in UTF-8. Raises `NotSerializable`."""
+    try:
+        data = _to_json(value)
+        return _with_lost_numbers(data, value) if b"null" in data else data
+    except Exception as error:
+        raise NotSerializable(value, error) from error
+
+
+def decoder(annotation: Any) -> Callable[[bytes], Any]:
+    """Return the function that reads JSON as a type. It raises pydantic's `ValidationError`."""
+    return partial(_adapter(annotation).validator.validate_json, by_alias=True, by_name=True)
+
+
+def is_broken_json(error: ValidationError) -> bool:
+    """Tell bytes that are not JSON at all from JSON that does not fit the type."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    # With a location it is a text inside the JSON that should have been JSON in turn.
+    return first["type"] == "json_invalid" and not first["loc"]
+
+
+def json_schema(annotation: Any) -> dict[str, Any]:
+    """Return the JSON Schema of what a type accepts."""
+    return _adapter(annotation).json_schema(mode="validation")
+
+
+def check_key_prefix(prefix: object) -> str:
+    """Return a `key_prefix` that can name a stream; raise `InvalidKeyPrefix` for any other."""
+    if not isinstance(prefix, str):
+        raise InvalidKeyPrefix(prefix, f"it is a {type(prefix).__name__}, not a str")
+    if not prefix.strip():
+        raise InvalidKeyPrefix(prefix, "it is empty")
+    if any(category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in prefix):
+        raise InvalidKeyPrefix(prefix, "it has control characters, line breaks or lone surrogates")
+    if len(prefix.encode()) > _LONGEST_KEY_PREFIX:
+        raise InvalidKeyPrefix(prefix, f"it is longer than {_LONGEST_KEY_PREFIX} bytes of UTF-8")
+    return str.__str__(prefix)  # a member of a str enum would print as its name
+
+
+@lru_cache(maxsize=1024)
+def _name_of_class(cls: type[Any]) -> str:
+    generic = getattr(cls, "__pydantic_generic_metadata__", {})
+    beneath: type[Any] = generic.get("origin") or cls  # Box[int] is a class, and a Box
+    own = vars(cls).get("__runbus_name__") or vars(beneath).get("__runbus_name__")
+    return own or _name_in_table(beneath)
+
+
+def _name_in_table(cls: type[Any]) -> str:
+    if issubclass(cls, Enum) or hasattr(cls, "_fields"):  # a StrEnum or NamedTuple is not its base
+        return cls.__name__
+    for base in cls.__mro__:
+        if "__get_pydantic_core_schema__" in vars(base):
+            break  # pydantic knows it as a type of its own, not as the built-in that it extends
+        if base in _NAMES:
+            return _NAMES[base]
+    return cls.__name__
+
+
+def _types_of_annotated(inner: Any, *metadata: Any) -> dict[str, Any]:
+    # The stream has told the members of a union apart, so nothing is left to discriminate.
+    kept = [m for m in metadata if getattr(m, "discriminator", None) is None]
+    # None has nothing to constrain: pydantic, too, applies the bounds of an Optional to the rest.
+    return {
+        name: Annotated[(type_, *kept)] if kept and type_ is not NoneType else type_
+        for name, type_ in types_by_name(inner).items()
+    }
+
+
+def _merged(members: list[dict[str, Any]]) -> dict[str, Any]:
+    types: dict[str, Any] = {}
+    for member in members:
+        for name, type_ in member.items():
+            types[name] = Union[types[name], type_] if name in types else type_  # noqa: UP007
+    return types
+
+
+def _beneath_alias(annotation: Any, origin: Any) -> Any:
+    if annotation is None:
+        return NoneType
+    if isinstance(annotation, NewType):
+        return annotation.__supertype__
+    if annotation is pydantic.JsonValue:  # recursive: its parts only make sense inside it
+        return annotation
+    # By name, because `typing` and `typing_extensions` each have a class of their own for it.
+    if type(origin).__name__ == "TypeAliasType":
+        return origin.__value__[get_args(annotation)]
+    return annotation.__value__ if type(annotation).__name__ == "TypeAliasType" else annotation
+
+
+def _types_of_class(annotation: Any, cls: Any) -> dict[str, Any]:
+    if isinstance(cls, abc.Hashable) and cls in _STAND_INS:
+        return {_name_of_class(each): annotation for each in _STAND_INS[cls]}
+    if not isinstance(cls, type) or cls in {object, type}:
+        raise UnnamedType(annotation)
+    if cls in _CONTAINERS:
+        return {each.__name__: _filled(each, get_args(annotation)) for each in _CONTAINERS[cls]}
+    if cls.__module__ in _NEVER_A_VALUES_CLASS:
+        raise UnnamedType(annotation)
+    return {_name_of_class(cls): annotation}
+
+
+def _filled(container: Any, args: tuple[Any, ...]) -> Any:
+    if not args:
+        return container
+    return container[(*args, ...) if issubclass(container, tuple) else args]
+
+
+def _by_own_type(value: Any) -> Any:
+    """Serialise what `to_json` does not know but pydantic has a schema for."""
+    serializer = _adapter(type(value)).serializer
+    return serializer.to_python(value, mode="json", by_alias=False, round_trip=True)
+
+
+_to_json = partial(
+    to_json,
+    by_alias=False,
+    round_trip=True,  # leaves out computed fields, which a receiver would refuse or compute anew
+    bytes_mode="base64",
+    inf_nan_mode="strings",
+    timedelta_mode="iso8601",
+    fallback=_by_own_type,
+)
+_to_jsonable = partial(to_jsonable_python, **{**_to_json.keywords, "inf_nan_mode": "constants"})
+
+
+def _with_lost_numbers(data: bytes, value: object) -> bytes:
+    """Write NaN and the infinities of models too, for which their own default is null.
+
+    Through Python objects, where a model leaves them as they are. The longer result counts: a
+    number written out is longer than null, and an iterator was used up by the first pass.
+    """
+    return max(data, _to_json(_to_jsonable(value)), key=len)
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        hash(annotation)
+    except TypeError:  # metadata of an Annotated may be unhashable
+        return _new_adapter(annotation)
+    # `list[A | B]` equals `list[B | A]`, and yet the first member that fits wins.
+    return _cached_adapter(annotation, repr(annotation))
+
+
+@lru_cache(maxsize=1024)
+def _cached_adapter(annotation: Any, _order: str) -> TypeAdapter[Any]:
+    return _new_adapter(annotation)
+
+
+def _new_adapter(annotation: Any) -> TypeAdapter[Any]:
+    # TypeAdapter refuses a config for a dataclass or TypedDict, which would use it, unless
+    # something is around it. A model goes by its own config all the same.
+    received = NewType("received", annotation)  # pyright: ignore[reportGeneralTypeIssues]
+    return TypeAdapter(received, config=_CONFIG)

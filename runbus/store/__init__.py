@@ -1,0 +1,1 @@
+"""Layer 2, the store: Redis. Nothing outside this package imports `redis`."""

@@ -1,0 +1,173 @@
+"""The bus: all that one event loop holds of one server.
+
+Two connections, whatever number of runs wait or send: one for commands, one for waiting. A bus
+belongs to its event loop and ends with it. It is made at the first use in a loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from runbus import settings as settings_module
+from runbus.errors import RunbusError, UnsentInputs
+from runbus.protocol.keys import Keys
+from runbus.store import scripts
+from runbus.store.channel import Channel
+from runbus.store.link import LinkLost
+from runbus.store.outbox import Outbox
+from runbus.store.topology import server_for
+from runbus.store.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from uuid import UUID
+
+    from runbus.settings import Settings
+    from runbus.store.link import Command, Link
+
+_log = logging.getLogger("runbus")
+
+
+class Bus:
+    """One event loop's connections to one server, and what goes over them."""
+
+    def __init__(self, settings: Settings) -> None:
+        server = server_for(settings)
+        self.settings = settings
+        self.keys = Keys(settings.prefix)
+        self.loop = asyncio.get_running_loop()
+        self.watch = Watch(server, self.keys, settings)
+        self.outbox = Outbox(Channel(server, settings), self.keys, settings)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._life = self._live()
+        _step(self._life)
+
+    def mark_read(self, flow_run_id: UUID, name: str, count: int) -> None:
+        """Tell the server how far a stream was read. A hint, so nobody waits for it."""
+        keys = self.keys
+        call = scripts.mark_read(
+            keys=(keys.run(flow_run_id), keys.input(flow_run_id, name), keys.streams(flow_run_id)),
+            name=name,
+            count=count,
+            lifetime_ms=int(self.settings.retention_seconds * 1000),
+        )
+        link = self.outbox.channel.link
+        if link is not None:
+            scripts.MARK_READ.run(link, call, _note_refusal)
+        else:
+            task = self.loop.create_task(self._connect_and_mark(call))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _connect_and_mark(self, call: Command) -> None:
+        try:
+            link = await self.outbox.channel.connected()
+        except (RunbusError, LinkLost) as error:
+            _note_refusal(error)
+        else:
+            scripts.MARK_READ.run(link, call, _note_refusal)
+
+    async def _live(self) -> AsyncGenerator[None]:
+        # The one thing that an event loop does for us when it ends is to close the asynchronous
+        # generators that were started in it (`shutdown_asyncgens`, part of `asyncio.run`).
+        try:
+            yield
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        _of_loop.pop((self.loop, self.settings), None)
+        _of_thread.bus = None
+        await self._drain()
+        self.report_unsent()
+        self.watch.channel.close()
+        self.outbox.channel.close()
+        await asyncio.sleep(0)  # the transports end in the next turn
+        await asyncio.sleep(0)
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self.settings.reply_timeout_seconds):
+                for sent in self.outbox.unsettled():
+                    await sent.settlement()
+        except TimeoutError:
+            pass
+
+    def report_unsent(self) -> None:
+        """Say loudly which sends are lost, now that their loop is over."""
+        unsettled = self.outbox.abandon()
+        if unsettled:
+            _log.error("%s", UnsentInputs([sent.key for sent in unsettled]))
+
+    def links(self) -> list[Link]:
+        """Return the connections that are alive."""
+        channels = (self.watch.channel, self.outbox.channel)
+        return [channel.link for channel in channels if channel.link is not None]
+
+
+_of_loop: dict[tuple[asyncio.AbstractEventLoop, Settings], Bus] = {}
+_of_thread = threading.local()
+
+
+def current() -> Bus:
+    """Return the bus of the event loop that runs in this thread, for the current settings."""
+    loop = asyncio.get_running_loop()
+    settings = settings_module.current()
+    bus: Bus | None = getattr(_of_thread, "bus", None)
+    if bus is not None and bus.loop is loop and bus.settings is settings:
+        return bus
+    bus = _of_loop.get((loop, settings))
+    if bus is None:
+        _bury_the_dead()
+        bus = _of_loop[loop, settings] = Bus(settings)
+    _of_thread.bus = bus
+    return bus
+
+
+def _bury_the_dead() -> None:
+    # A loop that was closed by hand did not close its generators.
+    for key in [key for key in _of_loop if key[0].is_closed()]:
+        _of_loop.pop(key).report_unsent()
+
+
+def _report_all() -> None:
+    for bus in _of_loop.values():
+        bus.report_unsent()
+
+
+_inherited: list[Bus] = []
+
+
+def _drop_inherited() -> None:
+    # A forked child shares its parent's sockets. It must neither use them nor close them the
+    # orderly way, which would speak to the server, or to the parent's selector, in the parent's
+    # name. So their descriptors are pointed elsewhere and the objects are kept for ever.
+    _inherited.extend(_of_loop.values())
+    _of_loop.clear()
+    _of_thread.bus = None
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for bus in _inherited:
+        for link in bus.links():
+            os.dup2(nowhere, link.fileno())
+    os.close(nowhere)
+
+
+atexit.register(_report_all)
+os.register_at_fork(after_in_child=_drop_inherited)
+
+
+def _step(generator: AsyncGenerator[None]) -> None:
+    try:
+        generator.__anext__().send(None)
+    except StopIteration:
+        pass
+
+
+def _note_refusal(reply: object) -> None:
+    if isinstance(reply, Exception):
+        _log.debug("a read mark was not stored: %s", reply)

@@ -1,0 +1,116 @@
+-- Append inputs to one stream of one run, in order, each of them once.
+--
+-- KEYS  1 the run (hash)            2 the input stream
+--       3 the run's streams (hash)  4 the run's retried keys (hash)
+-- ARGV  1 stream name
+--       2 how many entries may wait unread
+--       3 how many bytes the inputs of the run may take
+--       4 lifetime in ms of the keys of a run that runbus does not know
+--       5 '1': renew that lifetime
+--       6 '1': the keys are the caller's own, so mark each of them
+--       7 on a retry: the id to scan back from, first '+'; '' on a first attempt
+--       8 on a retry: the id to scan back to
+--       9 how many arguments one input takes
+--       10… the inputs: field, value, …; the key's value is the second, the input's is the last
+-- Reply: {'MORE', id} when the scan has to go on from that id, else one text for each input:
+--       '<entry id>'            stored now
+--       '=<entry id>'           stored before
+--       'FENCED'                left to the retry that overtook this call
+--       'INUSE <stream name>'   the key names an input on that stream
+--       'FINISHED <state>'      the run has ended
+--       'FULL', 'RUNFULL'       over limit 2, over limit 3
+
+local FINAL = { COMPLETED = true, FAILED = true, CANCELLED = true, CRASHED = true }
+local PAGE = 100
+local run, stream, streams, retried = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local name, own, from, width = ARGV[1], ARGV[6] == '1', ARGV[7], tonumber(ARGV[9])
+local marks, refused = {}, nil
+
+if from ~= '' or redis.call('EXISTS', retried) == 1 then
+  for i = 10, #ARGV, width do
+    marks[ARGV[i + 1]] = redis.call('HGET', retried, ARGV[i + 1])
+  end
+end
+
+if from ~= '' then
+  -- From here on, an earlier attempt that is executed late stores nothing.
+  for i = 10, #ARGV, width do
+    local key = ARGV[i + 1]
+    if not marks[key] then
+      redis.call('HSET', retried, key, '')
+      marks[key] = ''
+    end
+  end
+  local page = redis.call('XREVRANGE', stream, from, ARGV[8], 'COUNT', PAGE)
+  for _, entry in ipairs(page) do
+    local fields = entry[2]
+    if fields[1] == 'key' and marks[fields[2]] == '' then
+      marks[fields[2]] = name .. ' ' .. entry[1]
+      redis.call('HSET', retried, fields[2], marks[fields[2]])
+    end
+  end
+  if #page == PAGE then
+    return { 'MORE', '(' .. page[PAGE][1] }
+  end
+end
+
+local state = redis.call('HGET', run, 'state')
+if state and FINAL[state] then
+  refused = 'FINISHED ' .. state
+end
+
+local bytes, length, room, space = 0, 0, 0, 0
+if not refused then
+  for i = 9 + width, #ARGV, width do
+    bytes = bytes + #ARGV[i]
+  end
+  length = redis.call('XLEN', stream)
+  room = tonumber(ARGV[2]) - length
+  if room * width < #ARGV - 9 then
+    room = room + tonumber(redis.call('HGET', streams, 'read:' .. name) or 0)
+  end
+  -- The first write, and one that a full memory refuses: before anything is stored.
+  space = tonumber(ARGV[3]) + bytes - redis.call('HINCRBY', streams, 'bytes', bytes)
+end
+
+local replies, unspent = {}, 0
+for i = 10, #ARGV, width do
+  local key, size, reply = ARGV[i + 1], #ARGV[i + width - 1], refused
+  local mark = marks[key]
+  if mark and mark ~= '' then
+    local stored_as, id = string.match(mark, '^(.*) (%S+)$')
+    reply = stored_as == name and '=' .. id or 'INUSE ' .. stored_as
+  elseif mark and from == '' then
+    reply = 'FENCED'
+  elseif not refused and room < 1 then
+    reply = 'FULL'
+  elseif not refused and size > space then
+    reply = 'RUNFULL'
+  end
+  if reply then
+    unspent = unspent + size
+  else
+    reply = redis.call('XADD', stream, '*', unpack(ARGV, i, i + width - 1))
+    room, space = room - 1, space - size
+    if own or mark then
+      marks[key] = name .. ' ' .. reply
+      redis.call('HSET', retried, key, marks[key])
+    end
+  end
+  replies[#replies + 1] = reply
+end
+
+if not refused then
+  if unspent > 0 then
+    redis.call('HINCRBY', streams, 'bytes', -unspent)
+  end
+  if length == 0 then
+    redis.call('HSETNX', streams, 'read:' .. name, 0)
+  end
+end
+if not state and (ARGV[5] == '1' or length == 0 or own or from ~= '') then
+  redis.call('PEXPIRE', stream, ARGV[4])
+  redis.call('PEXPIRE', streams, ARGV[4])
+  redis.call('PEXPIRE', retried, ARGV[4])
+end
+return replies

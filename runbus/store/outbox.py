@@ -1,0 +1,323 @@
+"""The outbox: sends, each stored exactly once and in order.
+
+There is one lane for each stream. A lane has at most one call unacknowledged; what is sent
+meanwhile goes together in its next call. So the order on the stream is the order of the sends,
+whatever happens to single calls, and a busy stream costs one script call for many inputs.
+
+Why each input is stored once. An attempt is one call of `send.lua` and is executed before its
+retry, after it, or never; the lane cannot know which when its reply does not come.
+
+- The retry first writes the mark '' for each key (it *fences* them). An attempt that is executed
+  after that sees the mark and stores nothing. So from here on nothing but retries can store.
+- Then the retry looks for the keys among the entries, back to those that were there before the
+  first attempt. One that was stored is found, since nothing is trimmed; its mark becomes its id.
+- Only a key that was not found is stored, and its mark becomes its id in the same step.
+- A retry that is itself overtaken by the next one finds that id, and stores nothing.
+
+The look back may take several calls (a page each, so that no call holds the server up): it is
+enough that the fence came first. An error reply means that the call stored nothing, so it is no
+attempt at all. A caller's own key is marked when it is stored first, because its retry may come
+hours later from another process; it needs no look back.
+
+What this does not cover: a failover that lost the entry or the mark, and entries or marks that
+somebody deletes by hand while a retry is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hiredis import ReplyError
+
+from runbus.errors import (
+    KeyInUse,
+    RunbusError,
+    RunFinished,
+    RunFull,
+    ServerRefused,
+    ServerUnreachable,
+    StreamFull,
+    TooMuchUnsent,
+)
+from runbus.store import scripts
+from runbus.store.backoff import backoff
+from runbus.store.link import LinkLost, is_transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runbus.protocol.keys import Keys
+    from runbus.settings import Settings
+    from runbus.store.channel import Channel
+    from runbus.store.link import Command, Link
+    from runbus.store.receipt import Sent
+
+MAX_BATCH = 256
+MAX_BATCH_BYTES = 256 * 1024
+IDLE_LANES = 4096
+CLOCK_MARGIN_MS = 10_000
+
+
+class Outbox:
+    """All sends of one event loop to one server."""
+
+    def __init__(self, channel: Channel, keys: Keys, settings: Settings) -> None:
+        self.channel = channel
+        self._keys = keys
+        self._settings = settings
+        self._lanes: dict[str, Lane] = {}
+        self._unawaited_bytes = 0
+
+    def send(self, sent: Sent) -> None:
+        """Send an input; its receipt says when it is stored. Raises `TooMuchUnsent`."""
+        if not sent.awaited:
+            self._count_unawaited(sent)
+        lane_key = self._keys.input(sent.flow_run_id, sent.stream)
+        lane = self._lanes.get(lane_key)
+        if lane is None:
+            lane = self._open_lane(lane_key, sent)
+        lane.add(sent)
+
+    def unsettled(self) -> list[Sent]:
+        """Return the sends that are still on their way."""
+        return [sent for lane in self._lanes.values() for sent in lane.unsettled()]
+
+    def abandon(self) -> list[Sent]:
+        """Give up: forget the sends that are still on their way, and return them."""
+        unsettled = self.unsettled()
+        self._lanes.clear()
+        return unsettled
+
+    def _count_unawaited(self, sent: Sent) -> None:
+        limit = self._settings.max_unsent_bytes
+        if self._unawaited_bytes + sent.size > max(limit, sent.size):
+            raise TooMuchUnsent(
+                flow_run_id=sent.flow_run_id,
+                key=sent.key,
+                unsent=self._unawaited_bytes,
+                limit=limit,
+            )
+        self._unawaited_bytes += sent.size
+        sent.on_awaited = self._uncount
+
+    def _uncount(self, sent: Sent) -> None:
+        self._unawaited_bytes -= sent.size
+
+    def _open_lane(self, key: str, sent: Sent) -> Lane:
+        if len(self._lanes) >= IDLE_LANES:
+            self._lanes = {key: lane for key, lane in self._lanes.items() if lane.busy}
+        lane = Lane(self.channel, self._settings, _call_keys(self._keys, sent), sent.stream)
+        self._lanes[key] = lane
+        return lane
+
+
+def _call_keys(keys: Keys, sent: Sent) -> tuple[str, str, str, str]:
+    run_id = sent.flow_run_id
+    return (
+        keys.run(run_id),
+        keys.input(run_id, sent.stream),
+        keys.streams(run_id),
+        keys.retried(run_id),
+    )
+
+
+@dataclass
+class Batch:
+    """Inputs that go in one call, alike in form: the script takes them as one table."""
+
+    inputs: list[Sent] = field(default_factory=list)
+    renew: bool = False
+    """Whether the stream's lifetime is to be renewed."""
+    maybe_stored: bool = False
+    """An attempt was made and not answered, so the next one is a retry."""
+
+    @classmethod
+    def take(cls, queue: deque[Sent]) -> Batch:
+        """Take what fits in one call from the head of the queue."""
+        first = queue.popleft()
+        batch, size = cls([first]), first.size
+        while queue and len(batch.inputs) < MAX_BATCH and _alike(queue[0], first):
+            size += queue[0].size
+            if size > MAX_BATCH_BYTES:
+                break
+            batch.inputs.append(queue.popleft())
+        return batch
+
+
+def _alike(one: Sent, other: Sent) -> bool:
+    return one.own_key == other.own_key and (one.sender is None) == (other.sender is None)
+
+
+class Lane:
+    """The sends to one stream, one call at a time."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        settings: Settings,
+        keys: tuple[str, str, str, str],
+        name: str,
+    ) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._keys = keys
+        self._name = name
+        self._queue: deque[Sent] = deque()
+        self._under_way: Batch | None = None
+        self._recovery: asyncio.Task[None] | None = None
+        self._last_id: str | None = None
+        self._renew_at = 0.0
+        self._clock = asyncio.get_running_loop().time
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is unacknowledged."""
+        return self._under_way is not None
+
+    def add(self, sent: Sent) -> None:
+        """Send now when the lane is idle, else with the next call."""
+        self._queue.append(sent)
+        if self._under_way is None:
+            self._send_next()
+
+    def unsettled(self) -> list[Sent]:
+        """Return what is not stored yet, the oldest first."""
+        return [*(self._under_way.inputs if self._under_way else ()), *self._queue]
+
+    def _send_next(self) -> None:
+        batch = self._under_way = Batch.take(self._queue)
+        batch.renew = self._renews_lifetime()
+        link = self._channel.link
+        if link is None:
+            self._recover(batch)
+        else:
+            scripts.SEND.run(link, self._call(batch), self._hear)
+
+    def _hear(self, replies: Any) -> None:
+        batch = self._under_way
+        assert batch is not None
+        if isinstance(replies, (LinkLost, ReplyError)):
+            batch.maybe_stored |= isinstance(replies, LinkLost)
+            self._recover(batch, replies)
+        else:
+            self._finish(batch, lambda: self._settle(batch, replies))
+
+    def _finish(self, batch: Batch, settle: Callable[[], None]) -> None:
+        # The next call goes out first: the server works while this side wakes its callers.
+        self._under_way = None
+        if self._queue:
+            self._send_next()
+        settle()
+
+    def _settle(self, batch: Batch, replies: list[bytes]) -> None:
+        for sent, reply in zip(batch.inputs, replies, strict=True):
+            if reply[:1].isdigit():
+                self._last_id = entry_id = reply.decode()
+                sent.settle(entry_id, None, duplicate=False)
+            elif reply.startswith(b"="):
+                # A lane's own retry found it: that is no duplicate to the caller.
+                duplicate = sent.own_key and not batch.maybe_stored
+                sent.settle(reply[1:].decode(), None, duplicate=duplicate)
+            else:
+                sent.settle(None, self._refusal(sent, reply.decode()), duplicate=False)
+
+    def _refusal(self, sent: Sent, reply: str) -> RunbusError:
+        run_id, key = sent.flow_run_id, sent.key
+        match reply.split(" ", 1):
+            case ["FINISHED", state]:
+                return RunFinished(flow_run_id=run_id, key=key, state=state)
+            case ["INUSE", name]:
+                return KeyInUse(flow_run_id=run_id, key=key, stored_as=name)
+            case ["FULL"]:
+                limit = self._settings.max_stream_length
+                return StreamFull(flow_run_id=run_id, key=key, stream=self._keys[1], limit=limit)
+            case ["RUNFULL"]:
+                return RunFull(flow_run_id=run_id, key=key, limit=self._settings.max_run_bytes)
+            case _:
+                return ServerRefused(address=self._channel.server.address, reply=reply)
+
+    # The slow path: no link, a lost reply, an error reply.
+
+    def _recover(self, batch: Batch, cause: Exception | None = None) -> None:
+        self._recovery = asyncio.get_running_loop().create_task(self._repeat(batch, cause))
+
+    async def _repeat(self, batch: Batch, cause: Exception | None) -> None:
+        try:
+            replies = await self._repeat_until_answered(batch, cause)
+        except RunbusError as error:
+            self._finish(batch, lambda error=error: _fail(batch, error))
+        except asyncio.CancelledError:
+            # The loop shuts down and cancels every task; its last act is to drain the outbox.
+            batch.maybe_stored = True
+            asyncio.get_running_loop().call_soon(self._recover, batch)
+            raise
+        else:
+            self._finish(batch, lambda: self._settle(batch, replies))
+
+    async def _repeat_until_answered(self, batch: Batch, cause: Exception | None) -> list[bytes]:
+        deadline = self._clock() + self._settings.retry_seconds
+        for delay in backoff():
+            if isinstance(cause, ReplyError) and not is_transient(cause):
+                raise ServerRefused(address=self._channel.server.address, reply=cause)
+            if self._clock() + delay > deadline:
+                break
+            await asyncio.sleep(delay)
+            try:
+                return await self._attempt(await self._channel.connected(), batch)
+            except (LinkLost, ReplyError) as error:
+                batch.maybe_stored |= isinstance(error, LinkLost)
+                cause = error
+        raise ServerUnreachable(
+            address=self._channel.server.address,
+            seconds=self._settings.retry_seconds,
+            cause=cause,
+        )
+
+    async def _attempt(self, link: Link, batch: Batch) -> list[bytes]:
+        scan_from = "+" if batch.maybe_stored and not batch.inputs[0].own_key else ""
+        while True:
+            replies = await scripts.SEND.call(link, self._call(batch, scan_from))
+            if replies[0] != b"MORE":
+                return replies
+            scan_from = replies[1].decode()
+
+    def _call(self, batch: Batch, scan_from: str = "") -> Command:
+        return scripts.send(
+            keys=self._keys,
+            name=self._name,
+            inputs=batch.inputs,
+            own_keys=batch.inputs[0].own_key,
+            max_length=self._settings.max_stream_length,
+            max_bytes=self._settings.max_run_bytes,
+            lifetime_ms=int(self._settings.retention_seconds * 1000),
+            renew=batch.renew,
+            scan_from=scan_from,
+            scan_to=self._before_first_attempt(),
+        )
+
+    def _before_first_attempt(self) -> str:
+        # Every entry of this lane that is not acknowledged has a later id than the last one
+        # that is. The margin is for another primary whose clock is behind.
+        if self._last_id is None:
+            return "-"
+        return str(max(0, int(self._last_id.partition("-")[0]) - CLOCK_MARGIN_MS))
+
+    def _renews_lifetime(self) -> bool:
+        # Renewing takes the server longer than storing, so not each send does it.
+        now = self._clock()
+        if now < self._renew_at:
+            return False
+        self._renew_at = now + self._settings.retention_seconds / 100
+        return True
+
+
+def _fail(batch: Batch, error: RunbusError) -> None:
+    if isinstance(error, ServerUnreachable) and batch.maybe_stored:
+        error = ServerUnreachable(
+            address=error.address, seconds=error.seconds, cause=error, maybe_stored=True
+        )
+    for sent in batch.inputs:
+        sent.settle(None, error, duplicate=False)

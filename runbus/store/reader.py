@@ -1,0 +1,148 @@
+"""A reader: several streams of one run received as one, in order of time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbus.protocol.keys import tag
+from runbus.store.link import settle
+from runbus.store.tail import Arm, Tail
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+    from uuid import UUID
+
+    from runbus.store.bus import Bus
+
+
+class Reader:
+    """What one receiver reads. It belongs to the event loop of its bus.
+
+    `take` may also be called from the one thread that waits for the loop (see `bridge`).
+    """
+
+    __slots__ = (
+        "_futures",
+        "_mark_step",
+        "_polls",
+        "bus",
+        "flow_run_id",
+        "poll_interval",
+        "tag",
+        "tails",
+    )
+
+    def __init__(
+        self, bus: Bus, flow_run_id: UUID, names: Iterable[str], poll_interval: float
+    ) -> None:
+        self.bus = bus
+        self.flow_run_id = flow_run_id
+        self.poll_interval = poll_interval
+        self.tag = tag(flow_run_id)
+        self.tails = [
+            Tail(self, bus.watch, name, bus.keys.input(flow_run_id, name)) for name in names
+        ]
+        self._futures: list[asyncio.Future[bool]] = []
+        self._polls: list[asyncio.Future[bool]] | None = None
+        # So the limit on unread entries is kept to a sixteenth, at little cost.
+        self._mark_step = max(1, bus.settings.max_stream_length // 16)
+
+    def continue_from(self, other: Reader) -> None:
+        """Take over the place of a reader that belongs to another event loop."""
+        for tail, before in zip(self.tails, other.tails, strict=True):
+            tail.cursor, tail.read_count = before.cursor, before.read_count
+            tail.unread, tail.page_is_full = before.unread, before.page_is_full
+
+    @property
+    def waits(self) -> bool:
+        """Whether anybody waits for an entry now."""
+        return bool(self._futures)
+
+    def next_tail(self) -> Tail | None:
+        """Return the tail whose entry comes next, None if it has to be read first."""
+        if len(self.tails) == 1:
+            return self.tails[0] if self.tails[0].unread else None
+        earliest = None
+        for tail in self.tails:
+            if tail.unread:
+                if earliest is None or tail.next_id() < earliest.next_id():
+                    earliest = tail
+            elif tail.page_is_full:
+                return None  # what it left on the server may come before the others' entries
+        return earliest
+
+    async def wait(self, timeout: float | None) -> bool:
+        """Wait until `next_tail` has an entry; False when the time (seconds) is over.
+
+        Without time (0), read once whatever is there. Raises `RunbusError` when that cannot be
+        read; the next wait tries again.
+        """
+        loop = self.bus.loop
+        future: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(timeout, self._expire, future) if timeout else None
+        self._begin_wait(future, polls=timeout == 0)
+        try:
+            return await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._end_wait(future)
+
+    def hear(self, tail: Tail) -> None:
+        """Take note that a tail has read."""
+        if tail.unread:
+            self._mark(tail)
+        if self.next_tail() is not None:
+            self._wake(self._futures, True)
+        elif self._polls and self._has_read_all():
+            self._wake(self._polls, False)
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error in whoever waits."""
+        for future in self._futures:
+            if not future.done():
+                future.set_exception(error)
+
+    def close(self) -> None:
+        """Let the bus forget this reader."""
+        for tail in self.tails:
+            tail.close()
+
+    def _begin_wait(self, future: asyncio.Future[bool], *, polls: bool) -> None:
+        if not self._futures:
+            self.bus.watch.start_waiting(self)
+        self._futures.append(future)
+        if polls:
+            self._polls = [*(self._polls or ()), future]
+        for tail in self.tails:
+            if polls or tail.arm is Arm.UNKNOWN:
+                tail.read()
+
+    def _end_wait(self, future: asyncio.Future[bool]) -> None:
+        self._futures.remove(future)
+        if self._polls and future in self._polls:
+            self._polls.remove(future)
+        if not self._futures:
+            self.bus.watch.stop_waiting(self)
+
+    def _expire(self, future: asyncio.Future[bool]) -> None:
+        # A short timeout may be over before the first read is back, and then nobody has looked.
+        if self._has_read_all():
+            settle(future, False)
+        else:
+            self._polls = [*(self._polls or ()), future]
+            grace = self.bus.settings.reply_timeout_seconds
+            self.bus.loop.call_later(grace, settle, future, False)
+
+    def _has_read_all(self) -> bool:
+        return all(tail.arm is Arm.ARMED for tail in self.tails)
+
+    def _wake(self, futures: list[asyncio.Future[bool]], result: bool) -> None:
+        for future in futures:
+            settle(future, result)
+
+    def _mark(self, tail: Tail) -> None:
+        if tail.marked < 0 or tail.read_count - tail.marked >= self._mark_step:
+            tail.marked = tail.read_count
+            self.bus.mark_read(self.flow_run_id, tail.name, tail.read_count)

@@ -1,0 +1,151 @@
+"""The receipt of a send: under way when the caller gets it, settled when the server answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from runbus.store.link import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from uuid import UUID
+
+_log = logging.getLogger("runbus")
+
+
+class Sent:
+    """One input that was sent.
+
+    `await sent` waits until it is stored, and raises what went wrong: `SendRefused` or
+    `ServerUnreachable`. It may be awaited several times and by several tasks; a cancelled
+    `await` does not take the input back. An error that nobody awaits is logged.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_error",
+        "_seen",
+        "_wakers",
+        "awaited",
+        "duplicate",
+        "entry_id",
+        "flow_run_id",
+        "key",
+        "on_awaited",
+        "on_settled",
+        "own_key",
+        "sender",
+        "settled",
+        "size",
+        "stream",
+        "value",
+    )
+
+    def __init__(
+        self,
+        *,
+        flow_run_id: UUID,
+        stream: str,
+        key: str,
+        own_key: bool,
+        sender: str | None,
+        value: bytes,
+    ) -> None:
+        self.flow_run_id = flow_run_id
+        """The run that it was sent to."""
+        self.stream = stream
+        """The name of the run's input stream."""
+        self.key = key
+        """The input's key."""
+        self.own_key = own_key
+        """Whether the caller chose the key."""
+        self.sender = sender
+        """Who sent it: a run id or the text that was passed."""
+        self.value = value
+        """Its JSON; emptied once it is settled."""
+        self.size = len(value)
+        """Its size in bytes."""
+        self.entry_id: str | None = None
+        """The id of its entry, once it is stored."""
+        self.duplicate = False
+        """Whether an input with this key was stored before; then `entry_id` is that one's."""
+        self.settled = False
+        """Whether the server answered, or no answer is expected any more."""
+        self.awaited = False
+        """Whether anybody waits or waited for it."""
+        self.on_awaited: Callable[[Sent], None] | None = None
+        """Called once, when it is first awaited or settled."""
+        self.on_settled: Callable[[Sent], None] | None = None
+        """Called once, when it is settled."""
+        self._error: Exception | None = None
+        self._seen = False
+        self._wakers: list[Callable[[], None]] = []
+
+    def __repr__(self) -> str:
+        state = "under way"
+        if self.settled:
+            state = f"failed: {self._error}" if self._error else f"stored as {self.entry_id}"
+        return f"<Sent {self.key} to {self.flow_run_id}: {state}>"
+
+    def __await__(self) -> Generator[object, None, Self]:
+        self._note_await()
+        yield from self.settlement().__await__()
+        return self.result()
+
+    async def settlement(self) -> None:
+        """Wait until it is settled, whatever the outcome."""
+        if not self.settled:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._wakers.append(partial(settle, future, None))
+            await future
+
+    def wait(self) -> Self:
+        """Block this thread until it is stored. Never call it on the sending loop's thread."""
+        self._note_await()
+        done = threading.Lock()
+        done.acquire()
+        self._wakers.append(done.release)
+        if not self.settled:
+            done.acquire()
+        return self.result()
+
+    def result(self) -> Self:
+        """Return the receipt of a stored input, or raise why it is not stored."""
+        self._seen = True
+        if self._error is not None:
+            raise self._error
+        return self
+
+    @property
+    def unseen_error(self) -> Exception | None:
+        """What went wrong, as long as nobody looked."""
+        return None if self._seen else self._error
+
+    def settle(self, entry_id: str | None, error: Exception | None, *, duplicate: bool) -> None:
+        """Record the outcome and wake whoever waits."""
+        self.entry_id, self._error, self.duplicate = entry_id, error, duplicate
+        self.value = b""
+        self.settled = True
+        self._call_on_awaited()
+        if self.on_settled is not None:
+            self.on_settled(self)
+        wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            wake()
+
+    def _note_await(self) -> None:
+        self.awaited = True
+        self._call_on_awaited()
+
+    def _call_on_awaited(self) -> None:
+        on_awaited, self.on_awaited = self.on_awaited, None
+        if on_awaited is not None:
+            on_awaited(self)
+
+    def __del__(self) -> None:
+        if self.unseen_error is not None:
+            _log.error("an input was not sent and nobody looked: %s", self._error)

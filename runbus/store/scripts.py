@@ -1,0 +1,93 @@
+"""The Lua scripts: each a typed function over a `.lua` file that documents its own wire form.
+
+A script is called by its SHA-1 (EVALSHA). A server that does not know it, after a restart or a
+SCRIPT FLUSH, executes nothing and says NOSCRIPT: then the script is loaded and called again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import sha1
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from hiredis import ReplyError
+
+from runbus.protocol.entries import Writable, fields_to_write
+from runbus.store.link import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runbus.store.link import Command, Link, OnReply
+
+
+class Script:
+    """One script: its source, and its SHA-1, by which servers know it."""
+
+    def __init__(self, name: str) -> None:
+        self.source = (files("runbus.store") / "lua" / f"{name}.lua").read_text("utf-8")
+        self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def run(self, link: Link, call: Command, on_reply: OnReply) -> None:
+        """Call the script with what one of the functions below made."""
+        command = ("EVALSHA", self.sha, *call)
+
+        def check(reply: Any) -> None:
+            if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
+                link.send(("SCRIPT", "LOAD", self.source), _ignore)
+                link.send(command, on_reply)
+            else:
+                on_reply(reply)
+
+        link.send(command, check)
+
+    def call(self, link: Link, call: Command) -> asyncio.Future[Any]:
+        """Call the script and return a future of its reply. An error reply is raised."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.run(link, call, lambda reply: settle(future, reply))
+        return future
+
+
+def _ignore(_: Any) -> None:
+    """What is wrong with loading a script shows in the reply of the call that follows."""
+
+
+SEND = Script("send")
+MARK_READ = Script("mark_read")
+
+
+def send(
+    *,
+    keys: tuple[str, str, str, str],
+    name: str,
+    inputs: Sequence[Writable],
+    own_keys: bool,
+    max_length: int,
+    max_bytes: int,
+    lifetime_ms: int,
+    renew: bool,
+    scan_from: str = "",
+    scan_to: str = "-",
+) -> Command:
+    """Make a call of `SEND`. The inputs are alike: all with a sender or all without."""
+    written = [fields_to_write(item) for item in inputs]
+    return (
+        4,
+        *keys,
+        name,
+        max_length,
+        max_bytes,
+        lifetime_ms,
+        int(renew),
+        int(own_keys),
+        scan_from,
+        scan_to,
+        len(written[0]),
+        *(argument for fields in written for argument in fields),
+    )
+
+
+def mark_read(*, keys: tuple[str, str, str], name: str, count: int, lifetime_ms: int) -> Command:
+    """Make a call of `MARK_READ`."""
+    return (3, *keys, name, count, lifetime_ms)

@@ -1,0 +1,165 @@
+"""A tail: one receiver's place in one stream.
+
+It reads ahead in pages whose size follows the size of the entries, hands them out one by one,
+and knows whether the server is armed to tell it of more (see `watch`).
+"""
+
+from __future__ import annotations
+
+import random
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from hiredis import ReplyError
+
+from runbus.errors import ServerRefused
+from runbus.protocol.entries import Entry, read_entry
+from runbus.store.link import LinkLost, is_transient
+
+if TYPE_CHECKING:
+    from runbus.store.reader import Reader
+    from runbus.store.watch import Watch
+
+FIRST_PAGE = 32
+LARGEST_PAGE = 512
+PAGE_BYTES = 512 * 1024
+REREAD_SECONDS = 0.005
+LONGEST_REREAD_SECONDS = 0.1
+RETRY_SECONDS = 0.2
+
+
+class Arm(Enum):
+    """What is known of the entries past the last one that was read."""
+
+    UNKNOWN = auto()
+    """There may be some: read before waiting."""
+    READING = auto()
+    """A read is on its way. Pushes that come before its reply tell of changes that it sees."""
+    ARMED = auto()
+    """There were none at the last read, and the server tells when that changes."""
+
+
+class Tail:
+    """The entries of one stream from a cursor on."""
+
+    __slots__ = (
+        "_futile_rereads",
+        "_page",
+        "_rereads",
+        "_watch",
+        "arm",
+        "cursor",
+        "key",
+        "marked",
+        "name",
+        "page_is_full",
+        "read_count",
+        "reader",
+        "unread",
+    )
+
+    def __init__(self, reader: Reader, watch: Watch, name: str, key: str) -> None:
+        self.reader = reader
+        self.name = name
+        self.key = key.encode()
+        self.cursor: bytes | str = "0-0"
+        """The id of the last entry that was read."""
+        self.unread: list[Any] = []
+        """Entries that were read ahead and not handed out, the next one last."""
+        self.page_is_full = False
+        """Whether the last read left entries on the server."""
+        self.read_count = 0
+        """How many entries were read, from the stream's first on."""
+        self.marked = -1
+        """The read count that the server was told last."""
+        self.arm = Arm.UNKNOWN
+        self._watch = watch
+        self._page = FIRST_PAGE
+        self._rereads = False
+        self._futile_rereads = 0
+        watch.add(self)
+
+    def next_id(self) -> tuple[int, int]:
+        """Return the id of the next entry, as numbers, to put several tails in order."""
+        milliseconds, _, number = self.unread[-1][0].partition(b"-")
+        return int(milliseconds), int(number)
+
+    def take(self) -> Entry:
+        """Hand out the next entry."""
+        return read_entry(*self.unread.pop())
+
+    def read(self) -> None:
+        """Read the next page, unless a read is on its way. The reader hears of the outcome."""
+        link = self._watch.channel.link
+        if link is None or self.arm is Arm.READING or self.unread:
+            return
+        self.arm = Arm.READING
+        link.send(("XREAD", "COUNT", self._page, "STREAMS", self.key, self.cursor), self._hear)
+
+    def change(self) -> None:
+        """Note that the stream may have changed; read at once if the reader waits."""
+        if self.arm is not Arm.READING:
+            self.arm = Arm.UNKNOWN
+            if self.reader.waits:
+                self._reread()
+
+    def disarm(self) -> None:
+        """Note that the connection is gone, and with it what the server was to tell."""
+        if self.arm is Arm.ARMED:
+            self.arm = Arm.UNKNOWN
+
+    def close(self) -> None:
+        """Stop hearing of changes."""
+        self._watch.discard(self)
+
+    def _reread(self) -> None:
+        # A key that keeps changing without new entries (the server's tracking table overflows,
+        # say) must not keep both sides busy.
+        self._rereads = True
+        if self._futile_rereads <= 1:
+            self.read()
+        else:
+            bound = min(LONGEST_REREAD_SECONDS, REREAD_SECONDS * 2**self._futile_rereads)
+            self._watch.call_later(random.uniform(bound / 2, bound), self.read)  # noqa: S311
+
+    def _hear(self, reply: Any) -> None:
+        self.arm = Arm.UNKNOWN
+        if isinstance(reply, LinkLost):
+            return  # the watch reads again once it is connected
+        if isinstance(reply, ReplyError):
+            self._hear_error(reply)
+        elif reply:
+            self._hear_entries(reply[self.key])
+        else:
+            self._hear_nothing()
+        self._rereads = False
+
+    def _hear_entries(self, entries: list[Any]) -> None:
+        self._futile_rereads = 0
+        self.cursor = entries[-1][0]
+        self.read_count += len(entries)
+        self.page_is_full = len(entries) == self._page
+        if self.page_is_full:
+            self._fit_page(entries)
+        else:
+            self.arm = Arm.ARMED
+        entries.reverse()
+        self.unread = entries
+        self.reader.hear(self)
+
+    def _hear_nothing(self) -> None:
+        self._futile_rereads += self._rereads
+        self.page_is_full = False
+        self.arm = Arm.ARMED
+        self.reader.hear(self)
+
+    def _hear_error(self, error: ReplyError) -> None:
+        if is_transient(error):
+            self._watch.call_later(random.uniform(0.5, 1) * RETRY_SECONDS, self.change)  # noqa: S311
+        else:
+            self.reader.fail(ServerRefused(address=self._watch.channel.server.address, reply=error))
+
+    def _fit_page(self, entries: list[Any]) -> None:
+        size = sum(len(fields[-1]) for _, fields in entries) or 1
+        fitting = PAGE_BYTES * len(entries) // size
+        self._page = max(1, min(fitting, self._page * 4, LARGEST_PAGE))

@@ -1,0 +1,120 @@
+"""Where the data is: which server to connect to, and how.
+
+One server today. Sentinel (ask who is primary, then connect) and Cluster (one server for each
+range of slots, found by a key's tag) are other classes with the same two members.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any, Protocol
+
+from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from runbus.errors import ServerRefused, SettingsError
+from runbus.store import embedded
+
+if TYPE_CHECKING:
+    from runbus.settings import Settings
+    from runbus.store.link import Link
+
+
+class Server(Protocol):
+    """A server that links are made to."""
+
+    @property
+    def address(self) -> str:
+        """How a person would name it; never with a password."""
+        ...
+
+    async def connect(self, link: Link) -> None:
+        """Connect the link. Raises `OSError`, or a `RunbusError` where retrying is no use."""
+        ...
+
+
+def server_for(settings: Settings) -> Server:
+    """Return the server that the settings name; without a URL, the embedded one."""
+    if settings.url is None:
+        return EmbeddedServer(settings)
+    return RemoteServer(settings.url.get_secret_value(), settings)
+
+
+class RemoteServer:
+    """A server at a URL: `redis://`, `rediss://` or `unix://`."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self._timeout = settings.connect_timeout_seconds
+        self._connection_class, self._options = _connection_options(url)
+        self.address = _address(self._options)
+
+    async def connect(self, link: Link) -> None:
+        """Connect, authenticate and switch to RESP3; then hand the transport to the link."""
+        connection = self._connection_class(**self._options)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await connection.connect()
+            _hand_over(connection, link)
+        except (AuthenticationError, ResponseError) as error:
+            raise ServerRefused(address=self.address, reply=error) from None
+        except RedisError as error:
+            if _is_untrusted(error):
+                raise ServerRefused(address=self.address, reply=error) from None
+            raise ConnectionError(str(error)) from None
+        except TimeoutError:
+            raise ConnectionError(f"no answer within {self._timeout:g} s") from None
+        finally:
+            await connection.disconnect(nowait=True)
+
+
+class EmbeddedServer:
+    """The server of this user's own on this machine, started when it does not run."""
+
+    address = "the embedded server"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def connect(self, link: Link) -> None:
+        """Start the server unless it runs, then connect. Raises `EmbeddedServerError` too."""
+        url = await asyncio.to_thread(embedded.ensure_running)
+        await RemoteServer(url, self._settings).connect(link)
+
+
+def _hand_over(connection: AbstractConnection, link: Link) -> None:
+    # redis-py has no public name for the transport. From here on the connection is the link's.
+    writer: asyncio.StreamWriter = connection._writer  # pyright: ignore
+    connection._writer = connection._reader = None  # pyright: ignore
+    link.take_over(writer)
+
+
+def _connection_options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
+    try:
+        options: dict[str, Any] = {**parse_url(url)}
+        connection_class = options.pop("connection_class", Connection)
+        options |= {
+            "protocol": 3,
+            "decode_responses": False,
+            "socket_timeout": None,  # the link times its replies itself
+            "client_name": "runbus",
+        }
+        connection_class(**options)  # finds options that do not exist, before the first use
+    except (ValueError, TypeError, RedisError):
+        # Neither the URL nor what the parser says of it may be shown: they may hold a password.
+        raise SettingsError(
+            "RUNBUS_URL is not a usable URL: write redis://…, rediss://… or unix://…, and "
+            "percent-encode special characters in the password."
+        ) from None
+    return connection_class, options
+
+
+def _address(options: dict[str, Any]) -> str:
+    if "path" in options:
+        return str(options["path"])
+    return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+
+
+def _is_untrusted(error: BaseException) -> bool:
+    cause = error.__cause__ or error.__context__
+    return isinstance(cause, ssl.SSLCertVerificationError)

@@ -1,0 +1,156 @@
+"""The watch: wakes readers when their streams change, at no cost while they wait.
+
+The streams are the truth, waking is only a hint. A read (XREAD without BLOCK) on a connection
+with `CLIENT TRACKING ON` arms the server: it pushes one invalidation, on that connection, when
+the key changes next, whoever changes it. Then the stream is read again, which arms it again. So
+nothing is sent for a reader that waits, and a message costs the server O(1) however many wait.
+
+Nothing is missed. Interest is recorded before the read goes out; pushes and replies come in
+order on one connection; and after a new connection is made, every reader that waits reads again.
+A connection that died silently is found by the heartbeat, which reads a key like the readers do.
+
+That key is the constant `:here` of a tag that is waited for. A slot that moves to another server
+pushes nothing for streams that do not exist yet, but it does for this key: then all readers of
+the tag read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from runbus.errors import RunbusError
+from runbus.store.channel import Channel
+from runbus.store.heartbeat import Heartbeat
+from runbus.store.link import LinkLost
+
+if TYPE_CHECKING:
+    from runbus.protocol.keys import Keys
+    from runbus.settings import Settings
+    from runbus.store.link import Link
+    from runbus.store.reader import Reader
+    from runbus.store.tail import Tail
+    from runbus.store.topology import Server
+
+
+class Watch:
+    """The readers of one event loop on one server, and the connection that wakes them."""
+
+    def __init__(self, server: Server, keys: Keys, settings: Settings) -> None:
+        self.channel = Channel(server, settings, on_push=self._hear, on_lost=self._lose)
+        self._keys = keys
+        self._here_lifetime = max(1, int(settings.retention_seconds))
+        self._loop = asyncio.get_running_loop()
+        self.call_later = self._loop.call_later
+        self._tails: dict[bytes, list[Tail]] = {}
+        self._waiting: dict[str, set[Reader]] = {}
+        self._followed: dict[str, bytes] = {}
+        self._heartbeat = Heartbeat(self.channel, self._any_followed)
+        self._connecting: asyncio.Task[None] | None = None
+
+    def add(self, tail: Tail) -> None:
+        """Tell the tail about every change of its stream from now on."""
+        self._tails.setdefault(tail.key, []).append(tail)
+
+    def discard(self, tail: Tail) -> None:
+        """Forget the tail."""
+        tails = self._tails.get(tail.key, [])
+        if tail in tails:
+            tails.remove(tail)
+            if not tails:
+                del self._tails[tail.key]
+
+    def start_waiting(self, reader: Reader) -> None:
+        """Keep the connection alive, and proven alive, while this reader waits."""
+        self._waiting.setdefault(reader.tag, set()).add(reader)
+        if self.channel.link is None:
+            self._connect()
+        elif reader.tag not in self._followed:
+            self._follow(self.channel.link, reader.tag)
+        self._heartbeat.start(reader.poll_interval)
+
+    def stop_waiting(self, reader: Reader) -> None:
+        """End what `start_waiting` began."""
+        readers = self._waiting[reader.tag]
+        readers.remove(reader)
+        if not readers:
+            del self._waiting[reader.tag]
+        self._heartbeat.stop(reader.poll_interval)
+
+    def _hear(self, message: list[Any]) -> None:
+        if message[0] != b"invalidate":
+            return
+        if message[1] is None:  # every key: FLUSHALL, or the server forgot what it tracked
+            self._change_all()
+            return
+        for key in message[1]:
+            tails = self._tails.get(key)
+            if tails is None:
+                self._change_tag(key)
+            else:
+                for tail in tuple(tails):
+                    tail.change()
+
+    def _lose(self) -> None:
+        self._followed.clear()
+        for tails in self._tails.values():
+            for tail in tails:
+                tail.disarm()
+        if self._waiting:
+            self._connect()
+
+    def _connect(self) -> None:
+        if self._connecting is None:
+            self._connecting = self._loop.create_task(self._connect_and_read())
+
+    async def _connect_and_read(self) -> None:
+        try:
+            link = await self.channel.connected()
+        except RunbusError as error:
+            for reader in self._all_waiting():
+                reader.fail(error)
+        except LinkLost:
+            pass  # the loop shuts down
+        else:
+            for tag in self._waiting:
+                self._follow(link, tag)
+            self._change_all()
+        finally:
+            self._connecting = None
+
+    def _all_waiting(self) -> list[Reader]:
+        return [reader for readers in self._waiting.values() for reader in readers]
+
+    def _change_all(self) -> None:
+        for tails in tuple(self._tails.values()):
+            for tail in tuple(tails):
+                tail.change()
+
+    # The constant key of each tag that is waited for.
+
+    def _follow(self, link: Link, tag: str) -> None:
+        key = self._keys.here(tag)
+        self._followed[tag] = key.encode()
+        link.send(("SET", key, "1", "NX", "EX", self._here_lifetime), _ignore)
+        link.send(("GET", key), _ignore)
+
+    def _change_tag(self, key: bytes) -> None:
+        for tag, here in self._followed.items():
+            if here == key:
+                break
+        else:
+            return
+        del self._followed[tag]
+        readers = self._waiting.get(tag, set())
+        if readers and self.channel.link is not None:
+            self._follow(self.channel.link, tag)
+        for reader in tuple(readers):
+            for tail in reader.tails:
+                tail.change()
+
+    def _any_followed(self) -> bytes:
+        return next(iter(self._followed.values()), b"")
+
+
+def _ignore(_: Any) -> None:
+    """Only what the read arms matters, not what it returns."""

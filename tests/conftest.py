@@ -1,0 +1,199 @@
+"""Fixtures of all tests: real servers, clean settings, no leaked keys, async tests.
+
+`server` runs a test on each engine, `valkey` on one; both are shared by the tests of a worker and
+empty when a test begins. `own_server` is the test's alone, on each engine: it may kill and freeze
+it. While one of them is in use, it is the server that runbus talks to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import os
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from key_leaks import check_key_lifetimes
+from servers import Engine, EngineMissing, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Iterator
+
+_ASYNC_TEST_SECONDS = 60
+_BOTH_ENGINES: dict[str, Any] = {"params": ["valkey", "redis"], "ids": ["valkey", "redis7"]}
+_PASSED = pytest.StashKey[bool]()
+
+# Read now: the tests run without the RUNBUS_* variables.
+_SERVERS_REQUIRED = bool(os.environ.get("CI") or os.environ.get("RUNBUS_TESTS_REQUIRE_SERVERS"))
+
+
+# --- Servers ---------------------------------------------------------------------------------
+
+
+class SharedServers:
+    """One server per engine, started at its first use."""
+
+    def __init__(self) -> None:
+        self._running: dict[Engine, Server] = {}
+
+    def emptied(self, engine: Engine) -> Server:
+        """Give the engine's server as a new test expects it, whatever the last one did to it."""
+        server = self._running.get(engine)
+        if server is None:
+            server = self._running[engine] = _started(engine)
+        if not server.is_alive:
+            server.restart()
+        server.thaw()
+        with server.client() as client:
+            client.flushall()
+            client.script_flush()
+        return server
+
+    def shutdown(self) -> None:
+        for server in self._running.values():
+            server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def shared_servers() -> Iterator[SharedServers]:
+    """The servers that the tests of this worker share."""
+    servers = SharedServers()
+    yield servers
+    servers.shutdown()
+
+
+@pytest.fixture(**_BOTH_ENGINES)
+def server(request: pytest.FixtureRequest, shared_servers: SharedServers) -> Iterator[Server]:
+    """An empty server of each engine in turn."""
+    with _in_use(shared_servers.emptied(request.param), request.node) as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(request: pytest.FixtureRequest, shared_servers: SharedServers) -> Iterator[Server]:
+    """An empty Valkey server, for what cannot differ between the engines."""
+    with _in_use(shared_servers.emptied("valkey"), request.node) as server:
+        yield server
+
+
+@pytest.fixture(**_BOTH_ENGINES)
+def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of each engine in turn that the test may kill, freeze and restart."""
+    with _started(request.param) as server, _in_use(server, request.node):
+        yield server
+
+
+def _started(engine: Engine) -> Server:
+    try:
+        return Server.start(engine)
+    except EngineMissing as missing:
+        if _SERVERS_REQUIRED:
+            pytest.fail(f"{missing}, and servers are required here")
+        pytest.skip(str(missing))
+
+
+@contextmanager
+def _in_use(server: Server, test: pytest.Item) -> Iterator[Server]:
+    from runbus.settings import temporary_settings
+
+    with temporary_settings(url=server.url):
+        yield server
+    # A test that failed half-way leaves what it leaves: more errors would hide the first.
+    if test.stash.get(_PASSED, False) and not test.get_closest_marker("keys_without_lifetime"):
+        _check_key_lifetimes(server)
+
+
+def _check_key_lifetimes(server: Server) -> None:
+    server.thaw()
+    if server.is_alive:
+        with server.client(decode_responses=False) as client:
+            check_key_lifetimes(client)
+
+
+# --- Settings --------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def clean_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let nothing of this machine's settings reach a test, and nothing of one test the next."""
+    from runbus import settings
+
+    for name in [name for name in os.environ if name.startswith("RUNBUS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(settings, "_current", None)
+    # Not `tmp_path`: the path of a socket file in it would be longer than a system allows.
+    with tempfile.TemporaryDirectory(prefix="runbus-", ignore_cleanup_errors=True) as home:
+        monkeypatch.setenv("RUNBUS_HOME", home)
+        monkeypatch.setenv("RUNBUS_CONFIG", str(Path(home) / "config.toml"))
+        yield
+
+
+@pytest.fixture
+def configure() -> Iterator[Callable[..., None]]:
+    """`configure(url=…, max_stream_length=16)` changes settings for the rest of the test."""
+    from runbus import settings
+
+    with ExitStack() as changes:
+
+        def change(**values: Any) -> None:
+            kept = settings.current().model_dump(exclude_unset=True)
+            changes.enter_context(settings.temporary_settings(**kept | values))
+
+        yield change
+
+
+# --- Hooks -----------------------------------------------------------------------------------
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers."""
+    config.addinivalue_line(
+        "markers", "keys_without_lifetime: the test makes keys by hand that never expire"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note which tests passed: only their servers are checked for leaked keys."""
+    report = yield
+    if call.when == "call":
+        item.stash[_PASSED] = report.passed
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a coroutine function to its end, on an event loop of its own."""
+    test = pyfuncitem.obj
+    if inspect.iscoroutinefunction(test):
+        names = inspect.signature(test).parameters.keys() & pyfuncitem.funcargs.keys()
+        _on_a_loop(test)(**{name: pyfuncitem.funcargs[name] for name in names})
+        return True
+    property_test = getattr(test, "hypothesis", None)
+    if property_test and inspect.iscoroutinefunction(property_test.inner_test):
+        property_test.inner_test = _on_a_loop(property_test.inner_test)
+    return None
+
+
+def _on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(_in_time(test(*args, **kwargs)), debug=False)
+
+    return run
+
+
+async def _in_time(test: Coroutine[Any, Any, None]) -> None:
+    try:
+        async with asyncio.timeout(_ASYNC_TEST_SECONDS) as limit:
+            await test
+    except TimeoutError:
+        if limit.expired():
+            pytest.fail(f"the test was not done after {_ASYNC_TEST_SECONDS} s")
+        raise
