@@ -11,7 +11,6 @@ import asyncio
 import atexit
 import os
 import threading
-from concurrent.futures import Future as ThreadFuture
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from runbus.errors import MissingAwait
@@ -19,6 +18,7 @@ from runbus.store import bus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
+    from concurrent.futures import Future as ThreadFuture
 
     from runbus.store.receipt import Sent
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 def on_loop() -> bool:
     """Whether an event loop is running in this thread."""
-    return asyncio._get_running_loop() is not None  # pyright: ignore
+    return asyncio._get_running_loop() is not None  # pyright: ignore[reportPrivateUsage]
 
 
 class Background:
@@ -70,7 +70,11 @@ def _start_afresh() -> None:
     background = Background()
 
 
-atexit.register(lambda: background.stop())
+@atexit.register
+def _stop() -> None:
+    background.stop()
+
+
 os.register_at_fork(after_in_child=_start_afresh)
 
 
@@ -100,7 +104,7 @@ def send(sent: Sent) -> Sent:
 def _send_in_background(sent: Sent) -> None:
     try:
         bus.current().outbox.send(sent)
-    except Exception as error:  # noqa: BLE001  (whatever it is, the thread that waits gets it)
+    except Exception as error:
         sent.settle(None, error, duplicate=False)
 
 

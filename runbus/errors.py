@@ -266,6 +266,7 @@ class ServerUnreachable(RunbusError, ConnectionError):
     ) -> None:
         self.address = address
         self.seconds = seconds
+        self.cause = cause
         self.maybe_stored = maybe_stored
         message = f"no answer from the server at {address} for {seconds:.1f} s: {cause}"
         if maybe_stored:

@@ -23,7 +23,7 @@ from pydantic_settings import (
 from runbus.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -84,7 +84,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take arguments first, then the environment, then the file."""
         file = TomlConfigSettingsSource(settings_cls, config_file_path())
@@ -126,7 +127,7 @@ def _explain(error: ValidationError) -> str:
 
 
 @contextmanager
-def temporary_settings(**values: Any) -> Iterator[Settings]:
+def temporary_settings(**values: Any) -> Generator[Settings]:
     """Use other settings inside a `with` block, in the whole process; meant for tests."""
     global _current  # noqa: PLW0603
     before = _current

@@ -39,6 +39,7 @@ def _with_default(field: FieldInfo, value: Any) -> FieldInfo:
     field.default = value
     field.default_factory = None
     # What was set explicitly is all that survives when the field is collected anew.
-    field._attributes_set = {**field._attributes_set, "default": value}  # pyright: ignore
-    field._attributes_set.pop("default_factory", None)  # pyright: ignore
+    given: dict[str, Any] = field._attributes_set  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
+    kept = {name: given[name] for name in given if name != "default_factory"}
+    field._attributes_set = {**kept, "default": value}  # pyright: ignore[reportPrivateUsage]
     return field

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
+from types import new_class
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
@@ -224,9 +225,8 @@ def _decoder_with_metadata(
 
     def decode_with_metadata(data: bytes, entry: Entry) -> RunInput:
         run_input = decode(data)
-        run_input._metadata = RunInputMetadata(
-            key=entry.key, sender=entry.sender, receiver=receiver
-        )
+        metadata = RunInputMetadata(key=entry.key, sender=entry.sender, receiver=receiver)
+        run_input._metadata = metadata  # pyright: ignore[reportPrivateUsage]
         return run_input
 
     return decode_with_metadata
@@ -256,12 +256,10 @@ def run_input_subclass_from_type(model: type[BaseModel]) -> type[RunInput]:
         "__doc__": model.__doc__,
         "model_config": {**defaults, **model.model_config},
     }
-    return cast("type[RunInput]", type(RunInput)(model.__name__, (RunInput, model), body))
+    return new_class(model.__name__, (RunInput, model), exec_body=lambda new: new.update(body))
 
 
 def _check_size(sent: Sent) -> None:
     limit = settings.current().max_input_bytes
     if sent.size > limit:
-        raise InputTooLarge(
-            flow_run_id=sent.flow_run_id, key=sent.key, size=sent.size, limit=limit
-        )
+        raise InputTooLarge(flow_run_id=sent.flow_run_id, key=sent.key, size=sent.size, limit=limit)

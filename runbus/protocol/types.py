@@ -6,8 +6,8 @@ stream. The class of a value is not always the type that the receiver names (a `
 An annotation may stand for several classes (`int | None`, `Sequence[int]`, a `Literal`); its
 receiver reads one stream for each and validates every stream as its own part of the annotation.
 
-Bytes are base64 and numbers that JSON lacks are strings (`"NaN"`), except inside a pydantic model
-or pydantic dataclass: there its own config decides, in both directions.
+Bytes are base64, except inside a pydantic model or pydantic dataclass: there its own config
+decides, in both directions. Numbers that JSON lacks are strings (`"NaN"`).
 Fields travel under their names, because a field may be read by another alias than it is written
 by; a receiver accepts names and aliases.
 """
@@ -24,18 +24,29 @@ from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import PurePath
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NewType,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 from unicodedata import category
 from uuid import UUID
 
 import pydantic
 from pydantic import ConfigDict, TypeAdapter
+from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic_core import to_json, to_jsonable_python
 
-from runbus.errors import InvalidKeyPrefix, NotSerializable, UnnamedType
+from runbus.errors import InvalidKeyPrefix, NotSerializable, UnnamedType, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from pydantic import ValidationError
 
@@ -92,7 +103,7 @@ def types_by_name(annotation: Any) -> dict[str, Any]:
     if origin is Union or origin is UnionType:
         return _merged([types_by_name(member) for member in get_args(annotation)])
     if origin is Literal:
-        return _merged([{name_of_value(v): Literal[v]} for v in get_args(annotation)])
+        return _types_of_literal(get_args(annotation))
     beneath = _beneath_alias(annotation, origin)
     if beneath is not annotation:
         return types_by_name(beneath)
@@ -165,6 +176,20 @@ def _types_of_annotated(inner: Any, *metadata: Any) -> dict[str, Any]:
         name: Annotated[(type_, *kept)] if kept and type_ is not NoneType else type_
         for name, type_ in types_by_name(inner).items()
     }
+
+
+def _types_of_literal(values: tuple[Any, ...]) -> dict[str, Any]:
+    alike: dict[str, list[Any]] = {}
+    for value in values:
+        alike.setdefault(name_of_value(value), []).append(value)
+    return {name: _literal(tuple(values)) for name, values in alike.items()}
+
+
+def _literal(values: tuple[Any, ...]) -> Any:
+    literal = Literal[values]
+    if isinstance(values[0], Enum):  # JSON has the member's value, which pydantic does not look up
+        return Annotated[literal, pydantic.BeforeValidator(type(values[0]))]
+    return literal
 
 
 def _merged(members: list[dict[str, Any]]) -> dict[str, Any]:
@@ -248,7 +273,54 @@ def _cached_adapter(annotation: Any, _order: str) -> TypeAdapter[Any]:
 
 
 def _new_adapter(annotation: Any) -> TypeAdapter[Any]:
-    # TypeAdapter refuses a config for a dataclass or TypedDict, which would use it, unless
-    # something is around it. A model goes by its own config all the same.
+    if isinstance(annotation, type) and _has_own_config(annotation):
+        return TypeAdapter(annotation)
+    # TypeAdapter refuses a config for a bare dataclass or TypedDict, though they would use it.
     received = NewType("received", annotation)  # pyright: ignore[reportGeneralTypeIssues]
-    return TypeAdapter(received, config=_CONFIG)
+    adapter: TypeAdapter[Any] = TypeAdapter(received, config=_CONFIG)
+    adapter.rebuild()  # raises if a forward reference has no meaning yet
+    _check_bytes_are_read_one_way(annotation, adapter.core_schema)
+    return adapter
+
+
+def _has_own_config(cls: type[Any]) -> bool:
+    return issubclass(cls, pydantic.BaseModel) or is_pydantic_dataclass(cls)
+
+
+def _check_bytes_are_read_one_way(annotation: Any, schema: Any) -> None:
+    """Refuse a type where pydantic would read some bytes by the wrong config, without a word.
+
+    A dataclass, TypedDict or NamedTuple that occurs several times is compiled once, under one
+    config, although inside a model its bytes are written by that model's.
+    """
+    within = {d["ref"]: _kinds(d, into_models=False) for d in schema.get("definitions", [])}
+    if not any("bytes" in kinds for kinds in within.values()):
+        return
+    shared = {ref for ref, kinds in within.items() if kinds & {"bytes", "definition-ref"}}
+    for part in _parts(schema):
+        utf8 = _is_model(part) and part.get("config", {}).get("val_json_bytes") != "base64"
+        if utf8 and any(inner.get("schema_ref") in shared for inner in _parts(part)):
+            model = part["cls"].__name__
+            raise UsageError(
+                f"{annotation!r} has a type with bytes in several places, some of them in {model}: "
+                f"give {model} ConfigDict(ser_json_bytes='base64', val_json_bytes='base64')."
+            )
+
+
+def _kinds(schema: Any, *, into_models: bool) -> set[Any]:
+    return {part.get("type") for part in _parts(schema, into_models=into_models)}
+
+
+def _parts(schema: Any, *, into_models: bool = True) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        part = cast("dict[str, Any]", schema)
+        yield part
+        inner = part.values() if into_models or not _is_model(part) else ()
+    else:
+        inner = cast("Iterable[Any]", schema) if isinstance(schema, (list, tuple)) else ()
+    for each in inner:
+        yield from _parts(each, into_models=into_models)
+
+
+def _is_model(schema: dict[str, Any]) -> bool:
+    return schema.get("type") in {"model", "dataclass"} and _has_own_config(schema["cls"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -91,12 +92,10 @@ class Bus:
         await asyncio.sleep(0)
 
     async def _drain(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.reply_timeout_seconds):
                 for sent in self.outbox.unsettled():
                     await sent.settlement()
-        except TimeoutError:
-            pass
 
     def report_unsent(self) -> None:
         """Say loudly which sends are lost, now that their loop is over."""
@@ -162,10 +161,8 @@ os.register_at_fork(after_in_child=_drop_inherited)
 
 
 def _step(generator: AsyncGenerator[None]) -> None:
-    try:
+    with contextlib.suppress(StopIteration):
         generator.__anext__().send(None)
-    except StopIteration:
-        pass
 
 
 def _note_refusal(reply: object) -> None:

@@ -8,13 +8,13 @@ has not answered for `retry_seconds`.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
 
 from runbus.errors import RunbusError, ServerRefused, ServerUnreachable
 from runbus.store.backoff import backoff
-from runbus.store.link import Link, LinkLost
+from runbus.store.link import Link, LinkLost, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,22 +72,21 @@ class Channel:
         try:
             link = await self._connect_with_retries()
         except RunbusError as error:
-            self._answer(lambda future: future.set_exception(error))
+            self._answer(error)
         except asyncio.CancelledError:
             # The loop is being shut down and cancels every task. Whoever still waits decides
             # whether to go on.
-            self._answer(lambda future: future.set_exception(LinkLost("cancelled")))
+            self._answer(LinkLost("cancelled"))
             raise
         else:
             self.link = link
-            self._answer(lambda future: future.set_result(link))
+            self._answer(link)
         finally:
             self._connecting = None
 
-    def _answer(self, settle: Callable[[asyncio.Future[Link]], Any]) -> None:
+    def _answer(self, answer: Link | Exception) -> None:
         for future in self._waiting:
-            if not future.done():
-                settle(future)
+            settle(future, answer)
         self._waiting.clear()
 
     async def _connect_with_retries(self) -> Link:

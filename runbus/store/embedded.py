@@ -58,9 +58,8 @@ def _os_errors_explained() -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise EmbeddedServerError(
-            f"the embedded server has no place: {error}. {directories.ELSEWHERE}"
-        ) from error
+        message = f"the embedded server: {error}. {directories.ELSEWHERE}"
+        raise EmbeddedServerError(message) from error
 
 
 @_os_errors_explained()

@@ -15,7 +15,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
-from hiredis import ProtocolError, PushNotification, Reader, ReplyError, pack_command
+import hiredis
+from hiredis import ProtocolError, PushNotification, Reader, ReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     OnPush = Callable[[list[Any]], None]
     Command = tuple[str | bytes | int | float, ...]
 
+# Its stub takes a tuple of one.
+_pack: Callable[[Command], bytes] = cast("Any", hiredis).pack_command
 _INCOMPLETE = object()
 # Errors that pass: the server starts, runs a long script, or is no longer the primary.
 _TRANSIENT = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "NOSCRIPT")
@@ -60,7 +63,7 @@ class Link(asyncio.Protocol):
 
         Never raises: on a link that has ended, `on_reply` is called in the next turn.
         """
-        packed = pack_command(command)
+        packed = _pack(command)
         if not self.alive:
             self._loop.call_soon(on_reply, LinkLost("the connection has ended"))
             return
@@ -158,10 +161,10 @@ class Link(asyncio.Protocol):
 
 
 def settle(future: asyncio.Future[Any], reply: Any) -> None:
-    """Give a reply to the future that waits for it."""
+    """Give a reply to the future that waits for it, an exception as such."""
     if future.done():  # its caller gave up
         return
-    if isinstance(reply, (ReplyError, LinkLost)):
+    if isinstance(reply, Exception):
         future.set_exception(reply)
     else:
         future.set_result(reply)

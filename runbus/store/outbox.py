@@ -7,17 +7,20 @@ whatever happens to single calls, and a busy stream costs one script call for ma
 Why each input is stored once. An attempt is one call of `send.lua` and is executed before its
 retry, after it, or never; the lane cannot know which when its reply does not come.
 
-- The retry first writes the mark '' for each key (it *fences* them). An attempt that is executed
-  after that sees the mark and stores nothing. So from here on nothing but retries can store.
+- Every attempt looks its keys up among the run's marks. A key whose mark is an entry id is stored
+  already, and is not stored again.
+- The retry first writes an empty mark for each key that has none. From here on whoever stores
+  the key, be it this retry, the next one, or an earlier attempt that is executed late, sees the
+  mark and replaces it by the id of the entry, in the step that stores it.
 - Then the retry looks for the keys among the entries, back to those that were there before the
-  first attempt. One that was stored is found, since nothing is trimmed; its mark becomes its id.
-- Only a key that was not found is stored, and its mark becomes its id in the same step.
-- A retry that is itself overtaken by the next one finds that id, and stores nothing.
+  first attempt. What was stored before the empty mark is found there, since nothing is trimmed.
+- Only what has no id after that is stored. So each key is stored before its empty mark, and
+  found, or after it, and marked; and never by two calls, since a script runs alone.
 
-The look back may take several calls (a page each, so that no call holds the server up): it is
-enough that the fence came first. An error reply means that the call stored nothing, so it is no
-attempt at all. A caller's own key is marked when it is stored first, because its retry may come
-hours later from another process; it needs no look back.
+The look back may take several calls, a page each, so that no call holds the server up: what is
+stored meanwhile is marked. An error reply means that the call stored nothing, so it is no attempt
+at all. A caller's own key is marked when it is stored first, because its retry may come hours
+later from another process; it needs no look back.
 
 What this does not cover: a failover that lost the entry or the mark, and entries or marks that
 somebody deletes by hand while a retry is under way.
@@ -28,7 +31,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hiredis import ReplyError
 
@@ -197,8 +200,7 @@ class Lane:
             scripts.SEND.run(link, self._call(batch), self._hear)
 
     def _hear(self, replies: Any) -> None:
-        batch = self._under_way
-        assert batch is not None
+        batch = cast("Batch", self._under_way)
         if isinstance(replies, (LinkLost, ReplyError)):
             batch.maybe_stored |= isinstance(replies, LinkLost)
             self._recover(batch, replies)
@@ -317,7 +319,7 @@ class Lane:
 def _fail(batch: Batch, error: RunbusError) -> None:
     if isinstance(error, ServerUnreachable) and batch.maybe_stored:
         error = ServerUnreachable(
-            address=error.address, seconds=error.seconds, cause=error, maybe_stored=True
+            address=error.address, seconds=error.seconds, cause=error.cause, maybe_stored=True
         )
     for sent in batch.inputs:
         sent.settle(None, error, duplicate=False)

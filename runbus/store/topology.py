@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
@@ -84,8 +84,8 @@ class EmbeddedServer:
 
 def _hand_over(connection: AbstractConnection, link: Link) -> None:
     # redis-py has no public name for the transport. From here on the connection is the link's.
-    writer: asyncio.StreamWriter = connection._writer  # pyright: ignore
-    connection._writer = connection._reader = None  # pyright: ignore
+    writer = cast("asyncio.StreamWriter", connection._writer)  # pyright: ignore[reportPrivateUsage]
+    connection._writer = connection._reader = None  # pyright: ignore[reportPrivateUsage]
     link.take_over(writer)
 
 

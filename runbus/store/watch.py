@@ -135,17 +135,12 @@ class Watch:
         link.send(("GET", key), _ignore)
 
     def _change_tag(self, key: bytes) -> None:
-        for tag, here in self._followed.items():
-            if here == key:
-                break
-        else:
-            return
-        del self._followed[tag]
-        readers = self._waiting.get(tag, set())
-        if readers and self.channel.link is not None:
-            self._follow(self.channel.link, tag)
-        for reader in tuple(readers):
-            for tail in reader.tails:
+        for tag in [tag for tag, here in self._followed.items() if here == key]:
+            del self._followed[tag]
+            readers = self._waiting.get(tag, set())
+            if readers and self.channel.link is not None:
+                self._follow(self.channel.link, tag)
+            for tail in [tail for reader in readers for tail in reader.tails]:
                 tail.change()
 
     def _any_followed(self) -> bytes:

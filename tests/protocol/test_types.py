@@ -23,11 +23,11 @@ import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypeAliasType, TypedDict
 
-from runbus.errors import InvalidKeyPrefix, NotSerializable, UnnamedType
+from runbus.errors import InvalidKeyPrefix, NotSerializable, UnnamedType, UsageError
 from runbus.protocol.types import (
     check_key_prefix,
     decoder,
@@ -108,7 +108,7 @@ class Box(BaseModel, Generic[T]):
     item: T
 
 
-class Über_Größe(BaseModel):
+class Über_Größe(BaseModel):  # noqa: PLC2401
     n: int = 1
 
 
@@ -119,7 +119,6 @@ class Mixed(BaseModel):
     options: Options
     point: Point
     checked: Checked
-    any_reading: SerializeAsAny[Reading]
 
 
 @dataclass
@@ -173,7 +172,7 @@ class OwnSchema(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source, handler):
-        return pydantic.GetCoreSchemaHandler.__call__(handler, str)
+        return handler(str)
 
 
 class Greeting(BaseModel):
@@ -250,10 +249,10 @@ SPLIT_TYPES = [
     (list, {"list": list}),
     (list[int], {"list": list[int]}),
     (typing.List, {"list": typing.List}),  # noqa: UP006
-    (typing.List[int], {"list": list[int]}),  # noqa: UP006
+    (typing.List[int], {"list": typing.List[int]}),  # noqa: UP006
     (tuple, {"tuple": tuple}),
     (tuple[int, ...], {"tuple": tuple[int, ...]}),
-    (typing.Tuple[int, str], {"tuple": tuple[int, str]}),  # noqa: UP006
+    (typing.Tuple[int, str], {"tuple": typing.Tuple[int, str]}),  # noqa: UP006
     (Optional[int], {"int": int, "NoneType": NoneType}),  # noqa: UP045
     (int | None, {"int": int, "NoneType": NoneType}),
     (Union[int, str | bytes], {"int": int, "str": str, "bytes": bytes}),  # noqa: UP007
@@ -264,7 +263,7 @@ SPLIT_TYPES = [
     (Annotated[int | None, at.Gt(1)], {"int": Annotated[int, at.Gt(1)], "NoneType": NoneType}),
     (Literal["a", 1, "b"], {"str": Literal["a", "b"], "int": Literal[1]}),
     (Literal[True, 1], {"bool": Literal[True], "int": Literal[1]}),
-    (Literal[Color.RED, None], {"Color": Literal[Color.RED], "NoneType": Literal[None]}),
+    (Literal["a", None], {"str": Literal["a"], "NoneType": Literal[None]}),
     (Color, {"Color": Color}),
     (Size, {"Size": Size}),
     (Options, {"dict": Options}),
@@ -337,7 +336,7 @@ def reading(data: bytes = LOOKS_LIKE_BASE64) -> dict[str, Any]:
     }
 
 
-mixed = Mixed(**reading(), any_reading=Reading(1.0, LOOKS_LIKE_BASE64))
+mixed = Mixed(**reading())
 
 ROUND_TRIPS = [
     (Color, Color.RED),
@@ -365,7 +364,6 @@ ROUND_TRIPS = [
     (Counter[str], Counter("aab")),
     (deque[int], deque([1])),
     (bytes, bytearray(b"\xff")),
-    (abc.Sequence[bytes], (b"\xff",)),
     (dict[bytes, bytes], {b"\xff": LOOKS_LIKE_BASE64}),
     (dict[float, float], {math.inf: -math.inf}),
     (Options, Options(deep=True, data=b"\xff")),
@@ -408,13 +406,52 @@ class TestRoundTrip:
 
 @pytest.mark.parametrize(
     ("annotation", "value"),
-    [(Box[bytes], b"YWJj"), (Box[Reading], Reading(math.inf, b"YWJj"))],
+    [(Box[bytes], LOOKS_LIKE_BASE64), (Box[Reading], Reading(1.0, LOOKS_LIKE_BASE64))],
     ids=["bytes", "dataclass"],
 )
 def test_a_model_without_its_parameter_arrives_as_one_with_it(annotation: Any, value: Any):
     """Sent as a bare generic model, a value is written as the parametrised one reads it."""
     assert arrives(annotation, Box(item=value)).item == value
     assert arrives(list[annotation], [Box(item=value)])[0].item == value
+
+
+def test_an_abstract_container_keeps_the_senders_class():
+    """A list is received as a list and a tuple as a tuple where either will do."""
+    assert arrives(abc.Sequence[bytes], (b"\xff",)) == (b"\xff",)
+    assert arrives(abc.Sequence[bytes], [b"\xff"]) == [b"\xff"]
+    assert arrives(abc.Set[int], frozenset([1])) == frozenset([1])
+
+
+def test_literal_members_of_an_enum_are_told_apart():
+    """Only the members that a literal names are received."""
+    assert arrives(Literal[Color.RED, 1], Color.RED) is Color.RED
+    for value in (Color.BLUE, "purple"):
+        with pytest.raises(ValidationError):
+            decoder(types_by_name(Literal[Color.RED, 1])["Color"])(encode(value))
+
+
+class Twice(BaseModel):
+    first: Reading
+    second: Reading
+
+
+class TwiceInBase64(Twice):
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    @pydantic.model_validator(mode="after")
+    def seen(self) -> TwiceInBase64:
+        return self
+
+
+def test_bytes_that_pydantic_would_read_wrongly_are_refused():
+    """A dataclass shared by a model and its surroundings needs one way of writing bytes."""
+    value = Reading(1.0, LOOKS_LIKE_BASE64)
+    alone = Twice(first=value, second=value)
+    assert arrives(Twice, alone) == alone
+    with pytest.raises(UsageError, match=r"give Twice ConfigDict\(ser_json_bytes"):
+        decoder(tuple[Reading, Twice])
+    pair = (value, TwiceInBase64(first=value, second=value))
+    assert arrives(tuple[Reading, TwiceInBase64], pair) == pair
 
 
 finite_offsets = st.builds(
@@ -438,7 +475,7 @@ LEAVES: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (Reading, st.builds(Reading, st.floats(allow_nan=False), st.binary())),
     (Options, st.fixed_dictionaries({"deep": st.booleans(), "data": st.binary()})),
     (Point, st.builds(Point, st.integers(), st.binary())),
-    (Model, st.builds(Model, st.floats(allow_nan=False), text.map(str.encode))),
+    (Model, st.builds(Model, value=st.floats(allow_nan=False), data=text.map(str.encode))),
     (Checked, st.builds(Checked, st.floats(allow_nan=False), text.map(str.encode))),
     (Box[bytes], st.builds(Box[bytes], item=text.map(str.encode))),
 ]
@@ -460,9 +497,11 @@ def around(inner: st.SearchStrategy[tuple[Any, Any]]) -> st.SearchStrategy[tuple
         inner.map(lambda t: (list[t[0]], st.lists(t[1], max_size=3))),
         inner.map(lambda t: (dict[str, t[0]], st.dictionaries(text, t[1], max_size=3))),
         inner.map(lambda t: (tuple[t[0], ...], st.lists(t[1], max_size=3).map(tuple))),
-        inner.map(lambda t: (Optional[t[0]], st.none() | t[1])),
+        inner.map(lambda t: (Optional[t[0]], st.none() | t[1])),  # noqa: UP045
         inner.map(lambda t: (Holder[t[0]], t[1].map(Holder))),
-        st.tuples(inner, inner).map(lambda p: (tuple[p[0][0], p[1][0]], st.tuples(p[0][1], p[1][1]))),
+        st.tuples(inner, inner).map(
+            lambda ts: (tuple[ts[0][0], ts[1][0]], st.tuples(ts[0][1], ts[1][1]))
+        ),
     )  # fmt: skip
 
 
@@ -573,10 +612,8 @@ def test_equal_annotations_keep_their_own_order_and_literals():
     assert list[A | B] == list[B | A]
     assert type(decoder(list[A | B])(b'[{"n":1}]')[0]) is A
     assert type(decoder(list[B | A])(b'[{"n":1}]')[0]) is B
-    assert decoder(Literal[1])(b"1") == 1
-    assert decoder(Literal[True])(b"true") is True
-    with pytest.raises(ValidationError):
-        decoder(Literal[True])(b"1")
+    assert type(decoder(Literal[1])(b"1")) is int
+    assert type(decoder(Literal[True])(b"true")) is bool
 
 
 @pytest.mark.parametrize(

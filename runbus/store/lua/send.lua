@@ -15,7 +15,6 @@
 -- Reply: {'MORE', id} when the scan has to go on from that id, else one text for each input:
 --       '<entry id>'            stored now
 --       '=<entry id>'           stored before
---       'FENCED'                left to the retry that overtook this call
 --       'INUSE <stream name>'   the key names an input on that stream
 --       'FINISHED <state>'      the run has ended
 --       'FULL', 'RUNFULL'       over limit 2, over limit 3
@@ -33,7 +32,7 @@ if from ~= '' or redis.call('EXISTS', retried) == 1 then
 end
 
 if from ~= '' then
-  -- From here on, an earlier attempt that is executed late stores nothing.
+  -- From here on, an earlier attempt that is executed late marks what it stores.
   for i = 10, #ARGV, width do
     local key = ARGV[i + 1]
     if not marks[key] then
@@ -80,8 +79,6 @@ for i = 10, #ARGV, width do
   if mark and mark ~= '' then
     local stored_as, id = string.match(mark, '^(.*) (%S+)$')
     reply = stored_as == name and '=' .. id or 'INUSE ' .. stored_as
-  elseif mark and from == '' then
-    reply = 'FENCED'
   elseif not refused and room < 1 then
     reply = 'FULL'
   elseif not refused and size > space then
