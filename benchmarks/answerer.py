@@ -25,11 +25,13 @@ async def _answer_plainly(url: str, questions: str, answers: str) -> None:
 
 
 async def _main(url: str, flow_run_id: str, questions: str, answers: str) -> None:
-    work = _answer(flow_run_id), _answer_plainly(url, questions, answers)
-    tasks = [asyncio.create_task(each) for each in work]
-    async for _ in child.requests():
-        pass
-    await child.cancel(tasks)
+    async with asyncio.TaskGroup() as group:  # one that fails ends the process, with its error
+        work = _answer(flow_run_id), _answer_plainly(url, questions, answers)
+        tasks = [group.create_task(each) for each in work]
+        child.reply("ready")
+        async for _ in child.requests():
+            pass
+        await child.cancel(tasks)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
 BLOCK_MS = 2000
+_PATIENCE_SECONDS = 30.0
 
 
 class Note(RunInput):
@@ -80,8 +81,9 @@ def _rows(bench: Bench, url: str, name: str, exchanges: int, goal: Goal | None) 
             flow_run_id=str(answerer),
             questions=questions,
             answers=answers,
-        ),
+        ) as process,
     ):
+        process.answer()
         times = asyncio.run(_measure(bench, url, answerer, questions, answers, exchanges))
     pairs = [*zip(map(median, times.runbus), map(median, times.plain), strict=True)]
     yield compared(f"{name}, p50", pairs, unit="ms", versus="xadd, xread(block)", goal=goal)
@@ -93,7 +95,7 @@ async def _measure(
     bench: Bench, url: str, answerer: UUID, questions: str, answers: str, exchanges: int
 ) -> Times:
     times, asker = Times(), uuid4()
-    inbox = receive_input(Note, flow_run_id=asker, timeout=60)
+    inbox = receive_input(Note, flow_run_id=asker, timeout=_PATIENCE_SECONDS)
     async with AsyncRedis.from_url(url) as client:
         reader = PlainReader(client, answers)
 
@@ -115,10 +117,11 @@ async def _measure(
 
 async def _exchange(once: Callable[[], Awaitable[None]], times: int) -> list[float]:
     taken: list[float] = []
-    for _ in range(times):
-        start = time.perf_counter()
-        await once()
-        taken.append((time.perf_counter() - start) * 1e3)
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        for _ in range(times):
+            start = time.perf_counter()
+            await once()
+            taken.append((time.perf_counter() - start) * 1e3)
     return taken
 
 

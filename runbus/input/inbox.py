@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from runbus import bridge
 from runbus.context import current_run, pending
 from runbus.errors import MalformedEntry, ReceiveTimeout, WrongSyntax
-from runbus.protocol.types import is_broken_json
+from runbus.protocol.values import is_broken_json
 from runbus.store import bus
 from runbus.store.reader import Reader
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from types import new_class
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    Self,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
@@ -17,19 +28,15 @@ from runbus.input.form import with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.protocol.entries import Entry, check_text
 from runbus.protocol.ids import parse_run_id
-from runbus.protocol.types import (
-    check_key_prefix,
-    decoder,
-    encode,
-    name_of_value,
-    types_by_name,
-)
+from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
+from runbus.protocol.values import decoder, encode
 from runbus.store.receipt import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
+R = TypeVar("R", bound="RunInput")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +49,17 @@ class RunInputMetadata:
     """The run id of the sender, or the text that it passed; None if there is nobody to answer."""
     receiver: UUID
     """The run that received it."""
+
+
+class ReceiveOptions(TypedDict, total=False):
+    """The options of `receive_input`, by which it is typed in its several forms."""
+
+    timeout: float | None
+    poll_interval: float
+    raise_timeout_error: bool
+    exclude_keys: Iterable[str] | None
+    key_prefix: str | None
+    flow_run_id: UUID | str | None
 
 
 class RunInput(BaseModel):
@@ -107,25 +125,9 @@ class RunInput(BaseModel):
         return send_input(self, flow_run_id, sender, key_prefix, key)
 
     @classmethod
-    def receive(
-        cls,
-        timeout: float | None = 3600,
-        poll_interval: float = 10,
-        raise_timeout_error: bool = True,
-        exclude_keys: Iterable[str] | None = None,
-        key_prefix: str | None = None,
-        flow_run_id: UUID | str | None = None,
-    ) -> Inbox[Self]:
-        """Receive inputs of this type. See `receive_input`."""
-        return receive_input(
-            cls,
-            timeout,
-            poll_interval,
-            raise_timeout_error,
-            exclude_keys,
-            key_prefix,
-            flow_run_id,
-        )
+    def receive(cls, **options: Unpack[ReceiveOptions]) -> Inbox[Self]:
+        """Receive inputs of this type. The options are those of `receive_input`."""
+        return receive_input(cls, **options)
 
 
 class AutomaticRunInput(RunInput, Generic[T]):
@@ -170,6 +172,25 @@ def send_input(
     return bridge.send(sent)
 
 
+@overload
+def receive_input(  # pyright: ignore[reportOverlappingOverload]  (a RunInput comes as itself)
+    input_type: type[R], *, with_metadata: Literal[True], **options: Unpack[ReceiveOptions]
+) -> Inbox[R]: ...
+@overload
+def receive_input(
+    input_type: type[T], *, with_metadata: Literal[True], **options: Unpack[ReceiveOptions]
+) -> Inbox[AutomaticRunInput[T]]: ...
+@overload
+def receive_input(
+    input_type: type[T] | Any,
+    timeout: float | None = ...,
+    poll_interval: float = ...,
+    raise_timeout_error: bool = ...,
+    exclude_keys: Iterable[str] | None = ...,
+    key_prefix: str | None = ...,
+    flow_run_id: UUID | str | None = ...,
+    with_metadata: bool = ...,
+) -> Inbox[T]: ...
 def receive_input(
     input_type: type[T] | Any,
     timeout: float | None = 3600,
@@ -179,7 +200,7 @@ def receive_input(
     key_prefix: str | None = None,
     flow_run_id: UUID | str | None = None,
     with_metadata: bool = False,
-) -> Inbox[T]:
+) -> Inbox[Any]:
     """Receive the inputs of one type, from the first that the run ever got.
 
     `timeout` is the longest wait, in seconds, for the next input: None waits for ever, 0 takes

@@ -1,15 +1,10 @@
-"""Types on the wire: a type's stream name, its schema, and its values as bytes.
+"""Types and the names of their streams.
 
 A sender holds a value and a receiver holds an annotation, and both have to arrive at the same
 stream. The class of a value is not always the type that the receiver names (a `Path` is a
 `PosixPath` at run time, a `TypedDict` a `dict`), so both sides look the class up in one table.
 An annotation may stand for several classes (`int | None`, `Sequence[int]`, a `Literal`); its
 receiver reads one stream for each and validates every stream as its own part of the annotation.
-
-Bytes are base64, except inside a pydantic model or pydantic dataclass: there its own config
-decides, in both directions. Numbers that JSON lacks are strings (`"NaN"`).
-Fields travel under their names, because a field may be read by another alias than it is written
-by; a receiver accepts names and aliases.
 """
 
 from __future__ import annotations
@@ -20,35 +15,17 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from functools import lru_cache, partial
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import PurePath
 from types import NoneType, UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    NewType,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-)
+from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 from unicodedata import category
 from uuid import UUID
 
 import pydantic
-from pydantic import ConfigDict, TypeAdapter
-from pydantic.dataclasses import is_pydantic_dataclass
-from pydantic_core import to_json, to_jsonable_python
 
-from runbus.errors import InvalidKeyPrefix, NotSerializable, UnnamedType, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from pydantic import ValidationError
+from runbus.errors import InvalidKeyPrefix, UnnamedType
 
 # fmt: off
 _NAMES: dict[type, str] = {
@@ -82,8 +59,6 @@ _STAND_INS: dict[Any, tuple[type, ...]] = {
 
 _NEVER_A_VALUES_CLASS = {"typing", "typing_extensions", "collections.abc", "numbers"}
 
-_CONFIG = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=True)
-
 _LONGEST_KEY_PREFIX = 255
 
 
@@ -110,32 +85,6 @@ def types_by_name(annotation: Any) -> dict[str, Any]:
     return _types_of_class(annotation, origin or annotation)
 
 
-def encode(value: object) -> bytes:
-    """Return a value's JSON, in UTF-8. Raises `NotSerializable`."""
-    try:
-        data = _to_json(value)
-        return _with_lost_numbers(data, value) if b"null" in data else data
-    except Exception as error:
-        raise NotSerializable(value, error) from error
-
-
-def decoder(annotation: Any) -> Callable[[bytes], Any]:
-    """Return the function that reads JSON as a type. It raises pydantic's `ValidationError`."""
-    return partial(_adapter(annotation).validator.validate_json, by_alias=True, by_name=True)
-
-
-def is_broken_json(error: ValidationError) -> bool:
-    """Tell bytes that are not JSON at all from JSON that does not fit the type."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    # With a location it is a text inside the JSON that should have been JSON in turn.
-    return first["type"] == "json_invalid" and not first["loc"]
-
-
-def json_schema(annotation: Any) -> dict[str, Any]:
-    """Return the JSON Schema of what a type accepts."""
-    return _adapter(annotation).json_schema(mode="validation")
-
-
 def check_key_prefix(prefix: object) -> str:
     """Return a `key_prefix` that can name a stream; raise `InvalidKeyPrefix` for any other."""
     if not isinstance(prefix, str):
@@ -153,8 +102,7 @@ def check_key_prefix(prefix: object) -> str:
 def _name_of_class(cls: type[Any]) -> str:
     generic = getattr(cls, "__pydantic_generic_metadata__", {})
     beneath: type[Any] = generic.get("origin") or cls  # Box[int] is a class, and a Box
-    own = vars(cls).get("__runbus_name__") or vars(beneath).get("__runbus_name__")
-    return own or _name_in_table(beneath)
+    return _name_in_table(beneath)
 
 
 def _name_in_table(cls: type[Any]) -> str:
@@ -229,98 +177,3 @@ def _filled(container: Any, args: tuple[Any, ...]) -> Any:
     if not args:
         return container
     return container[(*args, ...) if issubclass(container, tuple) else args]
-
-
-def _by_own_type(value: Any) -> Any:
-    """Serialise what `to_json` does not know but pydantic has a schema for."""
-    serializer = _adapter(type(value)).serializer
-    return serializer.to_python(value, mode="json", by_alias=False, round_trip=True)
-
-
-_to_json = partial(
-    to_json,
-    by_alias=False,
-    round_trip=True,  # leaves out computed fields, which a receiver would refuse or compute anew
-    bytes_mode="base64",
-    inf_nan_mode="strings",
-    timedelta_mode="iso8601",
-    fallback=_by_own_type,
-)
-_to_jsonable = partial(to_jsonable_python, **{**_to_json.keywords, "inf_nan_mode": "constants"})
-
-
-def _with_lost_numbers(data: bytes, value: object) -> bytes:
-    """Write NaN and the infinities of models too, for which their own default is null.
-
-    Through Python objects, where a model leaves them as they are. The longer result counts: a
-    number written out is longer than null, and an iterator was used up by the first pass.
-    """
-    return max(data, _to_json(_to_jsonable(value)), key=len)
-
-
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    try:
-        hash(annotation)
-    except TypeError:  # metadata of an Annotated may be unhashable
-        return _new_adapter(annotation)
-    # `list[A | B]` equals `list[B | A]`, and yet the first member that fits wins.
-    return _cached_adapter(annotation, repr(annotation))
-
-
-@lru_cache(maxsize=1024)
-def _cached_adapter(annotation: Any, _order: str) -> TypeAdapter[Any]:
-    return _new_adapter(annotation)
-
-
-def _new_adapter(annotation: Any) -> TypeAdapter[Any]:
-    if isinstance(annotation, type) and _has_own_config(annotation):
-        return TypeAdapter(annotation)
-    # TypeAdapter refuses a config for a bare dataclass or TypedDict, though they would use it.
-    received = NewType("received", annotation)  # pyright: ignore[reportGeneralTypeIssues]
-    adapter: TypeAdapter[Any] = TypeAdapter(received, config=_CONFIG)
-    adapter.rebuild()  # raises if a forward reference has no meaning yet
-    _check_bytes_are_read_one_way(annotation, adapter.core_schema)
-    return adapter
-
-
-def _has_own_config(cls: type[Any]) -> bool:
-    return issubclass(cls, pydantic.BaseModel) or is_pydantic_dataclass(cls)
-
-
-def _check_bytes_are_read_one_way(annotation: Any, schema: Any) -> None:
-    """Refuse a type where pydantic would read some bytes by the wrong config, without a word.
-
-    A dataclass, TypedDict or NamedTuple that occurs several times is compiled once, under one
-    config, although inside a model its bytes are written by that model's.
-    """
-    within = {d["ref"]: _kinds(d, into_models=False) for d in schema.get("definitions", [])}
-    if not any("bytes" in kinds for kinds in within.values()):
-        return
-    shared = {ref for ref, kinds in within.items() if kinds & {"bytes", "definition-ref"}}
-    for part in _parts(schema):
-        utf8 = _is_model(part) and part.get("config", {}).get("val_json_bytes") != "base64"
-        if utf8 and any(inner.get("schema_ref") in shared for inner in _parts(part)):
-            model = part["cls"].__name__
-            raise UsageError(
-                f"{annotation!r} has a type with bytes in several places, some of them in {model}: "
-                f"give {model} ConfigDict(ser_json_bytes='base64', val_json_bytes='base64')."
-            )
-
-
-def _kinds(schema: Any, *, into_models: bool) -> set[Any]:
-    return {part.get("type") for part in _parts(schema, into_models=into_models)}
-
-
-def _parts(schema: Any, *, into_models: bool = True) -> Iterator[dict[str, Any]]:
-    if isinstance(schema, dict):
-        part = cast("dict[str, Any]", schema)
-        yield part
-        inner = part.values() if into_models or not _is_model(part) else ()
-    else:
-        inner = cast("Iterable[Any]", schema) if isinstance(schema, (list, tuple)) else ()
-    for each in inner:
-        yield from _parts(each, into_models=into_models)
-
-
-def _is_model(schema: dict[str, Any]) -> bool:
-    return schema.get("type") in {"model", "dataclass"} and _has_own_config(schema["cls"])

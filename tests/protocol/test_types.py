@@ -28,15 +28,8 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypeAliasType, TypedDict
 
 from runbus.errors import InvalidKeyPrefix, NotSerializable, UnnamedType, UsageError
-from runbus.protocol.types import (
-    check_key_prefix,
-    decoder,
-    encode,
-    is_broken_json,
-    json_schema,
-    name_of_value,
-    types_by_name,
-)
+from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
+from runbus.protocol.values import decoder, encode, is_broken_json, json_schema
 
 T = TypeVar("T")
 
@@ -179,11 +172,7 @@ class Greeting(BaseModel):
     text: str
 
 
-class UpgradedGreeting(Greeting):
-    __runbus_name__ = "Greeting"
-
-
-class AnswerToUpgraded(UpgradedGreeting):
+class AnswerToGreeting(Greeting):
     pass
 
 
@@ -232,8 +221,7 @@ NAMED_VALUES = [
     (UUID(int=1), "UUID"),
     (Decimal(1), "Decimal"),
     (IPv4Address(1), "IPv4Address"),
-    (UpgradedGreeting(text="a"), "Greeting"),
-    (AnswerToUpgraded(text="a"), "AnswerToUpgraded"),
+    (AnswerToGreeting(text="a"), "AnswerToGreeting"),
 ]
 
 
@@ -274,7 +262,6 @@ SPLIT_TYPES = [
     (Model, {"Model": Model}),
     (Box, {"Box": Box}),
     (Box[int], {"Box": Box[int]}),
-    (UpgradedGreeting, {"Greeting": UpgradedGreeting}),
     (Path, {"Path": Path}),
     (PosixPath, {"Path": PosixPath}),
     (PurePath, {"Path": PurePath}),

@@ -60,7 +60,7 @@ class Wire:
 class Network:
     """What a lane sees as its channel: the wires to one server."""
 
-    class server:  # noqa: N801
+    class server:
         address = "the test"
 
     def __init__(self, client: Redis) -> None:
@@ -206,7 +206,7 @@ class ExactlyOnce(RuleBasedStateMachine):
 
 @pytest.mark.keys_without_lifetime
 def test_every_order_of_execution(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In every order of attempts, retries, losses and late executions, each input is stored once."""
+    """In every order of attempts, retries, losses and late executions, each is stored once."""
     monkeypatch.setattr(outbox, "backoff", lambda: repeat(0.0))
     with server.client(decode_responses=False) as client:
         machine = type("ExactlyOnceHere", (ExactlyOnce,), {"client": client})

@@ -1,0 +1,103 @@
+"""Values on the wire: JSON, by pydantic, in both directions.
+
+Bytes are base64, except inside a pydantic model or pydantic dataclass: there its own config
+decides, in both directions. Numbers that JSON lacks are strings (`"NaN"`).
+Fields travel under their names, because a field may be read by another alias than it is written
+by; a receiver accepts names and aliases.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, NewType
+
+from pydantic import ConfigDict, TypeAdapter
+from pydantic_core import to_json, to_jsonable_python
+
+from runbus.errors import NotSerializable
+from runbus.protocol.byte_config import check_bytes_are_read_one_way, has_own_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import ValidationError
+
+_CONFIG = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=True)
+
+
+def encode(value: object) -> bytes:
+    """Return a value's JSON, in UTF-8. Raises `NotSerializable`."""
+    try:
+        data = _to_json(value)
+        return _with_lost_numbers(data, value) if b"null" in data else data
+    except Exception as error:
+        raise NotSerializable(value, error) from error
+
+
+def decoder(annotation: Any) -> Callable[[bytes], Any]:
+    """Return the function that reads JSON as a type. It raises pydantic's `ValidationError`."""
+    return partial(_adapter(annotation).validator.validate_json, by_alias=True, by_name=True)
+
+
+def is_broken_json(error: ValidationError) -> bool:
+    """Tell bytes that are not JSON at all from JSON that does not fit the type."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    # With a location it is a text inside the JSON that should have been JSON in turn.
+    return first["type"] == "json_invalid" and not first["loc"]
+
+
+def json_schema(annotation: Any) -> dict[str, Any]:
+    """Return the JSON Schema of what a type accepts."""
+    return _adapter(annotation).json_schema(mode="validation")
+
+
+def _by_own_type(value: Any) -> Any:
+    """Serialise what `to_json` does not know but pydantic has a schema for."""
+    serializer = _adapter(type(value)).serializer
+    return serializer.to_python(value, mode="json", by_alias=False, round_trip=True)
+
+
+_to_json = partial(
+    to_json,
+    by_alias=False,
+    round_trip=True,  # leaves out computed fields, which a receiver would refuse or compute anew
+    bytes_mode="base64",
+    inf_nan_mode="strings",
+    timedelta_mode="iso8601",
+    fallback=_by_own_type,
+)
+_to_jsonable = partial(to_jsonable_python, **{**_to_json.keywords, "inf_nan_mode": "constants"})
+
+
+def _with_lost_numbers(data: bytes, value: object) -> bytes:
+    """Write NaN and the infinities of models too, for which their own default is null.
+
+    Through Python objects, where a model leaves them as they are. The longer result counts: a
+    number written out is longer than null, and an iterator was used up by the first pass.
+    """
+    return max(data, _to_json(_to_jsonable(value)), key=len)
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        hash(annotation)
+    except TypeError:  # metadata of an Annotated may be unhashable
+        return _new_adapter(annotation)
+    # `list[A | B]` equals `list[B | A]`, and yet the first member that fits wins.
+    return _cached_adapter(annotation, repr(annotation))
+
+
+@lru_cache(maxsize=1024)
+def _cached_adapter(annotation: Any, _order: str) -> TypeAdapter[Any]:
+    return _new_adapter(annotation)
+
+
+def _new_adapter(annotation: Any) -> TypeAdapter[Any]:
+    if isinstance(annotation, type) and has_own_config(annotation):
+        return TypeAdapter(annotation)
+    # TypeAdapter refuses a config for a bare dataclass or TypedDict, though they would use it.
+    received = NewType("received", annotation)  # pyright: ignore[reportGeneralTypeIssues]
+    adapter: TypeAdapter[Any] = TypeAdapter(received, config=_CONFIG)
+    adapter.rebuild()  # raises if a forward reference has no meaning yet
+    check_bytes_are_read_one_way(annotation, adapter.core_schema)
+    return adapter

@@ -1,0 +1,108 @@
+"""`runbus demo`: in a pipe, in a terminal, and when its processes are killed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers import Server
+
+COMMAND = [sys.executable, "-m", "runbus", "demo"]
+
+
+@pytest.fixture
+def environment(valkey: Server) -> dict[str, str]:
+    """The demo talks over the test's server."""
+    return {**os.environ, "RUNBUS_URL": valkey.url, "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def started(environment: dict[str, str], **streams: Any) -> Iterator[subprocess.Popen[str]]:
+    """A demo that is ended with the test."""
+    with subprocess.Popen(COMMAND, env=environment, text=True, **streams) as demo:
+        try:
+            yield demo
+        finally:
+            demo.kill()
+
+
+@pytest.mark.parametrize("end", ["q\n", "quit\n", ""], ids=["q", "quit", "end of input"])
+def test_piped_input(environment: dict[str, str], end: str) -> None:
+    """Names go in through a pipe, greetings come out, and the input's end is the demo's."""
+    names = "andrew\n\n  Zoë \n" + end
+    done = subprocess.run(
+        COMMAND,
+        env=environment,
+        input=names,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.replace("What is your name? ", "").strip().splitlines() == [
+        "Hello, andrew!",
+        "Hello, Zoë!",
+    ]
+    assert done.stderr == ""
+
+
+def test_on_a_terminal(environment: dict[str, str]) -> None:
+    """It asks, and Ctrl-C ends it without a traceback."""
+    terminal, side = pty.openpty()
+    with started(environment, stdin=side, stdout=side, stderr=side, start_new_session=True) as demo:
+        shown = read_until(terminal, "What is your name? ")
+        os.write(terminal, b"ada\n")
+        shown += read_until(terminal, "What is your name? ")
+        assert "Hello, ada!" in shown
+        os.kill(demo.pid, signal.SIGINT)
+        assert demo.wait(timeout=20) == 130
+    os.close(side)
+    os.close(terminal)
+    assert "Traceback" not in shown
+
+
+def read_until(terminal: int, text: str) -> str:
+    """Read what a terminal shows until a text comes."""
+    shown = ""
+    while text not in shown:
+        shown += os.read(terminal, 1000).decode()
+    return shown
+
+
+def test_the_greeter_ends_with_the_prompt(environment: dict[str, str], valkey: Server) -> None:
+    """A prompt that is killed leaves no greeter behind."""
+    with started(environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as demo:
+        assert demo.stdin
+        assert demo.stdout
+        demo.stdin.write("ada\n")
+        demo.stdin.flush()
+        assert "Hello" in demo.stdout.readline()
+        demo.send_signal(signal.SIGKILL)
+        # The greeter inherited no other pipe: reading ends when the last writer has.
+        demo.stdout.read()
+    with valkey.client() as client:
+        while len(client.client_list(_type="normal")) > 1:
+            pass
+
+
+def test_a_server_that_is_not_there(environment: dict[str, str]) -> None:
+    """An unreachable server is one line on standard error, and exit code 1."""
+    environment |= {"RUNBUS_URL": "redis://:secret@127.0.0.1:1/0", "RUNBUS_RETRY_SECONDS": "0.2"}
+    done = subprocess.run(
+        COMMAND, env=environment, input="ada\n", capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "127.0.0.1:1" in done.stderr
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr.partition("runbus: ")[2]

@@ -1,0 +1,70 @@
+"""The README's code and commands do what the README says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from servers import Server
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+PROGRAMS = [
+    (code, BLOCKS[number + 1][1])
+    for number, (language, code) in enumerate(BLOCKS)
+    if language == "python" and BLOCKS[number + 1][0] == "text"
+]
+COMMANDS = [code for language, code in BLOCKS if language == "console"]
+SETUP = next(code for language, code in BLOCKS if language == "python" and "3fa85f64" in code)
+ENTRY_ID = re.compile(r"\d{13}-\d+")
+
+
+def run(code: str, server: Server) -> str:
+    """What a program prints; nothing on its standard error."""
+    environment = {**os.environ, "RUNBUS_URL": server.url}
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize("number", range(len(PROGRAMS)))
+def test_a_program_prints_what_stands_below_it(valkey: Server, number: int) -> None:
+    """Each Python block with an output block behind it prints just that."""
+    code, output = PROGRAMS[number]
+    assert run(code, valkey) == output
+
+
+@pytest.mark.keys_without_lifetime
+def test_the_redis_cli_commands_show_what_stands_below_them(server: Server) -> None:
+    """The commands of the inspection section, one after the other, print what it says."""
+    if shutil.which("redis-cli") is None:
+        assert "CI" not in os.environ, "redis-cli is required here"
+        pytest.skip("no redis-cli")
+    run(SETUP, server)
+    assert len(COMMANDS) == 5
+    for block in COMMANDS:
+        command, _, output = block.removeprefix("$ ").partition("\n")
+        command = command.replace("redis-cli", f"redis-cli -u {server.url}", 1)
+        done = subprocess.run(
+            ["bash", "-c", command], capture_output=True, text=True, timeout=30, check=True
+        )
+        assert ENTRY_ID.sub("<id>", done.stdout) == ENTRY_ID.sub("<id>", output)
+
+
+def test_there_is_one_command_for_each_purpose() -> None:
+    """One line runs the main job, one line runs the tests, each from nothing but Python."""
+    commands = [code for language, code in BLOCKS if language == "sh"]
+    assert [command.split()[:3] for command in commands] == [["python3", "-m", "venv"]] * 2
+    assert commands[0].endswith("runbus demo\n")
+    assert commands[1].endswith("python -m pytest\n")
