@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from types import new_class
@@ -17,7 +18,7 @@ from typing import (
     Unpack,
     overload,
 )
-from uuid import UUID, uuid4
+from uuid import UUID  # noqa: TC003  (`get_type_hints` finds it)
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
@@ -26,7 +27,7 @@ from runbus.context import current_run, run_id_or_current
 from runbus.errors import InputTooLarge, NobodyToAnswer, UsageError
 from runbus.input.form import with_defaults
 from runbus.input.inbox import Inbox, Patience
-from runbus.protocol.entries import Entry, check_text
+from runbus.protocol.entries import Entry, check_text, new_key
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
 from runbus.protocol.values import decoder, encode
@@ -161,7 +162,7 @@ def send_input(
     sent = Sent(
         flow_run_id=receiver,
         stream=name,
-        key=f"{name}-{uuid4()}" if key is None else check_text("key", key),
+        key=new_key(name, os.urandom(16)) if key is None else check_text("key", key),
         own_key=key is not None,
         sender=None if sender is None else check_text("sender", str(sender)),
         value=run_input.encode() if isinstance(run_input, RunInput) else encode(run_input),

@@ -71,17 +71,17 @@ class Outbox:
         self.channel = channel
         self._keys = keys
         self._settings = settings
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[tuple[int, str], Lane] = {}
         self._unawaited_bytes = 0
 
     def send(self, sent: Sent) -> None:
         """Send an input; its receipt says when it is stored. Raises `TooMuchUnsent`."""
         if not sent.awaited:
             self._count_unawaited(sent)
-        lane_key = self._keys.input(sent.flow_run_id, sent.stream)
-        lane = self._lanes.get(lane_key)
+        stream = (sent.flow_run_id.int, sent.stream)
+        lane = self._lanes.get(stream)
         if lane is None:
-            lane = self._open_lane(lane_key, sent)
+            lane = self._open_lane(stream, sent)
         lane.add(sent)
 
     def unsettled(self) -> list[Sent]:
@@ -109,11 +109,11 @@ class Outbox:
     def _uncount(self, sent: Sent) -> None:
         self._unawaited_bytes -= sent.size
 
-    def _open_lane(self, key: str, sent: Sent) -> Lane:
+    def _open_lane(self, stream: tuple[int, str], sent: Sent) -> Lane:
         if len(self._lanes) >= IDLE_LANES:
-            self._lanes = {key: lane for key, lane in self._lanes.items() if lane.busy}
+            self._lanes = {stream: lane for stream, lane in self._lanes.items() if lane.busy}
         lane = Lane(self.channel, self._settings, _call_keys(self._keys, sent), sent.stream)
-        self._lanes[key] = lane
+        self._lanes[stream] = lane
         return lane
 
 

@@ -93,15 +93,14 @@ class Sent:
 
     def __await__(self) -> Generator[object, None, Self]:
         self._note_await()
-        yield from self.settlement().__await__()
+        if not self.settled:
+            yield from self._future()
         return self.result()
 
     async def settlement(self) -> None:
         """Wait until it is settled, whatever the outcome."""
         if not self.settled:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._wakers.append(partial(settle, future, None))
-            await future
+            await self._future()
 
     def wait(self) -> Self:
         """Block this thread until it is stored. Never call it on the sending loop's thread."""
@@ -136,6 +135,11 @@ class Sent:
         wakers, self._wakers = self._wakers, []
         for wake in wakers:
             wake()
+
+    def _future(self) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wakers.append(partial(settle, future, None))
+        return future
 
     def _note_await(self) -> None:
         self.awaited = True
