@@ -94,10 +94,10 @@ def waiting(bench: Bench) -> Iterator[Row]:
         ]
         yield from map(_connections_row, crowds)
         yield from map(_memory_row, crowds[1:])
-    yield limited("p50 of a wake, 1 waiter", [times[0] for times in wakes], unit="ms")
+    yield limited("p50 of a wake, waiters: 1", [times[0] for times in wakes], unit="ms")
     for place, size in enumerate(SIZES[1:], 1):
         yield compared(
-            f"p50 of a wake, {size:,} waiters",
+            f"p50 of a wake, waiters: {size:,}",
             [(times[place], times[0]) for times in wakes],
             unit="ms",
             versus="1 waiter",
@@ -127,12 +127,12 @@ def _crowd(bench: Bench, size: int) -> Iterator[Crowd]:
 
 
 def _connections_row(crowd: Crowd) -> Row:
-    name = f"connections of {crowd.size:,} waiters"
+    name = f"connections of the process, waiters: {crowd.size:,}"
     return limited(name, [len(crowd.connections())], goal=Goal("<=", 3))
 
 
 def _memory_row(crowd: Crowd) -> Row:
-    name = f"memory per receiver, {crowd.size:,} waiters"
+    name = f"memory per receiver, waiters: {crowd.size:,}"
     return limited(name, [crowd.memory], unit="KB", goal=Goal("<=", 6))
 
 

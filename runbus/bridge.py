@@ -91,14 +91,14 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         raise
 
 
-def send(sent: Sent) -> Sent:
+def send(sent: Sent) -> None:
     """Send an input. On a loop it is under way on return, in a thread it is stored."""
     if on_loop():
         bus.current().outbox.send(sent)
-        return sent
-    sent.awaited = True
-    background.loop.call_soon_threadsafe(_send_in_background, sent)
-    return sent.wait()
+    else:
+        sent.awaited = True
+        background.loop.call_soon_threadsafe(_send_in_background, sent)
+        sent.wait()
 
 
 def _send_in_background(sent: Sent) -> None:

@@ -5,7 +5,7 @@
     ├── UsageError                             the call itself is wrong; nothing was sent
     │   ├── InvalidRunId (ValueError)
     │   ├── InvalidKeyPrefix (ValueError)
-    │   ├── InvalidText (ValueError)
+    │   ├── InvalidArgument (ValueError)
     │   ├── NoCurrentRun (LookupError)
     │   ├── NobodyToAnswer (LookupError)
     │   ├── UnnamedType (TypeError)
@@ -69,8 +69,8 @@ class InvalidKeyPrefix(UsageError, ValueError):
         super().__init__(f"{value!r:.80} cannot be a key_prefix: {reason}.")
 
 
-class InvalidText(UsageError, ValueError):
-    """A `key` or `sender` cannot be stored."""
+class InvalidArgument(UsageError, ValueError):
+    """An argument of a verb has a value that it cannot have."""
 
     def __init__(self, argument: str, value: object, reason: str) -> None:
         self.argument = argument

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +14,13 @@ from pydantic import ValidationError
 
 from runbus import bridge
 from runbus.context import current_run, pending
-from runbus.errors import MalformedEntry, ReceiveTimeout, WrongSyntax
+from runbus.errors import InvalidArgument, MalformedEntry, ReceiveTimeout, WrongSyntax
 from runbus.protocol.values import is_broken_json
 from runbus.store import bus
 from runbus.store.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Callable, Container, Mapping
     from uuid import UUID
 
     from runbus.protocol.entries import Entry
@@ -38,10 +39,9 @@ class Patience:
     """Seconds within which a connection that died silently is found out."""
 
     def __post_init__(self) -> None:
-        if self.timeout is not None and not self.timeout >= 0:
-            raise ValueError(f"timeout is {self.timeout}: pass seconds, 0 or more, or None")
-        if not self.poll_interval >= 0:
-            raise ValueError(f"poll_interval is {self.poll_interval}: pass seconds, 0 or more")
+        if self.timeout is not None:
+            _check_seconds("timeout", self.timeout, "pass seconds, 0 or more, or None")
+        _check_seconds("poll_interval", self.poll_interval, "pass seconds, 0 or more")
 
 
 class Inbox(Generic[T]):
@@ -180,10 +180,19 @@ def _remaining(deadline: float | None) -> float | None:
 
 
 def _as_container(keys: Iterable[str] | None) -> Container[str]:
-    if isinstance(keys, (str, bytes)):
-        raise TypeError("exclude_keys is one text: pass a list or a set of keys")
-    # A set is used as it is: it may be large, and it answers at once.
-    return keys if isinstance(keys, AbstractSet) else frozenset(keys or ())
+    if keys is None:
+        return ()
+    if isinstance(keys, AbstractSet):
+        return keys  # as it is: it may be large
+    if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgument("exclude_keys", keys, "pass a list or a set of keys")
+    return frozenset(keys)
+
+
+def _check_seconds(argument: str, value: object, advice: str) -> None:
+    # Not `value < 0`, which NaN is not either.
+    if not isinstance(value, (int, float)) or not value >= 0:
+        raise InvalidArgument(argument, value, advice)
 
 
 def _malformed(stream: bytes, entry: Entry, reason: str) -> MalformedEntry:

@@ -22,9 +22,9 @@ from uuid import UUID  # noqa: TC003  (`get_type_hints` finds it)
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from runbus import bridge, settings
+from runbus import bridge
 from runbus.context import current_run, run_id_or_current
-from runbus.errors import InputTooLarge, NobodyToAnswer, UsageError
+from runbus.errors import NobodyToAnswer, UsageError
 from runbus.input.form import with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.protocol.entries import Entry, check_text, new_key
@@ -167,10 +167,10 @@ def send_input(
         sender=None if sender is None else check_text("sender", str(sender)),
         value=run_input.encode() if isinstance(run_input, RunInput) else encode(run_input),
     )
-    _check_size(sent)
-    if run is not None:
+    bridge.send(sent)
+    if run is not None and not sent.settled:
         run.note_send(sent)
-    return bridge.send(sent)
+    return sent
 
 
 @overload
@@ -279,9 +279,3 @@ def run_input_subclass_from_type(model: type[BaseModel]) -> type[RunInput]:
         "model_config": {**defaults, **model.model_config},
     }
     return new_class(model.__name__, (RunInput, model), exec_body=lambda new: new.update(body))
-
-
-def _check_size(sent: Sent) -> None:
-    limit = settings.current().max_input_bytes
-    if sent.size > limit:
-        raise InputTooLarge(flow_run_id=sent.flow_run_id, key=sent.key, size=sent.size, limit=limit)

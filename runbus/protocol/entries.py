@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from runbus.errors import InvalidText
+from runbus.errors import InvalidArgument
 
 LONGEST_TEXT = 1024
 Fields = list[bytes]
@@ -80,15 +80,15 @@ def new_key(name: str, random: bytes) -> str:
 
 
 def check_text(argument: str, text: object) -> str:
-    """Return a `key` or `sender` that can be stored. Raises `InvalidText`."""
+    """Return a `key` or `sender` that can be stored. Raises `InvalidArgument`."""
     if not isinstance(text, str):
-        raise InvalidText(argument, text, f"it is a {type(text).__name__}, not a str")
+        raise InvalidArgument(argument, text, f"it is a {type(text).__name__}, not a str")
     if not text:
-        raise InvalidText(argument, text, "it is empty")
+        raise InvalidArgument(argument, text, "it is empty")
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise InvalidText(argument, text, "it has lone surrogates") from None
+        raise InvalidArgument(argument, text, "it has lone surrogates") from None
     if size > LONGEST_TEXT:
-        raise InvalidText(argument, text, f"it is longer than {LONGEST_TEXT} bytes of UTF-8")
+        raise InvalidArgument(argument, text, f"it is longer than {LONGEST_TEXT} bytes of UTF-8")
     return text

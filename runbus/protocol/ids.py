@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from uuid import UUID, uuid5
 
@@ -21,10 +22,11 @@ def parse_run_id(value: UUID | str) -> UUID:
 
 @lru_cache(maxsize=4096)
 def _parse_text(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise InvalidRunId(text) from None
+    digits = text.lower().removeprefix("urn:uuid:").strip("{}").replace("-", "")
+    # `UUID` alone would take what `int` takes: signs, underscores, spaces, digits of any script.
+    if not re.fullmatch("[0-9a-f]{32}", digits):
+        raise InvalidRunId(text)
+    return UUID(digits)
 
 
 def flow_run_id_for(engine: str, text: str) -> UUID:

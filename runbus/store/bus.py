@@ -14,7 +14,6 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from runbus import settings as settings_module
 from runbus.errors import RunbusError, UnsentInputs
 from runbus.protocol.keys import Keys
 from runbus.store import scripts
@@ -115,6 +114,9 @@ _of_thread = threading.local()
 
 def current() -> Bus:
     """Return the bus of the event loop that runs in this thread, for the current settings."""
+    # Late, because pydantic-settings takes a sixth of the time that importing runbus takes.
+    from runbus import settings as settings_module
+
     loop = asyncio.get_running_loop()
     settings = settings_module.current()
     bus: Bus | None = getattr(_of_thread, "bus", None)

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hiredis import ReplyError
 
 from runbus.errors import (
+    InputTooLarge,
     KeyInUse,
     RunbusError,
     RunFinished,
@@ -75,7 +76,11 @@ class Outbox:
         self._unawaited_bytes = 0
 
     def send(self, sent: Sent) -> None:
-        """Send an input; its receipt says when it is stored. Raises `TooMuchUnsent`."""
+        """Send an input; its receipt says when it is stored.
+
+        Raises `InputTooLarge` and `TooMuchUnsent`; then nothing was sent.
+        """
+        self._check_size(sent)
         if not sent.awaited:
             self._count_unawaited(sent)
         stream = (sent.flow_run_id.int, sent.stream)
@@ -93,6 +98,13 @@ class Outbox:
         unsettled = self.unsettled()
         self._lanes.clear()
         return unsettled
+
+    def _check_size(self, sent: Sent) -> None:
+        limit = self._settings.max_input_bytes
+        if sent.size > limit:
+            raise InputTooLarge(
+                flow_run_id=sent.flow_run_id, key=sent.key, size=sent.size, limit=limit
+            )
 
     def _count_unawaited(self, sent: Sent) -> None:
         limit = self._settings.max_unsent_bytes

@@ -14,7 +14,6 @@ from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from runbus.errors import ServerRefused, SettingsError
-from runbus.store import embedded
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
@@ -78,6 +77,8 @@ class EmbeddedServer:
 
     async def connect(self, link: Link) -> None:
         """Start the server unless it runs, then connect. Raises `EmbeddedServerError` too."""
+        from runbus.store import embedded
+
         url = await asyncio.to_thread(embedded.ensure_running)
         await RemoteServer(url, self._settings).connect(link)
 

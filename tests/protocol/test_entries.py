@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbus import flow_run_id_for
-from runbus.errors import InvalidRunId, InvalidText
+from runbus.errors import InvalidRunId, InvalidArgument
 from runbus.protocol.entries import check_text, fields_to_write, new_key, read_entry
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.keys import Keys, tag
@@ -61,7 +61,7 @@ def test_a_new_key_ends_with_a_random_uuid(random: bytes) -> None:
 @pytest.mark.parametrize("text", ["", "\ud800", "x" * 1025, 5, None, b"bytes"])
 def test_a_text_that_cannot_be_stored(text: object) -> None:
     """A key or sender that cannot be stored is refused, and the error names the argument."""
-    with pytest.raises(InvalidText, match="sender"):
+    with pytest.raises(InvalidArgument, match="sender"):
         check_text("sender", text)
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -20,7 +22,7 @@ from runbus.errors import (
     InputTooLarge,
     InvalidKeyPrefix,
     InvalidRunId,
-    InvalidText,
+    InvalidArgument,
     KeyInUse,
     NoCurrentRun,
     NotSerializable,
@@ -74,8 +76,6 @@ class Refusal:
 @pytest.fixture
 def refused(request: pytest.FixtureRequest) -> Any:
     """`with refused(SomeError, "a hint") as refusal:` for a block that stores nothing."""
-    from contextlib import contextmanager
-
     name = "server" if "server" in request.fixturenames else "valkey"
     server: Server = request.getfixturevalue(name)
 
@@ -227,13 +227,13 @@ BAD_TEXTS = ["", "\ud800", "x" * 1025, "ü" * 513]
 @pytest.mark.parametrize("text", BAD_TEXTS, ids=lambda text: f"{text!r:.12}")
 def test_a_key_or_sender_that_cannot_be_stored(valkey: Server, refused: Any, text: str) -> None:
     """An empty, over-long or broken text is no key and no sender."""
-    with refused(InvalidText, "cannot be a key") as refusal:
+    with refused(InvalidArgument, "cannot be a key") as refusal:
         send_input(1, RUN_ID, key=text)
     assert isinstance(refusal.error, ValueError)
     assert (refusal.error.argument, refusal.error.value) == ("key", text)
-    with refused(InvalidText, "cannot be a sender"):
+    with refused(InvalidArgument, "cannot be a sender"):
         send_input(1, RUN_ID, sender=text)
-    with refused(InvalidText, "cannot be a sender"):
+    with refused(InvalidArgument, "cannot be a sender"):
         Note(text="x").send_to(RUN_ID, sender=text)
 
 
@@ -242,14 +242,14 @@ def test_a_responder_that_cannot_be_stored(valkey: Server, refused: Any, text: s
     """`respond` checks its sender like every other send."""
     Note(text="x").send_to(RUN_ID, sender=uuid4())
     note = Note.receive(flow_run_id=RUN_ID, timeout=0).next()
-    with refused(InvalidText, "cannot be a sender"):
+    with refused(InvalidArgument, "cannot be a sender"):
         note.respond(1, sender=text)
 
 
 @pytest.mark.parametrize("key", [5, b"key", uuid4()], ids=lambda key: type(key).__name__)
 def test_a_key_of_another_type(valkey: Server, refused: Any, key: Any) -> None:
     """Only a text can be a key."""
-    with refused(InvalidText, "not a str"):
+    with refused(InvalidArgument, "not a str"):
         send_input(1, RUN_ID, key=key)
 
 
@@ -373,17 +373,20 @@ def test_a_run_is_full(server: Server, configure: Configure, refused: Any) -> No
         send_input("y" * 13, RUN_ID)
     assert send_input("y" * 12, RUN_ID).entry_id
     with refused(RunFull, "RUNBUS_MAX_RUN_BYTES"):
-        send_input(1, RUN_ID)
+        send_input(b"", RUN_ID)
     assert send_input(1, uuid4()).entry_id
 
 
 def test_a_refused_first_input_leaves_nothing(
     server: Server, configure: Configure, refused: Any
 ) -> None:
-    """A run that refuses its very first input has no keys afterwards."""
+    """A refused input is the first of its run or stream, and there is no trace of it."""
     configure(max_run_bytes=3)
     with refused(RunFull, "RUNBUS_MAX_RUN_BYTES"):
         send_input("larger", RUN_ID)
+    send_input(1, RUN_ID, key="k")
+    with refused(KeyInUse, "choose another"):
+        send_input(2.0, RUN_ID, key="k")
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"])
@@ -435,7 +438,7 @@ async def test_too_much_is_unsent(valkey: Server, configure: Configure, refused:
 async def test_too_much_is_unsent_inside_a_run(valkey: Server, configure: Configure) -> None:
     """A send that was refused at the call is over: the run does not wait for it."""
     configure(max_unsent_bytes=100)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(2):
         async with bound_run(uuid4()):
             send_input("x" * 58, RUN_ID)
             with pytest.raises(TooMuchUnsent):
@@ -468,6 +471,8 @@ def test_in_a_thread_nothing_is_unsent(valkey: Server, configure: Configure) -> 
 def test_a_key_in_use(server: Server, refused: Any) -> None:
     """A key names one input of a run, of whatever type."""
     send_input(1, RUN_ID, key="k")
+    send_input("other", RUN_ID)
+    send_input(1, RUN_ID, key_prefix="ints")
     with refused(KeyInUse, "choose another"):
         send_input("one", RUN_ID, key="k")
     with refused(KeyInUse, "choose another"):
@@ -475,7 +480,7 @@ def test_a_key_in_use(server: Server, refused: Any) -> None:
 
 
 def test_a_stream_that_is_none(server: Server, refused: Any) -> None:
-    """When somebody keeps something else under a stream's name, the server's words are passed on."""
+    """Something else under a stream's name: the server's words are passed on."""
     with server.client() as client:
         client.set(f"runbus:{{b7}}:{RUN_ID}:input:int", "a string", ex=600)
     with refused(ServerRefused, "WRONGTYPE") as refusal:
@@ -497,7 +502,6 @@ BAD_URLS = [
     "",
     PASSWORD,
     f"http://:{PASSWORD}@localhost",
-    f"redis:/:{PASSWORD}@localhost",
     f"redis+sentinel://:{PASSWORD}@localhost",
     f"redis://:{PASSWORD}@localhost:99999",
     f"redis://:{PASSWORD}@localhost:port",
@@ -554,12 +558,24 @@ def test_a_url_that_is_none(
         assert PASSWORD not in shown(raised.value, caplog)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["redis:/127.0.0.1:1", "redis:127.0.0.1:1", "redis://127.0.0.1:1/production", "unix://"],
+)
+def test_a_url_that_would_mean_something_else(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """A slip in the URL is told, and does not lead to another server or database."""
+    monkeypatch.setenv("RUNBUS_URL", url)
+    monkeypatch.setenv("RUNBUS_RETRY_SECONDS", "0.05")
+    with pytest.raises(SettingsError, match="RUNBUS_URL"):
+        send_input(1, RUN_ID)
+
+
 def test_a_wrong_url_inside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """A send that was refused for its settings is over: the run does not wait for it."""
     monkeypatch.setenv("RUNBUS_URL", "http://localhost")
 
     async def send() -> None:
-        async with asyncio.timeout(5), bound_run(RUN_ID):
+        async with asyncio.timeout(2), bound_run(RUN_ID):
             with pytest.raises(SettingsError):
                 await send_input(1, RUN_ID)
 
@@ -696,8 +712,6 @@ def test_unsent_inputs_are_reported_without_the_password(
 
 def test_a_short_timeout_holds_when_no_server_is_there(configure: Configure) -> None:
     """The longest wait is kept, whether or not the server can be reached."""
-    import time
-
     configure(url=NOBODY_LISTENS, retry_seconds=30, reply_timeout_seconds=2)
     started = time.monotonic()
     with pytest.raises((TimeoutError, ServerUnreachable)):

@@ -58,21 +58,12 @@ if state and FINAL[state] then
   refused = 'FINISHED ' .. state
 end
 
-local bytes, length, room, space = 0, 0, 0, 0
-if not refused then
-  for i = 9 + width, #ARGV, width do
-    bytes = bytes + #ARGV[i]
-  end
-  length = redis.call('XLEN', stream)
-  room = tonumber(ARGV[2]) - length
-  if room * width < #ARGV - 9 then
-    room = room + tonumber(redis.call('HGET', streams, 'read:' .. name) or 0)
-  end
-  -- The first write, and one that a full memory refuses: before anything is stored.
-  space = tonumber(ARGV[3]) + bytes - redis.call('HINCRBY', streams, 'bytes', bytes)
-end
+local length = redis.call('XLEN', stream)
+local counts = redis.call('HMGET', streams, 'read:' .. name, 'bytes')
+local room = tonumber(ARGV[2]) - length + (counts[1] or 0)
+local space = tonumber(ARGV[3]) - (counts[2] or 0)
 
-local replies, unspent = {}, 0
+local replies, stored_bytes = {}, 0
 for i = 10, #ARGV, width do
   local key, size, reply = ARGV[i + 1], #ARGV[i + width - 1], refused
   local mark = marks[key]
@@ -84,11 +75,10 @@ for i = 10, #ARGV, width do
   elseif not refused and size > space then
     reply = 'RUNFULL'
   end
-  if reply then
-    unspent = unspent + size
-  else
+  if not reply then
+    -- What may be refused for want of memory comes first: then nothing is written.
     reply = redis.call('XADD', stream, '*', unpack(ARGV, i, i + width - 1))
-    room, space = room - 1, space - size
+    room, space, stored_bytes = room - 1, space - size, stored_bytes + size
     if own or mark then
       marks[key] = name .. ' ' .. reply
       redis.call('HSET', retried, key, marks[key])
@@ -97,10 +87,8 @@ for i = 10, #ARGV, width do
   replies[#replies + 1] = reply
 end
 
-if not refused then
-  if unspent > 0 then
-    redis.call('HINCRBY', streams, 'bytes', -unspent)
-  end
+if stored_bytes > 0 then
+  redis.call('HINCRBY', streams, 'bytes', stored_bytes)
   if length == 0 then
     redis.call('HSETNX', streams, 'read:' .. name, 0)
   end
