@@ -11,13 +11,15 @@ import asyncio
 import atexit
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+import warnings
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from runbus.errors import MissingAwait
 from runbus.store import bus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable, Generator
     from concurrent.futures import Future as ThreadFuture
 
     from runbus.store.receipt import Sent
@@ -36,6 +38,8 @@ class Background:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.ends = False
+        """Whether the interpreter ends; what other exit handlers start then, they also stop."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -52,10 +56,13 @@ class Background:
         if loop is not None:
             asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result()
             loop.call_soon_threadsafe(loop.stop)
+            self._thread.join()
+            loop.close()
 
     def _start(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, name="runbus", daemon=True).start()
+        self._thread = threading.Thread(target=loop.run_forever, name="runbus", daemon=True)
+        self._thread.start()
         return loop
 
 
@@ -71,7 +78,8 @@ def _start_afresh() -> None:
 
 
 @atexit.register
-def _stop() -> None:
+def _stop_at_exit() -> None:
+    background.ends = True
     background.stop()
 
 
@@ -83,22 +91,30 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     When the wait is interrupted (Ctrl-C), the coroutine is cancelled.
     """
-    future: ThreadFuture[T] = asyncio.run_coroutine_threadsafe(work(), background.loop)
+    loop = background.loop
+    future: ThreadFuture[T] = asyncio.run_coroutine_threadsafe(work(), loop)
     try:
         return future.result()
     except BaseException:
         future.cancel()
         raise
+    finally:
+        if background.ends:
+            background.stop()
 
 
 def send(sent: Sent) -> None:
     """Send an input. On a loop it is under way on return, in a thread it is stored."""
     if on_loop():
         bus.current().outbox.send(sent)
-    else:
-        sent.awaited = True
-        background.loop.call_soon_threadsafe(_send_in_background, sent)
+        return
+    sent.awaited = True
+    background.loop.call_soon_threadsafe(_send_in_background, sent)
+    try:
         sent.wait()
+    finally:
+        if background.ends:
+            background.stop()
 
 
 def _send_in_background(sent: Sent) -> None:
@@ -108,7 +124,7 @@ def _send_in_background(sent: Sent) -> None:
         sent.settle(None, error, duplicate=False)
 
 
-class Pending(Generic[T]):
+class Pending(Coroutine[Any, Any, T]):
     """The result of a verb called on an event loop: to be awaited, and good for nothing else.
 
     Used as if it were the value (`if pause_flow_run(bool):`), it raises `MissingAwait`.
@@ -125,13 +141,37 @@ class Pending(Generic[T]):
         self.verb = verb
         self._work = work
         self._on_await = on_await
+        self._started: Coroutine[Any, Any, T] | None = None
+        self._is_reported = on_await is not None  # a run will, at its end
 
     def __await__(self) -> Generator[Any, Any, T]:
-        if self._on_await is not None:
-            self._on_await(self)
-        return self._work().__await__()
+        return self._coroutine().__await__()
+
+    def send(self, value: Any, /) -> Any:
+        """Take a step, as coroutines do."""
+        return self._coroutine().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Take a step with an error, as coroutines do."""
+        return self._coroutine().throw(*error)
+
+    def close(self) -> None:
+        """End, as coroutines do."""
+        self._coroutine().close()
+
+    def _coroutine(self) -> Coroutine[Any, Any, T]:
+        if self._started is None:
+            self._started = self._work()
+            if self._on_await is not None:
+                self._on_await(self)
+        return self._started
+
+    def __del__(self) -> None:
+        if self._started is None and not self._is_reported:
+            warnings.warn(str(MissingAwait(self.verb)), RuntimeWarning, stacklevel=1)
 
     def _refuse(self, *_: object) -> NoReturn:
+        self._is_reported = True
         raise MissingAwait(self.verb)
 
     __bool__ = __iter__ = __len__ = __getitem__ = __int__ = __float__ = __contains__ = _refuse

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from runbus import bridge
-from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
+from runbus.errors import MissingAwait, NoCurrentRun, RunbusError, WrongSyntax
 from runbus.protocol.ids import parse_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
     from types import TracebackType
     from uuid import UUID
 
@@ -40,7 +41,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         self._unsettled: set[Sent] = set()
         self._failed: list[Sent] = []
         self._unawaited: set[Unawaited] = set()
-        self._token: Token[bound_run | None] | None = None
+        self._tokens: list[Token[bound_run | None]] = []
 
     def __enter__(self) -> Self:
         if bridge.on_loop():
@@ -54,9 +55,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         traceback: TracebackType | None,
     ) -> None:
         self._leave()
-        if exc is None:
-            self.check()
-            self._check_awaits()
+        self._end(exc)
 
     async def __aenter__(self) -> Self:
         return self._enter()
@@ -70,10 +69,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         self._leave()
         for sent in tuple(self._unsettled):
             await sent.settlement()
-        # An error of the block's own comes first. Failed sends are logged then.
-        if exc is None:
-            self.check()
-            self._check_awaits()
+        self._end(exc)
 
     def check(self) -> None:
         """Raise what went wrong with an earlier send, unless somebody looked."""
@@ -83,10 +79,16 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
             self._failed = errors[1:]
             errors[0].result()
 
-    def note_send(self, sent: Sent) -> None:
+    @contextmanager
+    def sending(self, sent: Sent) -> Generator[None]:
         """Wait for this send at the end of the run, and remember its failure."""
         self._unsettled.add(sent)
         sent.on_settled = self._note_settled
+        try:
+            yield
+        except RunbusError:  # the caller knows
+            self._unsettled.discard(sent)
+            raise
 
     def note_unawaited(self, result: Unawaited) -> None:
         """Expect that this result is awaited before the run ends."""
@@ -98,21 +100,24 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
 
     def _note_settled(self, sent: Sent) -> None:
         self._unsettled.discard(sent)
-        if sent.unseen_error is not None and not sent.awaited:
+        if sent.unseen_error is not None and not sent.watched:
             self._failed.append(sent)
 
-    def _check_awaits(self) -> None:
-        for result in self._unawaited:
-            raise MissingAwait(result.verb)
+    def _end(self, exc: BaseException | None) -> None:
+        if exc is None:
+            self.check()
+            for result in self._unawaited:
+                raise MissingAwait(result.verb)
+        else:  # the block's own error comes first
+            for sent in self._failed:
+                sent.log_unseen_error()
 
     def _enter(self) -> Self:
-        self._token = _current.set(self)
+        self._tokens.append(_current.set(self))
         return self
 
     def _leave(self) -> None:
-        if self._token is not None:
-            _current.reset(self._token)
-            self._token = None
+        _current.reset(self._tokens.pop())
 
 
 def current_run() -> bound_run | None:

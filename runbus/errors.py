@@ -9,6 +9,7 @@
     │   ├── NoCurrentRun (LookupError)
     │   ├── NobodyToAnswer (LookupError)
     │   ├── UnnamedType (TypeError)
+    │   ├── UnsupportedType (TypeError)
     │   ├── NotSerializable (TypeError)
     │   ├── MissingAwait (TypeError)
     │   └── WrongSyntax (TypeError)
@@ -75,7 +76,7 @@ class InvalidArgument(UsageError, ValueError):
     def __init__(self, argument: str, value: object, reason: str) -> None:
         self.argument = argument
         self.value = value
-        super().__init__(f"{value!r:.80} cannot be a {argument}: {reason}.")
+        super().__init__(f"{argument}={value!r:.80}: {reason}.")
 
 
 class NoCurrentRun(UsageError, LookupError):
@@ -101,6 +102,14 @@ class UnnamedType(UsageError, TypeError):
             f"{annotation!r} has no name of its own to find its stream by: pass key_prefix='…' "
             "on both sides, or use a named type."
         )
+
+
+class UnsupportedType(UsageError, TypeError):
+    """A type cannot be received, because pydantic has no schema for it."""
+
+    def __init__(self, annotation: object, reason: str) -> None:
+        self.annotation = annotation
+        super().__init__(f"{annotation!r} cannot be received: {reason}")
 
 
 class NotSerializable(UsageError, TypeError):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from pydantic import ValidationError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.protocol.entries import Entry
+    from runbus.store.tail import Tail
 
 T = TypeVar("T")
 _NOTHING: Any = object()
@@ -68,13 +70,14 @@ class Inbox(Generic[T]):
         self._raise_timeout_error = raise_timeout_error
         self._excluded = _as_container(exclude_keys)
         self._reader: Reader | None = None
+        self._lock = Lock()
 
     def __iter__(self) -> Self:
-        if bridge.on_loop():
-            raise WrongSyntax("for … in receive_input(…)", "async for … in receive_input(…)")
+        _check_syntax("for … in receive_input(…)", "async for … in receive_input(…)")
         return self
 
     def __next__(self) -> T:
+        _check_syntax("next(inbox)", "await anext(inbox)")
         try:
             return self._next_in_thread()
         except ReceiveTimeout:
@@ -127,11 +130,25 @@ class Inbox(Generic[T]):
     def _take(self) -> T:
         """Take the next input that is at hand, `_NOTHING` if there is none."""
         reader = self._reader
-        while reader is not None and (tail := reader.next_tail()) is not None:
-            entry = tail.take()
-            if entry.key not in self._excluded:
-                return self._decode(tail.name, tail.key, entry)
+        if reader is None:
+            return _NOTHING
+        with self._lock:  # threads may share an inbox
+            while (tail := reader.next_tail()) is not None:
+                entry = tail.peek()
+                if entry.key not in self._excluded:
+                    return self._decode_and_advance(tail, entry)
+                tail.advance()
         return _NOTHING
+
+    def _decode_and_advance(self, tail: Tail, entry: Entry) -> T:
+        # In this order, and only past what can be judged: an interrupt must not lose an input.
+        try:
+            value = self._decode(tail.name, tail.key, entry)
+        except Exception:
+            tail.advance()
+            raise
+        tail.advance()
+        return value
 
     def _decode(self, name: str, stream: bytes, entry: Entry) -> T:
         if entry.value is None:
@@ -173,6 +190,11 @@ class Inbox(Generic[T]):
     def __del__(self) -> None:
         if (reader := getattr(self, "_reader", None)) is not None:
             _close(reader)
+
+
+def _check_syntax(used: str, instead: str) -> None:
+    if bridge.on_loop():
+        raise WrongSyntax(used, instead)
 
 
 def _remaining(deadline: float | None) -> float | None:

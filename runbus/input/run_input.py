@@ -20,11 +20,11 @@ from typing import (
 )
 from uuid import UUID  # noqa: TC003  (`get_type_hints` finds it)
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict
 
 from runbus import bridge
 from runbus.context import current_run, run_id_or_current
-from runbus.errors import NobodyToAnswer, UsageError
+from runbus.errors import InvalidRunId, NobodyToAnswer, UsageError
 from runbus.input.form import with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.protocol.entries import Entry, check_text, new_key
@@ -35,6 +35,10 @@ from runbus.store.receipt import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+# Among the model's private values, so that a copy has it too. Not a `PrivateAttr`, whose set-up
+# takes longer than reading a small model.
+_RECEIVED = "_received"
 
 T = TypeVar("T")
 R = TypeVar("R", bound="RunInput")
@@ -73,15 +77,16 @@ class RunInput(BaseModel):
     model_config = ConfigDict(
         ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings"
     )
-    _metadata: RunInputMetadata | None = PrivateAttr(default=None)
     _description: ClassVar[str | None] = None
 
     @property
     def metadata(self) -> RunInputMetadata:
         """Where this input comes from. Raises `NobodyToAnswer` if it was not received."""
-        if self._metadata is None:
+        received = (self.__pydantic_private__ or {}).get(_RECEIVED)
+        if received is None:
             raise NobodyToAnswer("this input was made here and not received, so nobody sent it.")
-        return self._metadata
+        entry, receiver = received
+        return RunInputMetadata(key=entry.key, sender=entry.sender, receiver=receiver)
 
     @classmethod
     def with_initial_data(cls, description: str | None = None, **field_values: Any) -> type[Self]:
@@ -110,10 +115,17 @@ class RunInput(BaseModel):
 
         Raises `NobodyToAnswer` when the sender is not a run.
         """
-        sent_by = self.metadata.sender
-        if sent_by is None:
-            raise NobodyToAnswer(f"the input {self.metadata.key!r} does not say who sent it.")
-        return send_input(value, sent_by, sender or self.metadata.receiver, key_prefix)
+        metadata = self.metadata
+        if metadata.sender is None:
+            raise NobodyToAnswer(f"the input {metadata.key!r} does not say who sent it.")
+        try:
+            sent_by = parse_run_id(metadata.sender)
+        except InvalidRunId:
+            raise NobodyToAnswer(
+                f"the input {metadata.key!r} was sent by {metadata.sender!r}, which is no run."
+            ) from None
+        sender = metadata.receiver if sender is None else sender
+        return send_input(value, sent_by, sender, key_prefix)
 
     def send_to(
         self,
@@ -167,9 +179,11 @@ def send_input(
         sender=None if sender is None else check_text("sender", str(sender)),
         value=run_input.encode() if isinstance(run_input, RunInput) else encode(run_input),
     )
-    bridge.send(sent)
-    if run is not None and not sent.settled:
-        run.note_send(sent)
+    if run is None:
+        bridge.send(sent)
+    else:
+        with run.sending(sent):
+            bridge.send(sent)
     return sent
 
 
@@ -247,8 +261,8 @@ def _decoder_with_metadata(
 
     def decode_with_metadata(data: bytes, entry: Entry) -> RunInput:
         run_input = decode(data)
-        metadata = RunInputMetadata(key=entry.key, sender=entry.sender, receiver=receiver)
-        run_input._metadata = metadata  # pyright: ignore[reportPrivateUsage]
+        private = {**(run_input.__pydantic_private__ or {}), _RECEIVED: (entry, receiver)}
+        object.__setattr__(run_input, "__pydantic_private__", private)
         return run_input
 
     return decode_with_metadata

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple, Protocol
 
 from runbus.errors import InvalidArgument
 
 LONGEST_TEXT = 1024
+_UUID4 = "-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 Fields = list[bytes]
 """Field, value, field, value, …: as they stand on the wire."""
 
@@ -77,6 +79,11 @@ def new_key(name: str, random: bytes) -> str:
         f"{name}-{digits[:8]}-{digits[8:12]}-4{digits[13:16]}"
         f"-{variant}{digits[17:20]}-{digits[20:]}"
     )
+
+
+def is_made_up(name: str, key: str) -> bool:
+    """Whether a key could have been made by `new_key`."""
+    return re.fullmatch(re.escape(name) + _UUID4, key) is not None
 
 
 def check_text(argument: str, text: object) -> str:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NewType
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic_core import to_json, to_jsonable_python
 
-from runbus.errors import NotSerializable
+from runbus.errors import NotSerializable, UnsupportedType
 from runbus.protocol.byte_config import check_bytes_are_read_one_way, has_own_config
 
 if TYPE_CHECKING:
@@ -93,6 +93,13 @@ def _cached_adapter(annotation: Any, _order: str) -> TypeAdapter[Any]:
 
 
 def _new_adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return _adapt(annotation)
+    except PydanticUserError as error:  # such as a `typing.TypedDict` before Python 3.12
+        raise UnsupportedType(annotation, error.message) from error
+
+
+def _adapt(annotation: Any) -> TypeAdapter[Any]:
     if isinstance(annotation, type) and has_own_config(annotation):
         return TypeAdapter(annotation)
     # TypeAdapter refuses a config for a bare dataclass or TypedDict, though they would use it.

@@ -81,6 +81,8 @@ class Bus:
             await self._end()
 
     async def _end(self) -> None:
+        if self in _inherited:
+            return  # a forked child leaves its parent's loop
         _of_loop.pop((self.loop, self.settings), None)
         _of_thread.bus = None
         await self._drain()

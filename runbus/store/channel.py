@@ -67,22 +67,23 @@ class Channel:
     def _start_connecting(self) -> None:
         if self._connecting is None:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
+            self._connecting.add_done_callback(self._end_connecting)
 
     async def _connect(self) -> None:
         try:
-            link = await self._connect_with_retries()
+            self.link = await self._connect_with_retries()
         except RunbusError as error:
             self._answer(error)
-        except asyncio.CancelledError:
-            # The loop is being shut down and cancels every task. Whoever still waits decides
-            # whether to go on.
-            self._answer(LinkLost("cancelled"))
-            raise
         else:
-            self.link = link
-            self._answer(link)
-        finally:
-            self._connecting = None
+            self._answer(self.link)
+
+    def _end_connecting(self, connecting: asyncio.Task[None]) -> None:
+        self._connecting = None
+        if connecting.cancelled():
+            # The loop is being shut down and cancels every task. Who still waits, decides.
+            self._answer(LinkLost("cancelled"))
+        elif (error := connecting.exception()) is not None:
+            self._answer(ServerRefused(address=self.server.address, reply=error))
 
     def _answer(self, answer: Link | Exception) -> None:
         for future in self._waiting:

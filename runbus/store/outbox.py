@@ -20,7 +20,8 @@ retry, after it, or never; the lane cannot know which when its reply does not co
 The look back may take several calls, a page each, so that no call holds the server up: what is
 stored meanwhile is marked. An error reply means that the call stored nothing, so it is no attempt
 at all. A caller's own key is marked when it is stored first, because its retry may come hours
-later from another process; it needs no look back.
+later from another process; it needs no look back. The one exception is a key that an earlier
+send made up and that its caller now sends again: that looks back over the whole stream.
 
 What this does not cover: a failover that lost the entry or the mark, and entries or marks that
 somebody deletes by hand while a retry is under way.
@@ -31,6 +32,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from hiredis import ReplyError
@@ -59,9 +61,12 @@ if TYPE_CHECKING:
     from runbus.store.link import Command, Link
     from runbus.store.receipt import Sent
 
-MAX_BATCH = 256
+# Not larger: while the server works on one call, this side wakes the callers of the one before.
+MAX_BATCH = 64
 MAX_BATCH_BYTES = 256 * 1024
 IDLE_LANES = 4096
+# What a send takes in this process beside its value.
+RECEIPT_BYTES = 600
 CLOCK_MARGIN_MS = 10_000
 
 
@@ -108,18 +113,19 @@ class Outbox:
 
     def _count_unawaited(self, sent: Sent) -> None:
         limit = self._settings.max_unsent_bytes
-        if self._unawaited_bytes + sent.size > max(limit, sent.size):
+        size = sent.size + RECEIPT_BYTES
+        if self._unawaited_bytes and self._unawaited_bytes + size > limit:
             raise TooMuchUnsent(
                 flow_run_id=sent.flow_run_id,
                 key=sent.key,
                 unsent=self._unawaited_bytes,
                 limit=limit,
             )
-        self._unawaited_bytes += sent.size
+        self._unawaited_bytes += size
         sent.on_awaited = self._uncount
 
     def _uncount(self, sent: Sent) -> None:
-        self._unawaited_bytes -= sent.size
+        self._unawaited_bytes -= sent.size + RECEIPT_BYTES
 
     def _open_lane(self, stream: tuple[int, str], sent: Sent) -> Lane:
         if len(self._lanes) >= IDLE_LANES:
@@ -149,6 +155,12 @@ class Batch:
     maybe_stored: bool = False
     """An attempt was made and not answered, so the next one is a retry."""
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether the next attempt has to look among the entries."""
+        first = self.inputs[0]
+        return first.sent_again or (self.maybe_stored and not first.own_key)
+
     @classmethod
     def take(cls, queue: deque[Sent]) -> Batch:
         """Take what fits in one call from the head of the queue."""
@@ -163,7 +175,11 @@ class Batch:
 
 
 def _alike(one: Sent, other: Sent) -> bool:
-    return one.own_key == other.own_key and (one.sender is None) == (other.sender is None)
+    return (
+        one.own_key == other.own_key
+        and one.sent_again == other.sent_again
+        and (one.sender is None) == (other.sender is None)
+    )
 
 
 class Lane:
@@ -206,7 +222,7 @@ class Lane:
         batch = self._under_way = Batch.take(self._queue)
         batch.renew = self._renews_lifetime()
         link = self._channel.link
-        if link is None:
+        if link is None or batch.looks_back:
             self._recover(batch)
         else:
             scripts.SEND.run(link, self._call(batch), self._hear)
@@ -256,18 +272,21 @@ class Lane:
     # The slow path: no link, a lost reply, an error reply.
 
     def _recover(self, batch: Batch, cause: Exception | None = None) -> None:
-        self._recovery = asyncio.get_running_loop().create_task(self._repeat(batch, cause))
+        work = self._repeat(batch, cause)
+        self._recovery = asyncio.get_running_loop().create_task(work)
+        self._recovery.add_done_callback(partial(self._recover_again, batch))
+
+    def _recover_again(self, batch: Batch, recovery: asyncio.Task[None]) -> None:
+        # A loop that shuts down cancels every task; its last act is to drain the outbox.
+        if recovery.cancelled() and self._under_way is batch:
+            batch.maybe_stored = True
+            self._recover(batch)
 
     async def _repeat(self, batch: Batch, cause: Exception | None) -> None:
         try:
             replies = await self._repeat_until_answered(batch, cause)
         except RunbusError as error:
             self._finish(batch, lambda error=error: _fail(batch, error))
-        except asyncio.CancelledError:
-            # The loop shuts down and cancels every task; its last act is to drain the outbox.
-            batch.maybe_stored = True
-            asyncio.get_running_loop().call_soon(self._recover, batch)
-            raise
         else:
             self._finish(batch, lambda: self._settle(batch, replies))
 
@@ -291,7 +310,7 @@ class Lane:
         )
 
     async def _attempt(self, link: Link, batch: Batch) -> list[bytes]:
-        scan_from = "+" if batch.maybe_stored and not batch.inputs[0].own_key else ""
+        scan_from = "+" if batch.looks_back else ""
         while True:
             replies = await scripts.SEND.call(link, self._call(batch, scan_from))
             if replies[0] != b"MORE":
@@ -309,7 +328,7 @@ class Lane:
             lifetime_ms=int(self._settings.retention_seconds * 1000),
             renew=batch.renew,
             scan_from=scan_from,
-            scan_to=self._before_first_attempt(),
+            scan_to="-" if batch.inputs[0].sent_again else self._before_first_attempt(),
         )
 
     def _before_first_attempt(self) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from runbus.store.bus import Bus
 
+GRACE_SECONDS = 0.5
+
 
 class Reader:
     """What one receiver reads. It belongs to the event loop of its bus.
@@ -52,7 +54,7 @@ class Reader:
         """Take over the place of a reader that belongs to another event loop."""
         for tail, before in zip(self.tails, other.tails, strict=True):
             tail.cursor, tail.read_count = before.cursor, before.read_count
-            tail.unread, tail.page_is_full = before.unread, before.page_is_full
+            tail.unread = before.unread
 
     @property
     def waits(self) -> bool:
@@ -68,8 +70,8 @@ class Reader:
             if tail.unread:
                 if earliest is None or tail.next_id() < earliest.next_id():
                     earliest = tail
-            elif tail.page_is_full:
-                return None  # what it left on the server may come before the others' entries
+            elif tail.arm is not Arm.ARMED:
+                return None  # its next entry, still on the server, may come before the others'
         return earliest
 
     async def wait(self, timeout: float | None) -> bool:
@@ -78,6 +80,8 @@ class Reader:
         Without time (0), read once whatever is there. Raises `RunbusError` when that cannot be
         read; the next wait tries again.
         """
+        if self.next_tail() is not None:
+            return True
         loop = self.bus.loop
         future: asyncio.Future[bool] = loop.create_future()
         timer = loop.call_later(timeout, self._expire, future) if timeout else None
@@ -91,12 +95,12 @@ class Reader:
 
     def hear(self, tail: Tail) -> None:
         """Take note that a tail has read."""
-        if tail.unread:
-            self._mark(tail)
         if self.next_tail() is not None:
             self._wake(self._futures, True)
         elif self._polls and self._has_read_all():
             self._wake(self._polls, False)
+        if tail.unread:
+            self._mark(tail)
 
     def fail(self, error: Exception) -> None:
         """Raise an error in whoever waits."""
@@ -132,8 +136,7 @@ class Reader:
             settle(future, False)
         else:
             self._polls = [*(self._polls or ()), future]
-            grace = self.bus.settings.reply_timeout_seconds
-            self.bus.loop.call_later(grace, settle, future, False)
+            self.bus.loop.call_later(GRACE_SECONDS, settle, future, False)
 
     def _has_read_all(self) -> bool:
         return all(tail.arm is Arm.ARMED for tail in self.tails)

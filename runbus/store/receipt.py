@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from functools import partial
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from runbus.protocol.entries import is_made_up
 from runbus.store.link import settle
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ class Sent:
 
     __slots__ = (
         "__weakref__",
+        "_bystanders",
         "_error",
+        "_futures",
+        "_locks",
         "_seen",
-        "_wakers",
         "awaited",
         "duplicate",
         "entry_id",
@@ -39,10 +42,12 @@ class Sent:
         "on_settled",
         "own_key",
         "sender",
+        "sent_again",
         "settled",
         "size",
         "stream",
         "value",
+        "watched",
     )
 
     def __init__(
@@ -63,6 +68,8 @@ class Sent:
         """The input's key."""
         self.own_key = own_key
         """Whether the caller chose the key."""
+        self.sent_again = own_key and is_made_up(stream, key)
+        """Whether the key is that of an earlier send, whose entry may have left no mark."""
         self.sender = sender
         """Who sent it: a run id or the text that was passed."""
         self.value = value
@@ -77,13 +84,17 @@ class Sent:
         """Whether the server answered, or no answer is expected any more."""
         self.awaited = False
         """Whether anybody waits or waited for it."""
+        self.watched = False
+        """Whether anybody waited for it when it was settled, and will see the outcome."""
         self.on_awaited: Callable[[Sent], None] | None = None
         """Called once, when it is first awaited or settled."""
         self.on_settled: Callable[[Sent], None] | None = None
         """Called once, when it is settled."""
         self._error: Exception | None = None
         self._seen = False
-        self._wakers: list[Callable[[], None]] = []
+        self._futures: list[asyncio.Future[None]] = []
+        self._bystanders: list[asyncio.Future[None]] = []
+        self._locks: list[threading.Lock] = []
 
     def __repr__(self) -> str:
         state = "under way"
@@ -94,20 +105,20 @@ class Sent:
     def __await__(self) -> Generator[object, None, Self]:
         self._note_await()
         if not self.settled:
-            yield from self._future()
+            yield from self._future(self._futures)
         return self.result()
 
     async def settlement(self) -> None:
         """Wait until it is settled, whatever the outcome."""
         if not self.settled:
-            await self._future()
+            await self._future(self._bystanders)
 
     def wait(self) -> Self:
         """Block this thread until it is stored. Never call it on the sending loop's thread."""
         self._note_await()
         done = threading.Lock()
         done.acquire()
-        self._wakers.append(done.release)
+        self._locks.append(done)
         if not self.settled:
             done.acquire()
         return self.result()
@@ -129,16 +140,27 @@ class Sent:
         self.entry_id, self._error, self.duplicate = entry_id, error, duplicate
         self.value = b""
         self.settled = True
+        self.watched = bool(self._locks) or any(not future.done() for future in self._futures)
         self._call_on_awaited()
-        if self.on_settled is not None:
-            self.on_settled(self)
-        wakers, self._wakers = self._wakers, []
-        for wake in wakers:
-            wake()
+        on_settled, self.on_settled = self.on_settled, None
+        if on_settled is not None:
+            on_settled(self)
+        self._wake()
 
-    def _future(self) -> asyncio.Future[None]:
+    def _wake(self) -> None:
+        locks, self._locks = self._locks, []
+        futures, self._futures = self._futures, []
+        bystanders, self._bystanders = self._bystanders, []
+        for lock in locks:
+            lock.release()
+        for future in futures + bystanders:
+            _settle_from_any_thread(future)
+
+    def _future(self, waiting: list[asyncio.Future[None]]) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._wakers.append(partial(settle, future, None))
+        waiting.append(future)
+        if self.settled:  # by another thread, meanwhile
+            settle(future, None)
         return future
 
     def _note_await(self) -> None:
@@ -150,6 +172,20 @@ class Sent:
         if on_awaited is not None:
             on_awaited(self)
 
-    def __del__(self) -> None:
+    def log_unseen_error(self) -> None:
+        """Log what went wrong, if nobody looked."""
         if self.unseen_error is not None:
+            self._seen = True
             _log.error("an input was not sent and nobody looked: %s", self._error)
+
+    def __del__(self) -> None:
+        self.log_unseen_error()
+
+
+def _settle_from_any_thread(future: asyncio.Future[None]) -> None:
+    loop = future.get_loop()
+    if loop is asyncio._get_running_loop():  # pyright: ignore[reportPrivateUsage]
+        settle(future, None)
+    else:
+        with suppress(RuntimeError):  # its loop is gone
+            loop.call_soon_threadsafe(settle, future, None)

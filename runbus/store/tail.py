@@ -52,7 +52,6 @@ class Tail:
         "key",
         "marked",
         "name",
-        "page_is_full",
         "read_count",
         "reader",
         "unread",
@@ -66,8 +65,6 @@ class Tail:
         """The id of the last entry that was read."""
         self.unread: list[Any] = []
         """Entries that were read ahead and not handed out, the next one last."""
-        self.page_is_full = False
-        """Whether the last read left entries on the server."""
         self.read_count = 0
         """How many entries were read, from the stream's first on."""
         self.marked = -1
@@ -84,9 +81,13 @@ class Tail:
         milliseconds, _, number = self.unread[-1][0].partition(b"-")
         return int(milliseconds), int(number)
 
-    def take(self) -> Entry:
-        """Hand out the next entry."""
-        return read_entry(*self.unread.pop())
+    def peek(self) -> Entry:
+        """Return the next entry."""
+        return read_entry(*self.unread[-1])
+
+    def advance(self) -> None:
+        """Go on past the next entry."""
+        self.unread.pop()
 
     def read(self) -> None:
         """Read the next page, unless a read is on its way. The reader hears of the outcome."""
@@ -138,8 +139,7 @@ class Tail:
         self._futile_rereads = 0
         self.cursor = entries[-1][0]
         self.read_count += len(entries)
-        self.page_is_full = len(entries) == self._page
-        if self.page_is_full:
+        if len(entries) == self._page:  # there may be more
             self._fit_page(entries)
         else:
             self.arm = Arm.ARMED
@@ -149,7 +149,6 @@ class Tail:
 
     def _hear_nothing(self) -> None:
         self._futile_rereads += self._rereads
-        self.page_is_full = False
         self.arm = Arm.ARMED
         self.reader.hear(self)
 

@@ -7,8 +7,10 @@ range of slots, found by a key's tag) are other classes with the same two member
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import urlsplit
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
@@ -79,7 +81,10 @@ class EmbeddedServer:
         """Start the server unless it runs, then connect. Raises `EmbeddedServerError` too."""
         from runbus.store import embedded
 
-        url = await asyncio.to_thread(embedded.ensure_running)
+        try:
+            url = await asyncio.to_thread(embedded.ensure_running)
+        except RuntimeError:  # the interpreter ends and starts no more threads
+            url = embedded.ensure_running()
         await RemoteServer(url, self._settings).connect(link)
 
 
@@ -92,6 +97,7 @@ def _hand_over(connection: AbstractConnection, link: Link) -> None:
 
 def _connection_options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
     try:
+        _check_form(url)
         options: dict[str, Any] = {**parse_url(url)}
         connection_class = options.pop("connection_class", Connection)
         options |= {
@@ -101,13 +107,25 @@ def _connection_options(url: str) -> tuple[type[AbstractConnection], dict[str, A
             "client_name": "runbus",
         }
         connection_class(**options)  # finds options that do not exist, before the first use
-    except (ValueError, TypeError, RedisError):
+    except (ValueError, TypeError, AttributeError, RedisError):
         # Neither the URL nor what the parser says of it may be shown: they may hold a password.
         raise SettingsError(
-            "RUNBUS_URL is not a usable URL: write redis://…, rediss://… or unix://…, and "
-            "percent-encode special characters in the password."
+            "RUNBUS_URL is not a usable URL: write redis://host:port/database, rediss://… or "
+            "unix:///path, with options of a redis-py connection only, and percent-encode "
+            "special characters in the password."
         ) from None
     return connection_class, options
+
+
+def _check_form(url: str) -> None:
+    # The parser takes these for the default host and database, without a word.
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        well_formed = bool(parts.path)
+    else:
+        well_formed = bool(parts.hostname) and re.fullmatch(r"/?|/\d+", parts.path) is not None
+    if not well_formed:
+        raise ValueError
 
 
 def _address(options: dict[str, Any]) -> str:

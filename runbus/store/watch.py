@@ -102,6 +102,10 @@ class Watch:
     def _connect(self) -> None:
         if self._connecting is None:
             self._connecting = self._loop.create_task(self._connect_and_read())
+            self._connecting.add_done_callback(self._end_connecting)
+
+    def _end_connecting(self, _: asyncio.Task[None]) -> None:
+        self._connecting = None
 
     async def _connect_and_read(self) -> None:
         try:
@@ -115,8 +119,6 @@ class Watch:
             for tag in self._waiting:
                 self._follow(link, tag)
             self._change_all()
-        finally:
-            self._connecting = None
 
     def _all_waiting(self) -> list[Reader]:
         return [reader for readers in self._waiting.values() for reader in readers]

@@ -351,7 +351,7 @@ def test_inputs_that_were_seen_are_passed_over(server: Server) -> None:
 
 def test_one_text_is_no_list_of_keys(server: Server) -> None:
     """A text in place of the keys is a mistake that is told."""
-    with pytest.raises(TypeError, match="list or a set") as raised:
+    with pytest.raises(ValueError, match="list or a set") as raised:
         receive_input(int, flow_run_id=uuid4(), exclude_keys="int-1")
     assert isinstance(raised.value, RunbusError)
 

@@ -544,6 +544,7 @@ async def test_an_error_of_the_run_comes_first(
         async with bound_run(uuid4()):
             send_input(1, full)
             _ = 1 / 0
+    await asyncio.sleep(0)  # the task that sent it ends
     gc.collect()
     assert "nobody looked" in caplog.text
 
@@ -553,6 +554,7 @@ async def test_outside_a_run_a_failure_is_logged(
 ) -> None:
     """Outside a run nobody can be told but the log."""
     await send_input(1, full).settlement()
+    await asyncio.sleep(0)  # the task that sent it ends
     gc.collect()
     [record] = [each for each in caplog.records if str(full) in each.message]
     assert record.levelno == logging.ERROR
