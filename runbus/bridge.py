@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import signal
 import threading
 import warnings
 from collections.abc import Coroutine
@@ -61,9 +62,15 @@ class Background:
 
     def _start(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=loop.run_forever, name="runbus", daemon=True)
+        self._thread = threading.Thread(target=_run, args=(loop,), name="runbus", daemon=True)
         self._thread.start()
         return loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    # Signals are for the main thread: one that arrives here would not wake it from `input()`.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    loop.run_forever()
 
 
 background = Background()

@@ -698,7 +698,8 @@ async def main():
     print([each async for each in inbox])
 asyncio.run(main())
 """
-HEAD = "import sys\nfrom uuid import UUID\nrun_id = UUID(sys.argv[1])\n"
+# The settings are loaded late, and that alone may take a loop the 0.1 s that its debug mode tells.
+HEAD = "import sys\nfrom uuid import UUID\nimport runbus.settings\nrun_id = UUID(sys.argv[1])\n"
 
 
 @pytest.mark.parametrize(
