@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbus import flow_run_id_for
-from runbus.errors import InvalidRunId, InvalidArgument
+from runbus.errors import InvalidArgument, InvalidRunId
 from runbus.protocol.entries import check_text, fields_to_write, new_key, read_entry
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.keys import Keys, tag
