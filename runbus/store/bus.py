@@ -1,6 +1,7 @@
 """The bus: all that one event loop holds of one server.
 
-Two connections, whatever number of runs wait or send: one for commands, one for waiting. A bus
+At most three connections, whatever number of runs wait or send: one for commands, one for waiting,
+and one for the run that is in the middle of a conversation. A bus
 belongs to its event loop and ends with it. It is made at the first use in a loop.
 """
 
@@ -87,8 +88,8 @@ class Bus:
         _of_thread.bus = None
         await self._drain()
         self.report_unsent()
-        self.watch.channel.close()
-        self.outbox.channel.close()
+        for channel in self._channels():
+            channel.close()
         await asyncio.sleep(0)  # the transports end in the next turn
         await asyncio.sleep(0)
 
@@ -106,8 +107,10 @@ class Bus:
 
     def links(self) -> list[Link]:
         """Return the connections that are alive."""
-        channels = (self.watch.channel, self.outbox.channel)
-        return [channel.link for channel in channels if channel.link is not None]
+        return [channel.link for channel in self._channels() if channel.link is not None]
+
+    def _channels(self) -> tuple[Channel, ...]:
+        return self.outbox.channel, self.watch.channel, self.watch.express.channel
 
 
 _of_loop: dict[tuple[asyncio.AbstractEventLoop, Settings], Bus] = {}

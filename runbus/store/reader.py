@@ -122,6 +122,8 @@ class Reader:
         for tail in self.tails:
             if polls or tail.arm is Arm.UNKNOWN:
                 tail.read()
+        if not polls and len(self.tails) == 1:
+            self.bus.watch.express.offer(self.tails[0])
 
     def _end_wait(self, future: asyncio.Future[bool]) -> None:
         self._futures.remove(future)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 FIRST_PAGE = 32
 LARGEST_PAGE = 512
 PAGE_BYTES = 512 * 1024
+# How long after a push the entries may still come by the express.
+EXPRESS_SECONDS = 0.003
 REREAD_SECONDS = 0.005
 LONGEST_REREAD_SECONDS = 0.1
 RETRY_SECONDS = 0.2
@@ -44,14 +47,15 @@ class Tail:
 
     __slots__ = (
         "_futile_rereads",
-        "_page",
         "_rereads",
         "_watch",
         "arm",
+        "conversation",
         "cursor",
         "key",
         "marked",
         "name",
+        "page",
         "read_count",
         "reader",
         "unread",
@@ -65,13 +69,16 @@ class Tail:
         """The id of the last entry that was read."""
         self.unread: list[Any] = []
         """Entries that were read ahead and not handed out, the next one last."""
+        self.page = FIRST_PAGE
+        """How many entries the next read asks for."""
+        self.conversation = 0
+        """How many reads in a row brought few entries, as those of a conversation do."""
         self.read_count = 0
         """How many entries were read, from the stream's first on."""
         self.marked = -1
         """The read count that the server was told last."""
         self.arm = Arm.UNKNOWN
         self._watch = watch
-        self._page = FIRST_PAGE
         self._rereads = False
         self._futile_rereads = 0
         watch.add(self)
@@ -95,7 +102,15 @@ class Tail:
         if link is None or self.arm is Arm.READING or self.unread:
             return
         self.arm = Arm.READING
-        link.send(("XREAD", "COUNT", self._page, "STREAMS", self.key, self.cursor), self._hear)
+        command = ("XREAD", "COUNT", self.page, "STREAMS", self.key, self.cursor)
+        link.send(command, partial(self._hear, self.cursor))
+
+    def accept(self, entries: list[Any], cursor: bytes | str) -> None:
+        """Take entries that were read past a cursor on another connection, if they are news."""
+        if cursor == self.cursor:
+            if self.arm is Arm.ARMED:
+                self.arm = Arm.UNKNOWN  # the push of this change has come or will
+            self._take_in(entries)
 
     def change(self) -> None:
         """Note that the stream may have changed; read at once if the reader waits."""
@@ -117,18 +132,26 @@ class Tail:
         # A key that keeps changing without new entries (the server's tracking table overflows,
         # say) must not keep both sides busy.
         self._rereads = True
-        if self._futile_rereads <= 1:
+        if self._watch.express.serves(self):
+            self._watch.call_later(EXPRESS_SECONDS, self._read_if_awaited)
+        elif self._futile_rereads <= 1:
             self.read()
         else:
             bound = min(LONGEST_REREAD_SECONDS, REREAD_SECONDS * 2**self._futile_rereads)
             self._watch.call_later(random.uniform(bound / 2, bound), self.read)  # noqa: S311
 
-    def _hear(self, reply: Any) -> None:
+    def _read_if_awaited(self) -> None:
+        if self.arm is Arm.UNKNOWN and self.reader.waits:
+            self.read()
+
+    def _hear(self, cursor: bytes | str, reply: Any) -> None:
         self.arm = Arm.UNKNOWN
         if isinstance(reply, LinkLost):
-            return  # the watch reads again once it is connected
-        if isinstance(reply, ReplyError):
+            pass  # the watch reads again once it is connected
+        elif isinstance(reply, ReplyError):
             self._hear_error(reply)
+        elif cursor != self.cursor:
+            self._read_if_awaited()  # what was asked for has come by the express
         elif reply:
             self._hear_entries(reply[self.key])
         else:
@@ -136,13 +159,19 @@ class Tail:
         self._rereads = False
 
     def _hear_entries(self, entries: list[Any]) -> None:
+        if len(entries) < self.page:
+            self.arm = Arm.ARMED
+        self._take_in(entries)
+
+    def _take_in(self, entries: list[Any]) -> None:
         self._futile_rereads = 0
         self.cursor = entries[-1][0]
         self.read_count += len(entries)
-        if len(entries) == self._page:  # there may be more
+        if len(entries) == self.page:
             self._fit_page(entries)
+            self.conversation = 0
         else:
-            self.arm = Arm.ARMED
+            self.conversation += 1
         entries.reverse()
         self.unread = entries
         self.reader.hear(self)
@@ -161,4 +190,4 @@ class Tail:
     def _fit_page(self, entries: list[Any]) -> None:
         size = sum(len(fields[-1]) for _, fields in entries) or 1
         fitting = PAGE_BYTES * len(entries) // size
-        self._page = max(1, min(fitting, self._page * 4, LARGEST_PAGE))
+        self.page = max(1, min(fitting, self.page * 4, LARGEST_PAGE))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbus.errors import RunbusError
 from runbus.store.channel import Channel
+from runbus.store.express import Express
 from runbus.store.heartbeat import Heartbeat
 from runbus.store.link import LinkLost
 
@@ -38,6 +39,7 @@ class Watch:
 
     def __init__(self, server: Server, keys: Keys, settings: Settings) -> None:
         self.channel = Channel(server, settings, on_push=self._hear, on_lost=self._lose)
+        self.express = Express(server, settings)
         self._keys = keys
         self._here_lifetime = max(1, int(settings.retention_seconds))
         self._loop = asyncio.get_running_loop()

@@ -1,0 +1,72 @@
+"""The express: a blocking read, for the one receiver that is in the middle of a conversation.
+
+A push only says that a stream has changed; reading what came costs one more round trip. A blocking
+read (XREAD BLOCK) brings the entries themselves, but it takes a connection of its own while it
+waits. So there is one such connection, made when a conversation is under way, and it serves one
+tail at a time. Nothing depends on it: the tail is watched like any other, and if the entries do
+not come this way shortly after the push, it reads them. Whichever comes second is dropped, as the
+tail's cursor has moved on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from runbus.errors import RunbusError
+from runbus.store.channel import Channel
+from runbus.store.link import LinkLost
+
+if TYPE_CHECKING:
+    from runbus.settings import Settings
+    from runbus.store.tail import Tail
+    from runbus.store.topology import Server
+
+# A receiver that stops waiting holds the connection no longer than this.
+BLOCK_MS = 1000
+# Who has received so many inputs one by one is taken to be in a conversation.
+CONVERSATION = 3
+
+
+class Express:
+    """One event loop's connection for blocking reads."""
+
+    def __init__(self, server: Server, settings: Settings) -> None:
+        self.channel = Channel(server, settings)
+        self._serves: Tail | None = None
+        self._connecting: asyncio.Task[None] | None = None
+
+    def serves(self, tail: Tail) -> bool:
+        """Whether a blocking read waits for this tail's next entries."""
+        return self._serves is tail
+
+    def offer(self, tail: Tail) -> None:
+        """Serve a tail that begins to wait, if it converses and nobody else is being served."""
+        if self._serves is not None or tail.conversation < CONVERSATION:
+            return
+        link = self.channel.link
+        if link is None:
+            self._connect()
+            return
+        self._serves = tail
+        command = ("XREAD", "COUNT", tail.page, "BLOCK", BLOCK_MS, "STREAMS", tail.key, tail.cursor)
+        link.send(command, partial(self._hear, tail, tail.cursor))
+
+    def _hear(self, tail: Tail, cursor: bytes | str, reply: Any) -> None:
+        self._serves = None
+        if reply and not isinstance(reply, Exception):
+            tail.accept(reply[tail.key], cursor)
+
+    def _connect(self) -> None:
+        if self._connecting is None:
+            self._connecting = asyncio.get_running_loop().create_task(self._connected())
+            self._connecting.add_done_callback(self._end_connecting)
+
+    async def _connected(self) -> None:
+        with suppress(RunbusError, LinkLost):  # conversations go on without
+            await self.channel.connected()
+
+    def _end_connecting(self, _: asyncio.Task[None]) -> None:
+        self._connecting = None

@@ -1,0 +1,111 @@
+"""The express: a conversation is faster by it, and never depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from runbus import receive_input, send_input
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from servers import Server
+
+
+def blocked(client: Redis) -> list[dict[str, Any]]:
+    """The connections that wait in a blocking read."""
+    return [each for each in client.client_list() if "b" in each["flags"]]
+
+
+async def converse(inbox: Any, run_id: Any, numbers: range) -> list[int]:
+    """Send numbers one by one, each after the one before was received."""
+    received = []
+    for number in numbers:
+        next_one = asyncio.ensure_future(anext(inbox))
+        await asyncio.sleep(0)
+        await send_input(number, run_id)
+        received.append(await next_one)
+    return received
+
+
+async def test_a_conversation_gets_a_blocking_read(server: Server) -> None:
+    """After a few inputs one by one, the receiver waits in one blocking read, on one connection."""
+    run_id = uuid4()
+    inbox = receive_input(int, flow_run_id=run_id, timeout=20)
+    assert await converse(inbox, run_id, range(20)) == list(range(20))
+    waiting = asyncio.ensure_future(anext(inbox))
+    with server.client() as client:
+        while not blocked(client):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert len(blocked(client)) == 1
+        assert len([each for each in client.client_list() if each["name"] == "runbus"]) == 3
+    await send_input(20, run_id)
+    assert await waiting == 20
+
+
+async def test_a_conversation_lives_through_a_lost_express(server: Server) -> None:
+    """Its connection is killed or unblocked at any moment; nothing is lost, doubled or late."""
+    run_id, start = uuid4(), 0
+    inbox = receive_input(int, flow_run_id=run_id, timeout=20)
+    with server.client() as client:
+        disturbing = asyncio.create_task(asyncio.to_thread(disturb, client, times=20))
+        while not disturbing.done():
+            numbers = range(start, start + 50)
+            assert await converse(inbox, run_id, numbers) == list(numbers)
+            start += 50
+    await disturbing
+
+
+def disturb(client: Redis, times: int) -> None:
+    """Kill and unblock blocking reads in turn."""
+    while times:
+        for each in blocked(client):
+            if times % 2:
+                times -= client.client_unblock(int(each["id"]))
+            else:
+                times -= client.client_kill_filter(_id=each["id"])
+
+
+async def test_many_conversations_share_the_express(server: Server) -> None:
+    """Fifty receivers converse at once; each gets its own inputs, in order."""
+    run_ids = [uuid4() for _ in range(50)]
+    inboxes = [receive_input(int, flow_run_id=run_id, timeout=20) for run_id in run_ids]
+    talks = [
+        converse(inbox, run_id, range(30)) for inbox, run_id in zip(inboxes, run_ids, strict=True)
+    ]
+    assert await asyncio.gather(*talks) == [list(range(30))] * 50
+
+
+async def test_a_cancelled_wait_leaves_the_express_in_order(server: Server) -> None:
+    """What the blocking read brings after the wait was cancelled is received by the next."""
+    run_id = uuid4()
+    inbox = receive_input(int, flow_run_id=run_id, timeout=20)
+    await converse(inbox, run_id, range(10))
+    for number in range(10, 40):
+        waiting = asyncio.ensure_future(anext(inbox))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await send_input(number, run_id)
+        assert await anext(inbox) == number
+
+
+async def test_a_burst_in_a_conversation(server: Server) -> None:
+    """Hundreds of inputs at once come by both ways, and are received once each."""
+    run_id = uuid4()
+    inbox = receive_input(int, flow_run_id=run_id, timeout=20)
+    await converse(inbox, run_id, range(10))
+    receiving = asyncio.ensure_future(converse_until(inbox, 2000))
+    for number in range(10, 2000):
+        send_input(number, run_id)
+        if number % 7 == 0:
+            await asyncio.sleep(0)
+    assert await receiving == list(range(10, 2000))
+
+
+async def converse_until(inbox: Any, end: int) -> list[int]:
+    """Receive until the last number before the end."""
+    received: list[int] = []
+    while not received or received[-1] != end - 1:
+        received.append(await anext(inbox))
+    return received
