@@ -177,9 +177,13 @@ class Pending(Coroutine[Any, Any, T]):
         if self._started is None and not self._is_reported:
             warnings.warn(str(MissingAwait(self.verb)), RuntimeWarning, stacklevel=1)
 
+    def __repr__(self) -> str:
+        return f"<the result of {self.verb}: write `await {self.verb}`>"
+
     def _refuse(self, *_: object) -> NoReturn:
         self._is_reported = True
         raise MissingAwait(self.verb)
 
-    __bool__ = __iter__ = __len__ = __getitem__ = __int__ = __float__ = __contains__ = _refuse
+    __bool__ = __len__ = __int__ = __float__ = _refuse
+    __iter__ = __aiter__ = __getitem__ = __contains__ = __add__ = _refuse
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse

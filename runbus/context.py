@@ -67,8 +67,9 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         traceback: TracebackType | None,
     ) -> None:
         self._leave()
-        for sent in tuple(self._unsettled):
-            await sent.settlement()
+        if exc is None or isinstance(exc, Exception):  # who cancels does not want to wait
+            for sent in tuple(self._unsettled):
+                await sent.settlement()
         self._end(exc)
 
     def check(self) -> None:

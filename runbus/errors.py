@@ -85,7 +85,7 @@ class NoCurrentRun(UsageError, LookupError):
     def __init__(self, verb: str) -> None:
         super().__init__(
             f"{verb} needs a flow run: pass flow_run_id=…, or call it inside a run "
-            "(`with bound_run(flow_run_id): …`)."
+            "(`with bound_run(flow_run_id): …`, in async code `async with`)."
         )
 
 
@@ -233,8 +233,8 @@ class UnsentInputs(RunbusError):
         self.keys = keys
         shown = ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "")  # noqa: PLR2004
         super().__init__(
-            f"{len(keys)} input(s) may not have been stored: {shown}. Await your sends, "
-            "or send inside `async with bound_run(…)`, which waits for them."
+            f"{len(keys)} input(s) may not have been stored: {shown}. They were still on their "
+            "way when their event loop ended."
         )
 
 
@@ -277,9 +277,13 @@ class ServerUnreachable(RunbusError, ConnectionError):
         self.seconds = seconds
         self.cause = cause
         self.maybe_stored = maybe_stored
-        message = f"no answer from the server at {address} for {seconds:.1f} s: {cause}"
+        cause_text = str(cause).rstrip(".")
+        message = (
+            f"no answer from the server at {address} for {seconds:.1f} s: {cause_text}. Does it "
+            "run there? RUNBUS_URL says where it is, RUNBUS_RETRY_SECONDS how long to try."
+        )
         if maybe_stored:
-            message += ". The input may be stored; sending it again with the same key= is safe."
+            message += " The input may be stored; sending it again with the same key= is safe."
         super().__init__(message)
 
 

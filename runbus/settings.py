@@ -42,7 +42,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="RUNBUS_",
         frozen=True,
-        extra="ignore",
+        extra="forbid",  # a slip in the file is told
+        env_ignore_empty=True,
         # An error must not show the URL: it may hold a password.
         hide_input_in_errors=True,
     )
@@ -121,7 +122,8 @@ def read(**values: Any) -> Settings:
 
 def _explain(error: ValidationError) -> str:
     return "; ".join(
-        f"RUNBUS_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}"
+        f"RUNBUS_{'_'.join(map(str, item['loc'])).upper()}: "
+        f"{item['msg'].removeprefix('Value error, ')} (in the environment or {config_file_path()})"
         for item in error.errors(include_input=False, include_url=False)
     )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from runbus import bound_run, receive_input, send_input
+from runbus import RunbusError, bound_run, receive_input, send_input, settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,6 +21,7 @@ INTERRUPTED = 130
 
 def demo() -> int:
     """Talk to a greeter in another process. `q`, `quit` or the end of the input ends it."""
+    settings.current()  # a wrong one is told before anything is asked
     try:
         with bound_run(uuid4()), _greeter_process() as greeter:
             greetings = receive_input(str, timeout=GREETING_SECONDS)
@@ -67,4 +68,5 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     Thread(target=_end_with_parent, daemon=True).start()
-    greet(UUID(sys.argv[1]))
+    with suppress(RunbusError):  # the prompt meets the same trouble, and tells
+        greet(UUID(sys.argv[1]))

@@ -18,13 +18,13 @@ from typing import (
     Unpack,
     overload,
 )
-from uuid import UUID  # noqa: TC003  (`get_type_hints` finds it)
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 from runbus import bridge
 from runbus.context import current_run, run_id_or_current
-from runbus.errors import InvalidRunId, NobodyToAnswer, UsageError
+from runbus.errors import InvalidArgument, InvalidRunId, NobodyToAnswer, UsageError
 from runbus.input.form import with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.protocol.entries import Entry, check_text, new_key
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # Among the model's private values, so that a copy has it too. Not a `PrivateAttr`, whose set-up
 # takes longer than reading a small model.
 _RECEIVED = "_received"
+
+_RESERVED = {"metadata", "respond", "send_to"}
 
 T = TypeVar("T")
 R = TypeVar("R", bound="RunInput")
@@ -79,6 +81,16 @@ class RunInput(BaseModel):
     )
     _description: ClassVar[str | None] = None
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse fields that would hide what every input has. Raises `UsageError`."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if hidden := sorted(_RESERVED & cls.model_fields.keys()):
+            raise UsageError(
+                f"{cls.__name__} has a field {', '.join(hidden)}, and every input has something "
+                "else under that name: rename the field; an alias keeps its name outside."
+            )
+
     @property
     def metadata(self) -> RunInputMetadata:
         """Where this input comes from. Raises `NobodyToAnswer` if it was not received."""
@@ -117,7 +129,10 @@ class RunInput(BaseModel):
         """
         metadata = self.metadata
         if metadata.sender is None:
-            raise NobodyToAnswer(f"the input {metadata.key!r} does not say who sent it.")
+            raise NobodyToAnswer(
+                f"the input {metadata.key!r} does not say who sent it: "
+                "send inside a run (`bound_run`), or pass sender=…."
+            )
         try:
             sent_by = parse_run_id(metadata.sender)
         except InvalidRunId:
@@ -171,13 +186,18 @@ def send_input(
     name = name_of_value(run_input) if key_prefix is None else check_key_prefix(key_prefix)
     if sender is None and run is not None:
         sender = run.flow_run_id
+    if isinstance(sender, UUID):
+        sender = str(sender)
     sent = Sent(
         flow_run_id=receiver,
         stream=name,
         key=new_key(name, os.urandom(16)) if key is None else check_text("key", key),
         own_key=key is not None,
-        sender=None if sender is None else check_text("sender", str(sender)),
-        value=run_input.encode() if isinstance(run_input, RunInput) else encode(run_input),
+        sender=None if sender is None else check_text("sender", sender),
+        # By the class, as `encode` may be the name of a field too.
+        value=type(run_input).encode(run_input)
+        if isinstance(run_input, RunInput)
+        else encode(run_input),
     )
     if run is None:
         bridge.send(sent)
@@ -231,6 +251,8 @@ def receive_input(
     Raises `UsageError`, at the call.
     """
     run_id = run_id_or_current(flow_run_id, "receive_input")
+    if isinstance(input_type, (str, bytes, int, float, BaseModel)):
+        raise InvalidArgument("input_type", input_type, "it is a value: pass a type")
     by_name = (
         types_by_name(input_type)
         if key_prefix is None
@@ -280,11 +302,6 @@ def run_input_subclass_from_type(model: type[BaseModel]) -> type[RunInput]:
     """
     if issubclass(model, RunInput):
         return model
-    if "metadata" in model.model_fields:
-        raise UsageError(
-            f"{model.__name__} has a field `metadata`, where a received input says who sent it: "
-            "rename the field (an alias keeps its name outside), or receive a dict."
-        )
     # The sender wrote the value by the model's own config, so it is read by that.
     defaults = ConfigDict(ser_json_bytes="utf8", val_json_bytes="utf8", ser_json_inf_nan="null")
     body = {

@@ -37,4 +37,4 @@ def flow_run_id_for(engine: str, text: str) -> UUID:
     """
     if not engine or not text:
         raise InvalidRunId(text or engine)
-    return uuid5(uuid5(_ENGINES, engine), text)
+    return uuid5(uuid5(_ENGINES, engine), str(text))

@@ -31,7 +31,14 @@ def encode(value: object) -> bytes:
         data = _to_json(value)
         return _with_lost_numbers(data, value) if b"null" in data else data
     except Exception as error:
-        raise NotSerializable(value, error) from error
+        raise NotSerializable(value, _reason(value, error)) from error
+
+
+def _reason(value: object, error: Exception) -> str:
+    if isinstance(value, type):
+        return f"{value.__name__} is a class, pass an instance of it"
+    first_line = str(error).partition("\n")[0].removeprefix("Error serializing to JSON: ")
+    return f"it must be something that pydantic writes as JSON ({first_line})"
 
 
 def decoder(annotation: Any) -> Callable[[bytes], Any]:
@@ -53,7 +60,10 @@ def json_schema(annotation: Any) -> dict[str, Any]:
 
 def _by_own_type(value: Any) -> Any:
     """Serialise what `to_json` does not know but pydantic has a schema for."""
-    serializer = _adapter(type(value)).serializer
+    try:
+        serializer = _adapter(type(value)).serializer
+    except UnsupportedType:
+        raise TypeError(f"a {type(value).__name__} is not") from None
     return serializer.to_python(value, mode="json", by_alias=False, round_trip=True)
 
 

@@ -8,6 +8,7 @@ has not answered for `retry_seconds`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from runbus.store.topology import Server
 
 
+_log = logging.getLogger("runbus")
+
+
 class Channel:
     """A connection to one server that is made again after each loss."""
 
@@ -38,12 +42,13 @@ class Channel:
         self.server = server
         self.link: Link | None = None
         """The link while it is alive."""
+        self.trouble: OSError | None = None
+        """Why the last attempt to connect failed, until one succeeds."""
         self._settings = settings
         self._on_push = on_push
         self._on_lost = on_lost
         self._waiting: set[asyncio.Future[Link]] = set()
         self._connecting: asyncio.Task[None] | None = None
-        self._closed = False
 
     async def connected(self) -> Link:
         """Return the live link, connecting first if need be. Raises `ServerUnreachable`."""
@@ -96,13 +101,26 @@ class Channel:
         for delay in backoff():
             await asyncio.sleep(delay)
             try:
-                return await self._connect_once()
+                link = await self._connect_once()
             except OSError as error:
+                self._note_trouble(error)
                 if clock() - started >= self._settings.retry_seconds:
-                    raise ServerUnreachable(
-                        address=self.server.address, seconds=clock() - started, cause=error
-                    ) from None
+                    raise self.unreachable(clock() - started) from None
+            else:
+                self.trouble = None
+                return link
         raise AssertionError("backoff never ends")
+
+    def unreachable(self, seconds: float) -> ServerUnreachable:
+        """The error for somebody who has waited this long for a link."""
+        cause = self.trouble or "not connected yet"
+        return ServerUnreachable(address=self.server.address, seconds=seconds, cause=cause)
+
+    def _note_trouble(self, error: OSError) -> None:
+        if self.trouble is None:
+            seconds = self._settings.retry_seconds
+            _log.warning("no connection: %s. Trying again for %g s.", error, seconds)
+        self.trouble = error
 
     async def _connect_once(self) -> Link:
         link = Link(

@@ -33,7 +33,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
@@ -101,6 +101,8 @@ class Outbox:
     def abandon(self) -> list[Sent]:
         """Give up: forget the sends that are still on their way, and return them."""
         unsettled = self.unsettled()
+        for lane in self._lanes.values():
+            lane.abandon()
         self._lanes.clear()
         return unsettled
 
@@ -218,6 +220,13 @@ class Lane:
         """Return what is not stored yet, the oldest first."""
         return [*(self._under_way.inputs if self._under_way else ()), *self._queue]
 
+    def abandon(self) -> None:
+        """Stop sending."""
+        self._under_way = None
+        self._queue.clear()
+        if self._recovery is not None and not self._recovery.get_loop().is_closed():
+            self._recovery.cancel()
+
     def _send_next(self) -> None:
         batch = self._under_way = Batch.take(self._queue)
         batch.renew = self._renews_lifetime()
@@ -228,7 +237,9 @@ class Lane:
             scripts.SEND.run(link, self._call(batch), self._hear)
 
     def _hear(self, replies: Any) -> None:
-        batch = cast("Batch", self._under_way)
+        batch = self._under_way
+        if batch is None:  # abandoned
+            return
         if isinstance(replies, (LinkLost, ReplyError)):
             batch.maybe_stored |= isinstance(replies, LinkLost)
             self._recover(batch, replies)

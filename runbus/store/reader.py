@@ -138,7 +138,12 @@ class Reader:
             settle(future, False)
         else:
             self._polls = [*(self._polls or ()), future]
-            self.bus.loop.call_later(GRACE_SECONDS, settle, future, False)
+            self.bus.loop.call_later(GRACE_SECONDS, self._give_up, future)
+
+    def _give_up(self, future: asyncio.Future[bool]) -> None:
+        # That nothing came is not known while there is no connection.
+        channel = self.bus.watch.channel
+        settle(future, channel.unreachable(GRACE_SECONDS) if channel.link is None else False)
 
     def _has_read_all(self) -> bool:
         return all(tail.arm is Arm.ARMED for tail in self.tails)

@@ -498,7 +498,6 @@ def test_a_stream_that_is_none(server: Server, refused: Any) -> None:
 
 
 BAD_URLS = [
-    "",
     PASSWORD,
     f"http://:{PASSWORD}@localhost",
     f"redis+sentinel://:{PASSWORD}@localhost",
@@ -589,7 +588,6 @@ def test_a_wrong_url_inside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
         ("RUNBUS_RETRY_SECONDS", "0"),
         ("RUNBUS_RETRY_SECONDS", "nan"),
         ("RUNBUS_PREFIX", "a{b}"),
-        ("RUNBUS_PREFIX", ""),
         ("RUNBUS_RETENTION_SECONDS", "week"),
     ],
 )

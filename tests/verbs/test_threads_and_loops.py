@@ -776,7 +776,6 @@ loop.close()
     assert done.returncode == 0
     assert done.stdout.strip() in done.stderr
     assert "1 input(s) may not have been stored" in done.stderr
-    assert "async with bound_run" in done.stderr
 
 
 def test_a_loop_that_was_closed_by_hand_in_order(run_script: RunScript) -> None:
