@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from servers import Server
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+BLOCKS = [
+    (language, dedent(code))
+    for language, code in re.findall(r"```(\w+)\n(.*?)^ *```", README, re.DOTALL | re.MULTILINE)
+]
 PROGRAMS = [
     (code, BLOCKS[number + 1][1])
     for number, (language, code) in enumerate(BLOCKS)
@@ -68,3 +72,11 @@ def test_there_is_one_command_for_each_purpose() -> None:
     assert [command.split()[:3] for command in commands] == [["python3", "-m", "venv"]] * 2
     assert commands[0].endswith("runbus demo\n")
     assert commands[1].endswith("python -m pytest\n")
+
+
+def test_the_settings_table_is_complete() -> None:
+    """Each setting is in the README, with its prefix."""
+    from runbus.settings import Settings
+
+    named = set(re.findall(r"^\| `RUNBUS_(\w+)`", README, re.MULTILINE))
+    assert named == {name.upper() for name in Settings.model_fields}

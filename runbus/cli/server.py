@@ -56,6 +56,7 @@ def status(*, json: Annotated[bool, Parameter(help=_JSON_HELP)] = False) -> int:
 def _show(found: embedded.ServerStatus) -> None:
     rows = {
         "url": found.url,
+        "socket": str(found.socket),
         "pid": str(found.pid),
         "version": f"Valkey {found.version}",
         "up for": str(timedelta(seconds=found.uptime_seconds)),
