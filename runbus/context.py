@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from runbus import bridge
-from runbus.errors import MissingAwait, NoCurrentRun, RunbusError, WrongSyntax
+from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
 from runbus.protocol.ids import parse_run_id
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_current: ContextVar[bound_run | None] = ContextVar("runbus_run", default=None)
+_entered: ContextVar[tuple[bound_run, ...]] = ContextVar("runbus_runs", default=())
 
 
 class Unawaited(Protocol):
@@ -41,7 +41,6 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         self._unsettled: set[Sent] = set()
         self._failed: list[Sent] = []
         self._unawaited: set[Unawaited] = set()
-        self._tokens: list[Token[bound_run | None]] = []
 
     def __enter__(self) -> Self:
         if bridge.on_loop():
@@ -68,8 +67,8 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
     ) -> None:
         self._leave()
         if exc is None or isinstance(exc, Exception):  # who cancels does not want to wait
-            for sent in tuple(self._unsettled):
-                await sent.settlement()
+            while self._unsettled:
+                await next(iter(self._unsettled)).settlement()
         self._end(exc)
 
     def check(self) -> None:
@@ -87,7 +86,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         sent.on_settled = self._note_settled
         try:
             yield
-        except RunbusError:  # the caller knows
+        except Exception:  # the caller knows
             self._unsettled.discard(sent)
             raise
 
@@ -114,11 +113,11 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
                 sent.log_unseen_error()
 
     def _enter(self) -> Self:
-        self._tokens.append(_current.set(self))
+        _entered.set((*_entered.get(), self))
         return self
 
     def _leave(self) -> None:
-        _current.reset(self._tokens.pop())
+        _entered.set(_entered.get()[:-1])
 
 
 def current_run() -> bound_run | None:
@@ -126,10 +125,15 @@ def current_run() -> bound_run | None:
 
     Every verb begins here. Raises what went wrong with an earlier send of the run.
     """
-    run = _current.get()
+    run = _innermost()
     if run is not None:
         run.check()
     return run
+
+
+def _innermost() -> bound_run | None:
+    entered = _entered.get()
+    return entered[-1] if entered else None
 
 
 def run_id_or_current(flow_run_id: UUID | str | None, verb: str) -> UUID:
@@ -144,7 +148,7 @@ def run_id_or_current(flow_run_id: UUID | str | None, verb: str) -> UUID:
 
 def pending(verb: str, work: Callable[[], Coroutine[Any, Any, T]]) -> bridge.Pending[T]:
     """Return the awaitable result of a verb; a run that ends before it is awaited fails."""
-    run = _current.get()
+    run = _innermost()
     if run is None:
         return bridge.Pending(verb, work)
     result = bridge.Pending(verb, work, run.note_awaited)

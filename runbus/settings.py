@@ -25,7 +25,7 @@ from runbus.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 24 * 3600, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from runbus import bridge
 from runbus.context import current_run, pending
-from runbus.errors import InvalidArgument, MalformedEntry, ReceiveTimeout, WrongSyntax
+from runbus.errors import InvalidArgument, MalformedEntry, ReceiveTimeout, UsageError, WrongSyntax
 from runbus.protocol.values import is_broken_json
 from runbus.store import bus
 from runbus.store.reader import Reader
@@ -169,6 +169,11 @@ class Inbox(Generic[T]):
         return await reader.wait(timeout)
 
     def _open_reader(self, here: bus.Bus, before: Reader | None) -> Reader:
+        if before is not None and before.waits:
+            raise UsageError(
+                "this inbox is being waited for on another event loop: call receive_input on "
+                "each, and each gets every input."
+            )
         reader = Reader(here, self.flow_run_id, self._decoders, self._patience.poll_interval)
         if before is not None:
             reader.continue_from(before)

@@ -16,6 +16,7 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
+    cast,
     overload,
 )
 from uuid import UUID
@@ -24,7 +25,13 @@ from pydantic import BaseModel, ConfigDict
 
 from runbus import bridge
 from runbus.context import current_run, run_id_or_current
-from runbus.errors import InvalidArgument, InvalidRunId, NobodyToAnswer, UsageError
+from runbus.errors import (
+    InvalidArgument,
+    InvalidRunId,
+    NobodyToAnswer,
+    NotSerializable,
+    UsageError,
+)
 from runbus.input.form import with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.protocol.entries import Entry, check_text, new_key
@@ -40,7 +47,10 @@ if TYPE_CHECKING:
 # takes longer than reading a small model.
 _RECEIVED = "_received"
 
-_RESERVED = {"metadata", "respond", "send_to"}
+_RESERVED = {
+    *("metadata", "respond", "send_to", "receive"),
+    *("encode", "decode", "with_initial_data"),
+}
 
 T = TypeVar("T")
 R = TypeVar("R", bound="RunInput")
@@ -97,8 +107,8 @@ class RunInput(BaseModel):
         received = (self.__pydantic_private__ or {}).get(_RECEIVED)
         if received is None:
             raise NobodyToAnswer("this input was made here and not received, so nobody sent it.")
-        entry, receiver = received
-        return RunInputMetadata(key=entry.key, sender=entry.sender, receiver=receiver)
+        key, sender, receiver = received
+        return RunInputMetadata(key=key, sender=sender, receiver=receiver)
 
     @classmethod
     def with_initial_data(cls, description: str | None = None, **field_values: Any) -> type[Self]:
@@ -183,6 +193,8 @@ def send_input(
     """
     run = current_run()
     receiver = parse_run_id(flow_run_id)
+    if isinstance(run_input, AutomaticRunInput):
+        run_input = cast("AutomaticRunInput[Any]", run_input).value
     name = name_of_value(run_input) if key_prefix is None else check_key_prefix(key_prefix)
     if sender is None and run is not None:
         sender = run.flow_run_id
@@ -194,10 +206,7 @@ def send_input(
         key=new_key(name, os.urandom(16)) if key is None else check_text("key", key),
         own_key=key is not None,
         sender=None if sender is None else check_text("sender", sender),
-        # By the class, as `encode` may be the name of a field too.
-        value=type(run_input).encode(run_input)
-        if isinstance(run_input, RunInput)
-        else encode(run_input),
+        value=_encode(run_input),
     )
     if run is None:
         bridge.send(sent)
@@ -283,7 +292,8 @@ def _decoder_with_metadata(
 
     def decode_with_metadata(data: bytes, entry: Entry) -> RunInput:
         run_input = decode(data)
-        private = {**(run_input.__pydantic_private__ or {}), _RECEIVED: (entry, receiver)}
+        received = (entry.key, entry.sender, receiver)
+        private = {**(run_input.__pydantic_private__ or {}), _RECEIVED: received}
         object.__setattr__(run_input, "__pydantic_private__", private)
         return run_input
 
@@ -291,7 +301,24 @@ def _decoder_with_metadata(
 
 
 def _automatic(decode: Callable[[bytes], Any]) -> Callable[[bytes], AutomaticRunInput[Any]]:
-    return lambda data: AutomaticRunInput[Any].model_construct(value=decode(data))
+    model = cast("type[AutomaticRunInput[Any]]", AutomaticRunInput)
+    return lambda data: model.model_construct(value=decode(data))
+
+
+def _encode(value: object) -> bytes:
+    if not isinstance(value, RunInput):
+        return encode(value)
+    data: Any = value.encode()
+    if not isinstance(data, bytes):
+        raise NotSerializable(value, f"its encode() returned a {type(data).__name__}, not bytes")
+    return data
+
+
+def _unpickle(model: type[BaseModel], state: dict[Any, Any]) -> RunInput:
+    upgraded = run_input_subclass_from_type(model)
+    run_input = upgraded.__new__(upgraded)
+    run_input.__setstate__(state)
+    return run_input
 
 
 @lru_cache(maxsize=1024)
@@ -304,9 +331,14 @@ def run_input_subclass_from_type(model: type[BaseModel]) -> type[RunInput]:
         return model
     # The sender wrote the value by the model's own config, so it is read by that.
     defaults = ConfigDict(ser_json_bytes="utf8", val_json_bytes="utf8", ser_json_inf_nan="null")
-    body = {
+
+    def reduce(self: BaseModel) -> tuple[Any, ...]:  # the class has no importable name
+        return _unpickle, (model, self.__getstate__())
+
+    body: dict[str, Any] = {
         "__module__": model.__module__,
         "__doc__": model.__doc__,
+        "__reduce__": reduce,
         "model_config": {**defaults, **model.model_config},
     }
     return new_class(model.__name__, (RunInput, model), exec_body=lambda new: new.update(body))

@@ -46,7 +46,7 @@ class Keys:
         return self._of_run(flow_run_id, "retried")
 
     def here(self, tag: str) -> str:
-        """String: a constant, read beside the waiters of one tag. Renewed while anyone waits."""
+        """String: a constant, read beside the waiters of one tag; made again when it expires."""
         return f"{self.prefix}:{{{tag}}}:here"
 
     def _of_run(self, flow_run_id: UUID, part: str) -> str:

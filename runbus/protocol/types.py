@@ -100,9 +100,11 @@ def check_key_prefix(prefix: object) -> str:
 
 @lru_cache(maxsize=1024)
 def _name_of_class(cls: type[Any]) -> str:
-    generic = getattr(cls, "__pydantic_generic_metadata__", {})
-    beneath: type[Any] = generic.get("origin") or cls  # Box[int] is a class, and a Box
-    return _name_in_table(beneath)
+    for base in cls.__mro__:  # Box[int] is a class, and a Box; a class made of it is one too
+        generic = vars(base).get("__pydantic_generic_metadata__", {})
+        if generic.get("origin") is not None and base.__name__ == cls.__name__:
+            return _name_in_table(generic["origin"])
+    return _name_in_table(cls)
 
 
 def _name_in_table(cls: type[Any]) -> str:

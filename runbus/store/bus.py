@@ -159,7 +159,8 @@ def _drop_inherited() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for bus in _inherited:
         for link in bus.links():
-            os.dup2(nowhere, link.fileno())
+            if (descriptor := link.fileno()) >= 0:
+                os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 

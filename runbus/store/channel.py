@@ -15,7 +15,7 @@ from hiredis import ReplyError
 
 from runbus.errors import RunbusError, ServerRefused, ServerUnreachable
 from runbus.store.backoff import backoff
-from runbus.store.link import Link, LinkLost, settle
+from runbus.store.link import Link, LinkLost, is_transient, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,8 @@ class Channel:
         settings: Settings,
         *,
         on_push: OnPush | None = None,
+        on_link: Callable[[Link], None] | None = None,
+        on_failure: Callable[[RunbusError], None] | None = None,
         on_lost: Callable[[], None] | None = None,
     ) -> None:
         self.server = server
@@ -46,49 +48,69 @@ class Channel:
         """Why the last attempt to connect failed, until one succeeds."""
         self._settings = settings
         self._on_push = on_push
+        self._on_link = on_link
+        self._on_failure = on_failure
         self._on_lost = on_lost
         self._waiting: set[asyncio.Future[Link]] = set()
         self._connecting: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def connect(self) -> None:
+        """Begin to connect, unless there is a link or one is being made."""
+        if self.link is None and self._connecting is None and not self._closed:
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+            self._connecting.add_done_callback(self._note_cancelled)
 
     async def connected(self) -> Link:
         """Return the live link, connecting first if need be. Raises `ServerUnreachable`."""
         if self.link is not None:
             return self.link
+        if self._closed:
+            raise self.unreachable(0)
         future: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
-        self._start_connecting()
+        self.connect()
         try:
             return await future
         finally:
             self._waiting.discard(future)
 
     def close(self) -> None:
-        """End the link. A later `connected()` makes a new one."""
+        """End the link for good."""
+        self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
         if self.link is not None:
             self.link.close()
 
-    def _start_connecting(self) -> None:
-        if self._connecting is None:
-            self._connecting = asyncio.get_running_loop().create_task(self._connect())
-            self._connecting.add_done_callback(self._end_connecting)
-
     async def _connect(self) -> None:
         try:
-            self.link = await self._connect_with_retries()
-        except RunbusError as error:
-            self._answer(error)
+            link = await self._connect_with_retries()
+        except Exception as error:
+            self._connecting = None
+            self._fail(error)
         else:
-            self._answer(self.link)
+            # In this order: whoever is woken may find the link lost and connect again.
+            self._connecting = None
+            self.link = link
+            if self._on_link is not None:
+                self._on_link(link)
+            self._answer(link)
 
-    def _end_connecting(self, connecting: asyncio.Task[None]) -> None:
-        self._connecting = None
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, RunbusError):
+            error = ServerRefused(address=self.server.address, reply=error)
+        self._answer(error)
+        if self._on_failure is not None:
+            self._on_failure(error)
+
+    def _note_cancelled(self, connecting: asyncio.Task[None]) -> None:
+        # Somebody cancels every task of the loop, which may be the loop's end or not.
         if connecting.cancelled():
-            # The loop is being shut down and cancels every task. Who still waits, decides.
+            self._connecting = None
             self._answer(LinkLost("cancelled"))
-        elif (error := connecting.exception()) is not None:
-            self._answer(ServerRefused(address=self.server.address, reply=error))
+            if self._on_lost is not None and not self._closed:
+                self._on_lost()
 
     def _answer(self, answer: Link | Exception) -> None:
         for future in self._waiting:
@@ -131,6 +153,8 @@ class Channel:
         await self.server.connect(link)
         if self._on_push is not None:
             await self._track(link)
+        if not link.alive:
+            raise LinkLost("the connection was closed at once")
         return link
 
     async def _track(self, link: Link) -> None:
@@ -138,6 +162,8 @@ class Channel:
             await link.call("CLIENT", "TRACKING", "ON")
         except ReplyError as error:
             link.close()
+            if is_transient(error):
+                raise ConnectionError(str(error)) from None
             raise ServerRefused(address=self.server.address, reply=error) from None
 
     def _lose(self, link: Link) -> None:

@@ -11,21 +11,20 @@ tail's cursor has moved on.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runbus.errors import RunbusError
 from runbus.store.channel import Channel
-from runbus.store.link import LinkLost
 
 if TYPE_CHECKING:
+    from runbus.errors import RunbusError
     from runbus.settings import Settings
     from runbus.store.tail import Tail
     from runbus.store.topology import Server
 
 # A receiver that stops waiting holds the connection no longer than this.
 BLOCK_MS = 1000
+REST_SECONDS = 60
 # Who has received so many inputs one by one is taken to be in a conversation.
 CONVERSATION = 3
 
@@ -34,9 +33,11 @@ class Express:
     """One event loop's connection for blocking reads."""
 
     def __init__(self, server: Server, settings: Settings) -> None:
-        self.channel = Channel(server, settings)
+        self.channel = Channel(server, settings, on_failure=self._rest)
         self._serves: Tail | None = None
-        self._connecting: asyncio.Task[None] | None = None
+        self._block_ms = max(1, min(BLOCK_MS, int(settings.reply_timeout_seconds * 500)))
+        self._rests_until = 0.0
+        self._clock = asyncio.get_running_loop().time
 
     def serves(self, tail: Tail) -> bool:
         """Whether a blocking read waits for this tail's next entries."""
@@ -48,10 +49,20 @@ class Express:
             return
         link = self.channel.link
         if link is None:
-            self._connect()
+            if self._clock() >= self._rests_until:
+                self.channel.connect()
             return
         self._serves = tail
-        command = ("XREAD", "COUNT", tail.page, "BLOCK", BLOCK_MS, "STREAMS", tail.key, tail.cursor)
+        command = (
+            "XREAD",
+            "COUNT",
+            tail.page,
+            "BLOCK",
+            self._block_ms,
+            "STREAMS",
+            tail.key,
+            tail.cursor,
+        )
         link.send(command, partial(self._hear, tail, tail.cursor))
 
     def _hear(self, tail: Tail, cursor: bytes | str, reply: Any) -> None:
@@ -59,14 +70,6 @@ class Express:
         if reply and not isinstance(reply, Exception):
             tail.accept(reply[tail.key], cursor)
 
-    def _connect(self) -> None:
-        if self._connecting is None:
-            self._connecting = asyncio.get_running_loop().create_task(self._connected())
-            self._connecting.add_done_callback(self._end_connecting)
-
-    async def _connected(self) -> None:
-        with suppress(RunbusError, LinkLost):  # conversations go on without
-            await self.channel.connected()
-
-    def _end_connecting(self, _: asyncio.Task[None]) -> None:
-        self._connecting = None
+    def _rest(self, _: RunbusError) -> None:
+        # Conversations go on without; a server that refuses is not asked all the time.
+        self._rests_until = self._clock() + REST_SECONDS

@@ -3,7 +3,6 @@
 A key is read on the connection every half of the shortest `poll_interval` that anyone waits
 with. An answer proves that no earlier push was lost, as replies and pushes keep their order. A
 missing one, half an interval later, ends the connection, and everybody reads anew on the next.
-(A PING proves less: a primary that was demoted still answers it.)
 """
 
 from __future__ import annotations

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 _pack: Callable[[Command], bytes] = cast("Any", hiredis).pack_command
 _INCOMPLETE = object()
 # Errors that pass: the server starts, runs a long script, or is no longer the primary.
-_TRANSIENT = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "NOSCRIPT")
+_TRANSIENT = (
+    *("LOADING", "BUSY", "READONLY", "MASTERDOWN", "NOREPLICAS"),
+    *("TRYAGAIN", "CLUSTERDOWN", "NOSCRIPT"),
+)
 
 
 class LinkLost(ConnectionError):
@@ -61,7 +64,7 @@ class Link(asyncio.Protocol):
     def send(self, command: Command, on_reply: OnReply) -> None:
         """Send a command; `on_reply` gets the reply, a `ReplyError`, or `LinkLost`.
 
-        Never raises: on a link that has ended, `on_reply` is called in the next turn.
+        On a link that has ended, `on_reply` is called in the next turn.
         """
         packed = _pack(command)
         if not self.alive:

@@ -47,6 +47,7 @@ from runbus.errors import (
     ServerUnreachable,
     StreamFull,
     TooMuchUnsent,
+    UnsentInputs,
 )
 from runbus.store import scripts
 from runbus.store.backoff import backoff
@@ -78,6 +79,7 @@ class Outbox:
         self._keys = keys
         self._settings = settings
         self._lanes: dict[tuple[int, str], Lane] = {}
+        self._sweep_at = IDLE_LANES
         self._unawaited_bytes = 0
 
     def send(self, sent: Sent) -> None:
@@ -99,11 +101,13 @@ class Outbox:
         return [sent for lane in self._lanes.values() for sent in lane.unsettled()]
 
     def abandon(self) -> list[Sent]:
-        """Give up: forget the sends that are still on their way, and return them."""
+        """Give up the sends that are still on their way, and return them."""
         unsettled = self.unsettled()
         for lane in self._lanes.values():
             lane.abandon()
         self._lanes.clear()
+        for sent in unsettled:
+            sent.settle(None, UnsentInputs([sent.key]), duplicate=False)
         return unsettled
 
     def _check_size(self, sent: Sent) -> None:
@@ -130,8 +134,9 @@ class Outbox:
         self._unawaited_bytes -= sent.size + RECEIPT_BYTES
 
     def _open_lane(self, stream: tuple[int, str], sent: Sent) -> Lane:
-        if len(self._lanes) >= IDLE_LANES:
+        if len(self._lanes) >= self._sweep_at:
             self._lanes = {stream: lane for stream, lane in self._lanes.items() if lane.busy}
+            self._sweep_at = max(IDLE_LANES, 2 * len(self._lanes))
         lane = Lane(self.channel, self._settings, _call_keys(self._keys, sent), sent.stream)
         self._lanes[stream] = lane
         return lane
@@ -296,10 +301,15 @@ class Lane:
     async def _repeat(self, batch: Batch, cause: Exception | None) -> None:
         try:
             replies = await self._repeat_until_answered(batch, cause)
+        except ServerUnreachable as error:
+            # Those behind it have waited as well, and would fail one batch after the other.
+            queued = Batch([*self._queue])
+            self._queue.clear()
+            self._finish(batch, partial(_fail, [batch, queued], error))
         except RunbusError as error:
-            self._finish(batch, lambda error=error: _fail(batch, error))
+            self._finish(batch, partial(_fail, [batch], error))
         else:
-            self._finish(batch, lambda: self._settle(batch, replies))
+            self._finish(batch, partial(self._settle, batch, replies))
 
     async def _repeat_until_answered(self, batch: Batch, cause: Exception | None) -> list[bytes]:
         deadline = self._clock() + self._settings.retry_seconds
@@ -314,11 +324,17 @@ class Lane:
             except (LinkLost, ReplyError) as error:
                 batch.maybe_stored |= isinstance(error, LinkLost)
                 cause = error
+                self._leave_replica(error)
         raise ServerUnreachable(
             address=self._channel.server.address,
             seconds=self._settings.retry_seconds,
             cause=cause,
         )
+
+    def _leave_replica(self, error: Exception) -> None:
+        # The server was demoted: its name may lead to the new primary by now.
+        if str(error).startswith("READONLY") and self._channel.link is not None:
+            self._channel.link.close()
 
     async def _attempt(self, link: Link, batch: Batch) -> list[bytes]:
         scan_from = "+" if batch.looks_back else ""
@@ -358,10 +374,15 @@ class Lane:
         return True
 
 
-def _fail(batch: Batch, error: RunbusError) -> None:
+def _fail(batches: list[Batch], error: RunbusError) -> None:
+    for batch in batches:
+        for sent in batch.inputs:
+            sent.settle(None, _own_error(error, batch), duplicate=False)
+
+
+def _own_error(error: RunbusError, batch: Batch) -> RunbusError:
     if isinstance(error, ServerUnreachable) and batch.maybe_stored:
-        error = ServerUnreachable(
+        return ServerUnreachable(
             address=error.address, seconds=error.seconds, cause=error.cause, maybe_stored=True
         )
-    for sent in batch.inputs:
-        sent.settle(None, error, duplicate=False)
+    return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runbus.protocol.keys import tag
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
     from runbus.store.bus import Bus
 
 GRACE_SECONDS = 0.5
+POLL_SECONDS = 5.0
+MARK_SECONDS = 1.0
 
 
 class Reader:
     """What one receiver reads. It belongs to the event loop of its bus.
 
-    `take` may also be called from the one thread that waits for the loop (see `bridge`).
+    Entries may also be taken in threads (`next_tail`, and the tail's `peek` and `advance`).
     """
 
     __slots__ = (
@@ -65,6 +68,11 @@ class Reader:
         """Return the tail whose entry comes next, None if it has to be read first."""
         if len(self.tails) == 1:
             return self.tails[0] if self.tails[0].unread else None
+        while True:
+            with suppress(IndexError):  # a thread took an entry meanwhile
+                return self._earliest_tail()
+
+    def _earliest_tail(self) -> Tail | None:
         earliest = None
         for tail in self.tails:
             if tail.unread:
@@ -84,7 +92,12 @@ class Reader:
             return True
         loop = self.bus.loop
         future: asyncio.Future[bool] = loop.create_future()
-        timer = loop.call_later(timeout, self._expire, future) if timeout else None
+        if timeout is None:
+            timer = None
+        elif timeout == 0:
+            timer = loop.call_later(POLL_SECONDS, self._give_up, future)
+        else:
+            timer = loop.call_later(timeout, self._expire, future)
         self._begin_wait(future, polls=timeout == 0)
         try:
             return await future
@@ -141,9 +154,8 @@ class Reader:
             self.bus.loop.call_later(GRACE_SECONDS, self._give_up, future)
 
     def _give_up(self, future: asyncio.Future[bool]) -> None:
-        # That nothing came is not known while there is no connection.
-        channel = self.bus.watch.channel
-        settle(future, channel.unreachable(GRACE_SECONDS) if channel.link is None else False)
+        # While the server does not answer, it is not known that nothing came.
+        settle(future, self.bus.watch.channel.unreachable(GRACE_SECONDS))
 
     def _has_read_all(self) -> bool:
         return all(tail.arm is Arm.ARMED for tail in self.tails)
@@ -153,6 +165,8 @@ class Reader:
             settle(future, result)
 
     def _mark(self, tail: Tail) -> None:
-        if tail.marked < 0 or tail.read_count - tail.marked >= self._mark_step:
-            tail.marked = tail.read_count
+        now = self.bus.loop.time()
+        since = tail.read_count - tail.marked
+        if tail.marked < 0 or since >= self._mark_step or now - tail.marked_at >= MARK_SECONDS:
+            tail.marked, tail.marked_at = tail.read_count, now
             self.bus.mark_read(self.flow_run_id, tail.name, tail.read_count)

@@ -8,6 +8,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from runbus.errors import UnsentInputs
 from runbus.protocol.entries import is_made_up
 from runbus.store.link import settle
 
@@ -174,7 +175,7 @@ class Sent:
 
     def log_unseen_error(self) -> None:
         """Log what went wrong, if nobody looked."""
-        if self.unseen_error is not None:
+        if self.unseen_error is not None and not isinstance(self._error, UnsentInputs):
             self._seen = True
             _log.error("an input was not sent and nobody looked: %s", self._error)
 

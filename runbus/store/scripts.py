@@ -35,10 +35,15 @@ class Script:
 
         def check(reply: Any) -> None:
             if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
-                link.send(("SCRIPT", "LOAD", self.source), _ignore)
-                link.send(command, on_reply)
+                link.send(("SCRIPT", "LOAD", self.source), call_again)
             else:
                 on_reply(reply)
+
+        def call_again(loaded: Any) -> None:
+            if isinstance(loaded, Exception):
+                on_reply(loaded)  # such as NOPERM, which says more than NOSCRIPT
+            else:
+                link.send(command, on_reply)
 
         link.send(command, check)
 
@@ -47,10 +52,6 @@ class Script:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.run(link, call, lambda reply: settle(future, reply))
         return future
-
-
-def _ignore(_: Any) -> None:
-    """What is wrong with loading a script shows in the reply of the call that follows."""
 
 
 SEND = Script("send")

@@ -54,6 +54,7 @@ class Tail:
         "cursor",
         "key",
         "marked",
+        "marked_at",
         "name",
         "page",
         "read_count",
@@ -77,6 +78,8 @@ class Tail:
         """How many entries were read, from the stream's first on."""
         self.marked = -1
         """The read count that the server was told last."""
+        self.marked_at = 0.0
+        """When that was, by the loop's clock."""
         self.arm = Arm.UNKNOWN
         self._watch = watch
         self._rereads = False
@@ -137,7 +140,7 @@ class Tail:
         elif self._futile_rereads <= 1:
             self.read()
         else:
-            bound = min(LONGEST_REREAD_SECONDS, REREAD_SECONDS * 2**self._futile_rereads)
+            bound = min(LONGEST_REREAD_SECONDS, REREAD_SECONDS * self._futile_rereads)
             self._watch.call_later(random.uniform(bound / 2, bound), self.read)  # noqa: S311
 
     def _read_if_awaited(self) -> None:
@@ -171,6 +174,7 @@ class Tail:
             self._fit_page(entries)
             self.conversation = 0
         else:
+            self.page = FIRST_PAGE  # the next entries may be larger
             self.conversation += 1
         entries.reverse()
         self.unread = entries

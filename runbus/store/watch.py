@@ -19,13 +19,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from runbus.errors import RunbusError
 from runbus.store.channel import Channel
 from runbus.store.express import Express
 from runbus.store.heartbeat import Heartbeat
-from runbus.store.link import LinkLost
 
 if TYPE_CHECKING:
+    from runbus.errors import RunbusError
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
     from runbus.store.link import Link
@@ -38,7 +37,14 @@ class Watch:
     """The readers of one event loop on one server, and the connection that wakes them."""
 
     def __init__(self, server: Server, keys: Keys, settings: Settings) -> None:
-        self.channel = Channel(server, settings, on_push=self._hear, on_lost=self._lose)
+        self.channel = Channel(
+            server,
+            settings,
+            on_push=self._hear,
+            on_link=self._resume,
+            on_failure=self._fail,
+            on_lost=self._lose,
+        )
         self.express = Express(server, settings)
         self._keys = keys
         self._here_lifetime = max(1, int(settings.retention_seconds))
@@ -48,7 +54,6 @@ class Watch:
         self._waiting: dict[str, set[Reader]] = {}
         self._followed: dict[str, bytes] = {}
         self._heartbeat = Heartbeat(self.channel, self._any_followed)
-        self._connecting: asyncio.Task[None] | None = None
 
     def add(self, tail: Tail) -> None:
         """Tell the tail about every change of its stream from now on."""
@@ -66,7 +71,7 @@ class Watch:
         """Keep the connection alive, and proven alive, while this reader waits."""
         self._waiting.setdefault(reader.tag, set()).add(reader)
         if self.channel.link is None:
-            self._connect()
+            self.channel.connect()
         elif reader.tag not in self._followed:
             self._follow(self.channel.link, reader.tag)
         self._heartbeat.start(reader.poll_interval)
@@ -99,31 +104,16 @@ class Watch:
             for tail in tails:
                 tail.disarm()
         if self._waiting:
-            self._connect()
+            self.channel.connect()
 
-    def _connect(self) -> None:
-        if self._connecting is None:
-            self._connecting = self._loop.create_task(self._connect_and_read())
-            self._connecting.add_done_callback(self._end_connecting)
+    def _resume(self, link: Link) -> None:
+        for tag in self._waiting:
+            self._follow(link, tag)
+        self._change_all()
 
-    def _end_connecting(self, _: asyncio.Task[None]) -> None:
-        self._connecting = None
-
-    async def _connect_and_read(self) -> None:
-        try:
-            link = await self.channel.connected()
-        except RunbusError as error:
-            for reader in self._all_waiting():
-                reader.fail(error)
-        except LinkLost:
-            pass  # the loop shuts down
-        else:
-            for tag in self._waiting:
-                self._follow(link, tag)
-            self._change_all()
-
-    def _all_waiting(self) -> list[Reader]:
-        return [reader for readers in self._waiting.values() for reader in readers]
+    def _fail(self, error: RunbusError) -> None:
+        for reader in [reader for readers in self._waiting.values() for reader in readers]:
+            reader.fail(error)
 
     def _change_all(self) -> None:
         for tails in tuple(self._tails.values()):

@@ -7,6 +7,7 @@ through the async ones.
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from pydantic import (
     RootModel,
     ValidationError,
     computed_field,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -466,19 +468,48 @@ def test_validators_run_on_receipt(valkey: Server) -> None:
     assert calls == ["field", "model"] * 2
 
 
-def test_a_model_whose_fields_are_called_like_verbs(valkey: Server) -> None:
-    """A plain model may have fields with the names of a `RunInput`'s methods."""
+@pytest.mark.parametrize("name", ["respond", "send_to", "receive", "encode", "decode"])
+def test_a_model_whose_field_is_called_like_a_verb(valkey: Server, name: str) -> None:
+    """A field that would hide what every input has is told, where the input is received."""
+    model = create_model("Awkward", **{name: (str, ...)})
+    with pytest.raises(UsageError, match=name):
+        receive_input(model, flow_run_id=uuid4())
 
-    class Awkward(BaseModel):
-        encode: str
-        decode: int = 1
-        receive: bool = True
-        key: str = "k"
-        sender: str = "s"
 
-    for received in through_both(Awkward(encode="e"), Awkward):
-        assert received.model_dump() == Awkward(encode="e").model_dump()
-        assert received.metadata.sender is None
+def test_a_received_model_can_be_pickled(valkey: Server) -> None:
+    """An upgraded model, and a value with its metadata, go to other processes and back."""
+    run_id, sender = uuid4(), uuid4()
+    send_input(Parcel(weight=2), run_id, sender)
+    send_input("text", run_id, sender)
+    for received in (
+        receive_input(Parcel, flow_run_id=run_id, timeout=5).next(),
+        receive_input(str, flow_run_id=run_id, timeout=5, with_metadata=True).next(),
+    ):
+        again = pickle.loads(pickle.dumps(received))
+        assert again == received
+        assert again.metadata.sender == str(sender)
+
+
+class Parcel(BaseModel):
+    weight: int
+
+
+def test_a_received_value_is_sent_on_as_what_it_is(valkey: Server) -> None:
+    """Sending on what came with its metadata sends the value, on the stream of its type."""
+    first, second = uuid4(), uuid4()
+    send_input("text", first)
+    send_input(Crate[int](content=5), first)
+    receive_input(str, flow_run_id=first, timeout=5, with_metadata=True).next().send_to(second)
+    receive_input(Crate[int], flow_run_id=first, timeout=5).next().send_to(second)
+    assert receive_input(str, flow_run_id=second, timeout=5).next() == "text"
+    assert receive_input(Crate[int], flow_run_id=second, timeout=5).next().content == 5
+
+
+Content = TypeVar("Content")
+
+
+class Crate(BaseModel, Generic[Content]):
+    content: Content
 
 
 def test_a_model_with_a_field_called_metadata(valkey: Server) -> None:

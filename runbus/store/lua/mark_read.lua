@@ -3,11 +3,12 @@
 -- KEYS  1 the run (hash)  2 the input stream  3 the run's streams (hash)
 -- ARGV  1 stream name
 --       2 how many of its entries the receiver has read
---       3 lifetime in ms of the keys of a run that runbus does not know
+--       3 lifetime in ms of the keys of a run that runbus does not know, or that has ended
 -- Reply: the furthest read mark of any receiver.
 --
 -- A stream that somebody made by hand is registered by this, and ends with its run.
 
+local FINAL = { COMPLETED = true, FAILED = true, CANCELLED = true, CRASHED = true }
 local field = 'read:' .. ARGV[1]
 local furthest = tonumber(redis.call('HGET', KEYS[3], field) or -1)
 local count = tonumber(ARGV[2])
@@ -15,10 +16,12 @@ if count > furthest then
   redis.call('HSET', KEYS[3], field, count)
   furthest = count
 end
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('PEXPIRE', KEYS[3], ARGV[3])
-  if redis.call('PTTL', KEYS[2]) == -1 then
-    redis.call('PEXPIRE', KEYS[2], ARGV[3])
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state or FINAL[state] then
+  for _, key in ipairs({ KEYS[2], KEYS[3] }) do
+    if redis.call('PTTL', key) == -1 then
+      redis.call('PEXPIRE', key, ARGV[3])
+    end
   end
 end
 return furthest

@@ -25,6 +25,11 @@ local run, stream, streams, retried = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local name, own, from, width = ARGV[1], ARGV[6] == '1', ARGV[7], tonumber(ARGV[9])
 local marks, refused = {}, nil
 
+local state = redis.call('HGET', run, 'state')
+if state and FINAL[state] then
+  refused = 'FINISHED ' .. state
+end
+
 if from ~= '' or redis.call('EXISTS', retried) == 1 then
   for i = 10, #ARGV, width do
     marks[ARGV[i + 1]] = redis.call('HGET', retried, ARGV[i + 1])
@@ -40,6 +45,9 @@ if from ~= '' then
       marks[key] = ''
     end
   end
+  if not state or refused then
+    redis.call('PEXPIRE', retried, ARGV[4])
+  end
   local page = redis.call('XREVRANGE', stream, from, ARGV[8], 'COUNT', PAGE)
   for _, entry in ipairs(page) do
     local fields = entry[2]
@@ -51,11 +59,6 @@ if from ~= '' then
   if #page == PAGE then
     return { 'MORE', '(' .. page[PAGE][1] }
   end
-end
-
-local state = redis.call('HGET', run, 'state')
-if state and FINAL[state] then
-  refused = 'FINISHED ' .. state
 end
 
 local length = redis.call('XLEN', stream)
@@ -87,15 +90,16 @@ for i = 10, #ARGV, width do
   replies[#replies + 1] = reply
 end
 
+-- The inputs are stored: whatever is wrong with the book-keeping must not deny that.
 if stored_bytes > 0 then
-  redis.call('HINCRBY', streams, 'bytes', stored_bytes)
+  redis.pcall('HINCRBY', streams, 'bytes', stored_bytes)
   if length == 0 then
-    redis.call('HSETNX', streams, 'read:' .. name, 0)
+    redis.pcall('HSETNX', streams, 'read:' .. name, 0)
   end
 end
 if not state and (ARGV[5] == '1' or length == 0 or own or from ~= '') then
-  redis.call('PEXPIRE', stream, ARGV[4])
-  redis.call('PEXPIRE', streams, ARGV[4])
-  redis.call('PEXPIRE', retried, ARGV[4])
+  redis.pcall('PEXPIRE', stream, ARGV[4])
+  redis.pcall('PEXPIRE', streams, ARGV[4])
+  redis.pcall('PEXPIRE', retried, ARGV[4])
 end
 return replies
