@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -15,7 +16,7 @@ import pytest
 from proxy import Proxy
 
 from runbus import receive_input, send_input
-from runbus.errors import ServerUnreachable
+from runbus.errors import RunFinished, ServerUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -278,6 +279,69 @@ async def test_a_server_that_stays_away(own_server: Server, configure: Configure
         await receive_input(int, flow_run_id=uuid4(), timeout=5).next()
     own_server.restart()
     await send_input(1, uuid4())  # and once it is back, everything works again
+
+
+async def test_a_receiver_may_ask_again_after_an_outage(
+    own_server: Server, configure: Configure
+) -> None:
+    """The same inbox raises each time the server stays away, and goes on once it is back."""
+    configure(retry_seconds=0.2, connect_timeout_seconds=0.2)
+    run_id = uuid4()
+    inbox = receive_input(int, flow_run_id=run_id, timeout=10)
+    await send_input(0, run_id)
+    assert await anext(inbox) == 0
+    own_server.kill()
+    for _ in range(3):
+        with pytest.raises(ServerUnreachable):
+            await anext(inbox)
+    own_server.restart()
+    await send_input(1, run_id)
+    assert await anext(inbox) == 1
+
+
+async def test_a_connection_that_is_lost_as_soon_as_it_is_made(
+    server: Server, proxy: Proxy
+) -> None:
+    """A receiver whose new connections end at once, again and again, gets one in the end."""
+    run_id = uuid4()
+    inbox = receive_input(int, flow_run_id=run_id, timeout=20, poll_interval=0.5)
+    waiting = asyncio.ensure_future(anext(inbox))
+    for _ in range(30):
+        await asyncio.to_thread(proxy.cut)
+        await asyncio.sleep(0.01)
+    await send_input(1, run_id)
+    assert await waiting == 1
+
+
+async def test_an_outage_fails_all_that_waited_at_once(
+    own_server: Server, configure: Configure
+) -> None:
+    """Hundreds of sends to one stream do not each wait for the retry time in turn."""
+    own_server.kill()
+    configure(retry_seconds=0.5, connect_timeout_seconds=0.2)
+    run_id = uuid4()
+    sends = [send_input(number, run_id) for number in range(640)]
+    async with asyncio.timeout(5):
+        for sent in sends:
+            with pytest.raises(ServerUnreachable):
+                await sent
+    own_server.restart()
+
+
+async def test_a_retry_to_a_run_that_has_ended(server: Server, proxy: Proxy) -> None:
+    """A reply that is lost while the run ends: the input is found, and no key lives for ever."""
+    run_id = uuid4()
+    await send_input(0, run_id)
+    run_key = f"runbus:{{{run_id.hex[-2:]}}}:{run_id}:run"
+    proxy.lose_next_reply()
+    sending = send_input(1, run_id)
+    with server.client() as client:
+        client.hset(run_key, "state", "COMPLETED")
+        client.expire(run_key, 600)
+    with suppress(RunFinished):  # where the run ended before the first attempt
+        await sending
+    with pytest.raises(RunFinished):
+        await send_input(2, run_id)
 
 
 async def test_an_unconfirmed_send_says_so(own_server: Server, configure: Configure) -> None:

@@ -638,6 +638,38 @@ def test_a_loop_inside_a_run(full: UUID) -> None:
         asyncio.run(send(1, full))
 
 
+async def test_the_end_of_a_run_waits_for_sends_made_meanwhile(valkey: Server) -> None:
+    """A task of the run that sends while the run ends is waited for too."""
+    run_id = uuid4()
+    async with bound_run(uuid4()):
+        sends = [send_input(number, run_id) for number in range(200)]
+        late = asyncio.create_task(send_after(sends[100], run_id))
+    assert late.done()
+    assert late.result().settled
+
+
+async def send_after(sent: Any, run_id: UUID) -> Any:
+    """Send once more when a send is stored."""
+    await sent
+    return send_input(200, run_id)
+
+
+async def test_two_tasks_in_one_run(valkey: Server) -> None:
+    """The same `bound_run` may be entered by several tasks at once."""
+    run, run_id = bound_run(uuid4()), uuid4()
+    gate = asyncio.Barrier(2)
+
+    async def send(number: int) -> None:
+        async with run:
+            await gate.wait()
+            await send_input(number, run_id)
+            await gate.wait()
+
+    await asyncio.gather(send(1), send(2))
+    inbox = receive_input(int, flow_run_id=run_id, timeout=0, with_metadata=True)
+    assert {(await anext(inbox)).metadata.sender for _ in range(2)} == {str(run.flow_run_id)}
+
+
 # --- Scripts ---------------------------------------------------------------------------------
 
 
