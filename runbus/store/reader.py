@@ -169,4 +169,6 @@ class Reader:
         since = tail.read_count - tail.marked
         if tail.marked < 0 or since >= self._mark_step or now - tail.marked_at >= MARK_SECONDS:
             tail.marked, tail.marked_at = tail.read_count, now
-            self.bus.mark_read(self.flow_run_id, tail.name, tail.read_count)
+            # Later: whoever waits for the entry comes first.
+            count = tail.read_count
+            self.bus.loop.call_soon(self.bus.mark_read, self.flow_run_id, tail.name, count)
