@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 
 
 class Writable(Protocol):
-    """What can be written as an entry."""
+    """What can be stored as an entry, with a field for each of these."""
 
     @property
     def key(self) -> str: ...
@@ -35,13 +35,6 @@ class Writable(Protocol):
     def sender(self) -> str | None: ...
     @property
     def value(self) -> bytes: ...
-
-
-def fields_to_write(entry: Writable) -> list[str | bytes]:
-    """Return the fields of a new entry, the key first."""
-    if entry.sender is None:
-        return ["key", entry.key, "value", entry.value]
-    return ["key", entry.key, "sender", entry.sender, "value", entry.value]
 
 
 def read_entry(entry_id: bytes, fields: Fields) -> Entry:

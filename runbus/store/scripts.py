@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
-from runbus.protocol.entries import Writable, fields_to_write
 from runbus.store.link import settle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runbus.protocol.entries import Writable
     from runbus.store.link import Command, Link, OnReply
 
 
@@ -71,8 +71,7 @@ def send(
     scan_from: str = "",
     scan_to: str = "-",
 ) -> Command:
-    """Make a call of `SEND`. The inputs are alike: all with a sender or all without."""
-    written = [fields_to_write(item) for item in inputs]
+    """Make a call of `SEND`. Its inputs are stored with the fields that `read_entry` reads."""
     return (
         4,
         *keys,
@@ -84,8 +83,7 @@ def send(
         int(own_keys),
         scan_from,
         scan_to,
-        len(written[0]),
-        *(argument for fields in written for argument in fields),
+        *(part for item in inputs for part in (item.key, item.sender or "", item.value)),
     )
 
 

@@ -10,8 +10,7 @@
 --       6 '1': the keys are the caller's own, so mark each of them
 --       7 on a retry: the id to scan back from, first '+'; '' on a first attempt
 --       8 on a retry: the id to scan back to
---       9 how many arguments one input takes
---       10… the inputs: field, value, …; the key's value is the second, the input's is the last
+--       9… the inputs, three arguments each: key, sender ('' for none), value
 -- Reply: {'MORE', id} when the scan has to go on from that id, else one text for each input:
 --       '<entry id>'            stored now
 --       '=<entry id>'           stored before
@@ -22,7 +21,7 @@
 local FINAL = { COMPLETED = true, FAILED = true, CANCELLED = true, CRASHED = true }
 local PAGE = 100
 local run, stream, streams, retried = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local name, own, from, width = ARGV[1], ARGV[6] == '1', ARGV[7], tonumber(ARGV[9])
+local name, own, from = ARGV[1], ARGV[6] == '1', ARGV[7]
 local marks, refused = {}, nil
 
 local state = redis.call('HGET', run, 'state')
@@ -31,15 +30,15 @@ if state and FINAL[state] then
 end
 
 if from ~= '' or redis.call('EXISTS', retried) == 1 then
-  for i = 10, #ARGV, width do
-    marks[ARGV[i + 1]] = redis.call('HGET', retried, ARGV[i + 1])
+  for i = 9, #ARGV, 3 do
+    marks[ARGV[i]] = redis.call('HGET', retried, ARGV[i])
   end
 end
 
 if from ~= '' then
   -- From here on, an earlier attempt that is executed late marks what it stores.
-  for i = 10, #ARGV, width do
-    local key = ARGV[i + 1]
+  for i = 9, #ARGV, 3 do
+    local key = ARGV[i]
     if not marks[key] then
       redis.call('HSET', retried, key, '')
       marks[key] = ''
@@ -67,21 +66,25 @@ local room = tonumber(ARGV[2]) - length + (counts[1] or 0)
 local space = tonumber(ARGV[3]) - (counts[2] or 0)
 
 local replies, stored_bytes = {}, 0
-for i = 10, #ARGV, width do
-  local key, size, reply = ARGV[i + 1], #ARGV[i + width - 1], refused
+for i = 9, #ARGV, 3 do
+  local key, sender, value, reply = ARGV[i], ARGV[i + 1], ARGV[i + 2], refused
   local mark = marks[key]
   if mark and mark ~= '' then
     local stored_as, id = string.match(mark, '^(.*) (%S+)$')
     reply = stored_as == name and '=' .. id or 'INUSE ' .. stored_as
   elseif not refused and room < 1 then
     reply = 'FULL'
-  elseif not refused and size > space then
+  elseif not refused and #value > space then
     reply = 'RUNFULL'
   end
   if not reply then
     -- What may be refused for want of memory comes first: then nothing is written.
-    reply = redis.call('XADD', stream, '*', unpack(ARGV, i, i + width - 1))
-    room, space, stored_bytes = room - 1, space - size, stored_bytes + size
+    if sender == '' then
+      reply = redis.call('XADD', stream, '*', 'key', key, 'value', value)
+    else
+      reply = redis.call('XADD', stream, '*', 'key', key, 'sender', sender, 'value', value)
+    end
+    room, space, stored_bytes = room - 1, space - #value, stored_bytes + #value
     if own or mark then
       marks[key] = name .. ' ' .. reply
       redis.call('HSET', retried, key, marks[key])
