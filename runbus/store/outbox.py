@@ -351,13 +351,13 @@ class Lane:
             lifetime_ms=int(self._settings.retention_seconds * 1000),
             renew=batch.renew,
             scan_from=scan_from,
-            scan_to="-" if batch.inputs[0].sent_again else self._before_first_attempt(),
+            scan_to=self._before_first_attempt(batch) if scan_from else "",
         )
 
-    def _before_first_attempt(self) -> str:
+    def _before_first_attempt(self, batch: Batch) -> str:
         # Every entry of this lane that is not acknowledged has a later id than the last one
         # that is. The margin is for another primary whose clock is behind.
-        if self._last_id is None:
+        if self._last_id is None or batch.inputs[0].sent_again:
             return "-"
         return str(max(0, int(self._last_id.partition("-")[0]) - CLOCK_MARGIN_MS))
 

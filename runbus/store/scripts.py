@@ -34,16 +34,12 @@ class Script:
         command = ("EVALSHA", self.sha, *call)
 
         def check(reply: Any) -> None:
-            if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
-                link.send(("SCRIPT", "LOAD", self.source), call_again)
+            if _is_unknown(reply):
+                loaded: list[Any] = []
+                link.send(("SCRIPT", "LOAD", self.source), loaded.append)
+                link.send(command, lambda again: on_reply(_explained(again, loaded)))
             else:
                 on_reply(reply)
-
-        def call_again(loaded: Any) -> None:
-            if isinstance(loaded, Exception):
-                on_reply(loaded)  # such as NOPERM, which says more than NOSCRIPT
-            else:
-                link.send(command, on_reply)
 
         link.send(command, check)
 
@@ -52,6 +48,16 @@ class Script:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.run(link, call, lambda reply: settle(future, reply))
         return future
+
+
+def _is_unknown(reply: Any) -> bool:
+    return isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT")
+
+
+def _explained(reply: Any, loaded: list[Any]) -> Any:
+    # Why the script could not be loaded (NOPERM, say) tells more than that it is not there.
+    failed = _is_unknown(reply) and loaded and isinstance(loaded[0], ReplyError)
+    return loaded[0] if failed else reply
 
 
 SEND = Script("send")
@@ -69,22 +75,14 @@ def send(
     lifetime_ms: int,
     renew: bool,
     scan_from: str = "",
-    scan_to: str = "-",
+    scan_to: str = "",
 ) -> Command:
     """Make a call of `SEND`. Its inputs are stored with the fields that `read_entry` reads."""
-    return (
-        4,
-        *keys,
-        name,
-        max_length,
-        max_bytes,
-        lifetime_ms,
-        int(renew),
-        int(own_keys),
-        scan_from,
-        scan_to,
-        *(part for item in inputs for part in (item.key, item.sender or "", item.value)),
-    )
+    call: list[Any] = [4, *keys, name, max_length, max_bytes, lifetime_ms]
+    call += (int(renew), int(own_keys), scan_from, scan_to)
+    for item in inputs:
+        call += (item.key, item.sender or "", item.value)
+    return tuple(call)
 
 
 def mark_read(*, keys: tuple[str, str, str], name: str, count: int, lifetime_ms: int) -> Command:

@@ -258,4 +258,5 @@ def call(keys: Keys, run_id: UUID, scan_from: str) -> Any:
         lifetime_ms=60_000,
         renew=True,
         scan_from=scan_from,
+        scan_to="-",
     )

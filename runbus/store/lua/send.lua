@@ -24,12 +24,14 @@ local run, stream, streams, retried = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local name, own, from = ARGV[1], ARGV[6] == '1', ARGV[7]
 local marks, refused = {}, nil
 
-local state = redis.call('HGET', run, 'state')
+-- One look for two keys that most runs of other engines do not have.
+local existing = redis.call('EXISTS', run, retried)
+local state = existing > 0 and redis.call('HGET', run, 'state')
 if state and FINAL[state] then
   refused = 'FINISHED ' .. state
 end
 
-if from ~= '' or redis.call('EXISTS', retried) == 1 then
+if from ~= '' or existing > (state and 1 or 0) then
   for i = 9, #ARGV, 3 do
     marks[ARGV[i]] = redis.call('HGET', retried, ARGV[i])
   end
