@@ -64,6 +64,13 @@ SEND = Script("send")
 MARK_READ = Script("mark_read")
 
 
+def load(link: Link) -> None:
+    """Load all scripts on a new connection, so that the first calls need not be repeated."""
+    for script in (SEND, MARK_READ):
+        # Where it is not allowed, the call that follows tells.
+        link.send(("SCRIPT", "LOAD", script.source), lambda _: None)
+
+
 def send(
     *,
     keys: tuple[str, str, str, str],
