@@ -133,9 +133,9 @@ class Channel:
                 return link
         raise AssertionError("backoff never ends")
 
-    def unreachable(self, seconds: float) -> ServerUnreachable:
-        """The error for somebody who has waited this long for a link."""
-        cause = self.trouble or "not connected yet"
+    def unreachable(self, seconds: float, cause: Exception | None = None) -> ServerUnreachable:
+        """The error for somebody who has waited this long for a link or for an answer."""
+        cause = cause or self.trouble or ConnectionError("not connected yet")
         return ServerUnreachable(address=self.server.address, seconds=seconds, cause=cause)
 
     def _note_trouble(self, error: OSError) -> None:

@@ -245,9 +245,9 @@ class Lane:
             batch.maybe_stored |= isinstance(replies, LinkLost)
             self._recover(batch, replies)
         else:
-            self._finish(batch, lambda: self._settle(batch, replies))
+            self._finish(partial(self._settle, batch, replies))
 
-    def _finish(self, batch: Batch, settle: Callable[[], None]) -> None:
+    def _finish(self, settle: Callable[[], None]) -> None:
         # The next call goes out first: the server works while this side wakes its callers.
         self._under_way = None
         if self._queue:
@@ -301,11 +301,11 @@ class Lane:
             # Those behind it have waited as well, and would fail one batch after the other.
             queued = Batch([*self._queue])
             self._queue.clear()
-            self._finish(batch, partial(_fail, [batch, queued], error))
+            self._finish(partial(_fail, [batch, queued], error))
         except RunbusError as error:
-            self._finish(batch, partial(_fail, [batch], error))
+            self._finish(partial(_fail, [batch], error))
         else:
-            self._finish(batch, partial(self._settle, batch, replies))
+            self._finish(partial(self._settle, batch, replies))
 
     async def _repeat_until_answered(self, batch: Batch, cause: Exception | None) -> list[bytes]:
         deadline = self._clock() + self._settings.retry_seconds
@@ -321,11 +321,7 @@ class Lane:
                 batch.maybe_stored |= isinstance(error, LinkLost)
                 cause = error
                 self._leave_replica(error)
-        raise ServerUnreachable(
-            address=self._channel.server.address,
-            seconds=self._settings.retry_seconds,
-            cause=cause,
-        )
+        raise self._channel.unreachable(self._settings.retry_seconds, cause)
 
     def _leave_replica(self, error: Exception) -> None:
         # The server was demoted: its name may lead to the new primary by now.

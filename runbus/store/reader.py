@@ -131,7 +131,7 @@ class Reader:
             self.bus.watch.start_waiting(self)
         self._futures.append(future)
         if polls:
-            self._polls = [*(self._polls or ()), future]
+            self._poll(future)
         for tail in self.tails:
             if polls or tail.arm is Arm.UNKNOWN:
                 tail.read()
@@ -150,8 +150,12 @@ class Reader:
         if self._has_read_all():
             settle(future, False)
         else:
-            self._polls = [*(self._polls or ()), future]
+            self._poll(future)
             self.bus.loop.call_later(GRACE_SECONDS, self._give_up, future)
+
+    def _poll(self, future: asyncio.Future[bool]) -> None:
+        # The list is made late: most readers never poll, and tens of thousands may wait.
+        self._polls = [*(self._polls or ()), future]
 
     def _give_up(self, future: asyncio.Future[bool]) -> None:
         # While the server does not answer, it is not known that nothing came.
