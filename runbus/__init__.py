@@ -1,18 +1,36 @@
 """Interactive Python workflows, on nothing but Redis."""
 
-from runbus.context import bound_run
+from runbus.client import get_client
+from runbus.context import bound_run, get_run_context
 from runbus.errors import RunbusError
+from runbus.flow_runs import (
+    cancel_flow_run,
+    pause_flow_run,
+    resume_flow_run,
+    wait_for_flow_run,
+)
+from runbus.flows import Flow, flow
 from runbus.input import RunInput, RunInputMetadata, receive_input, send_input
+from runbus.logging import get_run_logger
 from runbus.protocol.ids import flow_run_id_for
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Flow",
     "RunInput",
     "RunInputMetadata",
     "RunbusError",
     "bound_run",
+    "cancel_flow_run",
+    "flow",
     "flow_run_id_for",
+    "get_client",
+    "get_run_context",
+    "get_run_logger",
+    "pause_flow_run",
     "receive_input",
+    "resume_flow_run",
     "send_input",
+    "wait_for_flow_run",
 ]

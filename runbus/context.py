@@ -2,24 +2,123 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from runbus import bridge
-from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
+from runbus.errors import FlowRunCancelled, FlowTimeout, MissingAwait, NoCurrentRun, WrongSyntax
 from runbus.protocol.ids import parse_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable, Coroutine, Generator, Mapping
     from types import TracebackType
     from uuid import UUID
 
+    from runbus.protocol.records import FlowRun
     from runbus.store.receipt import Sent
 
 T = TypeVar("T")
 
 _entered: ContextVar[tuple[bound_run, ...]] = ContextVar("runbus_runs", default=())
+
+
+_flow_run: ContextVar[FlowRunContext | None] = ContextVar("runbus_flow_run", default=None)
+
+
+@dataclass(kw_only=True)
+class FlowRunContext:
+    """The flow run whose code this is."""
+
+    flow_run: FlowRun
+    """The run, as it was when it began."""
+    parameters: Mapping[str, Any]
+    """What the flow was called with."""
+    retry: int = 0
+    """How many times the flow was retried."""
+    timeout_seconds: float | None = None
+    """How long the flow may take, in seconds."""
+    pauses: int = 0
+    """How many pauses without a key of their own were passed."""
+    cancelled: bool = False
+    """Whether somebody has cancelled the run."""
+    _waiting: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+    _deadline: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.flow_run.name
+
+    @contextmanager
+    def entered(self) -> Generator[None]:
+        """Make the code in the block this run's own."""
+        if self.timeout_seconds is not None:
+            self._deadline = time.monotonic() + self.timeout_seconds
+        token = _flow_run.set(self)
+        try:
+            yield
+            self.check()
+        finally:
+            _flow_run.reset(token)
+
+    def check(self) -> None:
+        """Raise `FlowRunCancelled` or `FlowTimeout` if the run has to end."""
+        if self.cancelled:
+            raise FlowRunCancelled(self.flow_run.id)
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise self._out_of_time()
+
+    def cancel(self) -> None:
+        """End the run: at once where it waits, elsewhere at its next verb."""
+        self.cancelled = True
+        for task in tuple(self._waiting):  # each on a loop of its own, maybe in another thread
+            task.get_loop().call_soon_threadsafe(self._cancel_wait, task)
+
+    async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do work that ends when the run is cancelled or its time is over."""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._waiting.add(task)
+        left = None if self._deadline is None else self._deadline - time.monotonic()
+        limit = asyncio.timeout(left)
+        try:
+            async with limit:
+                return await work
+        except asyncio.CancelledError:
+            if not self.cancelled:
+                raise
+            task.uncancel()
+            raise FlowRunCancelled(self.flow_run.id) from None
+        except TimeoutError:
+            if limit.expired():
+                raise self._out_of_time() from None
+            raise
+        finally:
+            self._waiting.discard(task)
+
+    def _cancel_wait(self, task: asyncio.Task[Any]) -> None:
+        if task in self._waiting:
+            task.cancel()
+
+    def _out_of_time(self) -> FlowTimeout:
+        return FlowTimeout(flow=self.flow_run.flow_name, seconds=self.timeout_seconds or 0)
+
+
+def get_run_context() -> FlowRunContext:
+    """Return the flow run whose code calls this. Raises `NoCurrentRun` outside a flow."""
+    run = _flow_run.get()
+    if run is None:
+        raise NoCurrentRun("get_run_context")
+    return run
+
+
+def current_flow_run() -> FlowRunContext | None:
+    """Return the flow run whose code calls this, None outside a flow."""
+    return _flow_run.get()
 
 
 class Unawaited(Protocol):
@@ -125,6 +224,8 @@ def current_run() -> bound_run | None:
 
     Every verb begins here. Raises what went wrong with an earlier send of the run.
     """
+    if (flow_run := _flow_run.get()) is not None:
+        flow_run.check()
     run = _innermost()
     if run is not None:
         run.check()
@@ -154,3 +255,16 @@ def pending(verb: str, work: Callable[[], Coroutine[Any, Any, T]]) -> bridge.Pen
     result = bridge.Pending(verb, work, run.note_awaited)
     run.note_unawaited(result)
     return result
+
+
+def blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Do a verb's work and block until it is done, or until the current flow run has to end."""
+    run = _flow_run.get()
+    return bridge.run(work if run is None else lambda: run.interruptible(work()))
+
+
+def verb(name: str, work: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+    """Do a verb's work: in a thread return its value, on an event loop something to await."""
+    current_run()
+    call = partial(work, *args)
+    return pending(name, call) if bridge.on_loop() else blocking(call)

@@ -12,7 +12,15 @@
     │   ├── UnsupportedType (TypeError)
     │   ├── NotSerializable (TypeError)
     │   ├── MissingAwait (TypeError)
-    │   └── WrongSyntax (TypeError)
+    │   ├── WrongSyntax (TypeError)
+    │   ├── RunMissing (LookupError)           runbus knows no run of this id
+    │   ├── NotPaused                          the run does not wait for an answer
+    │   ├── AlreadyAnswered                    somebody was first
+    │   ├── AlreadyEnded                       the run has ended
+    │   ├── AnswerRefused (ValueError)         the answer does not fit the form
+    │   ├── CannotPause                        the run is in no state to pause in
+    │   ├── PauseChanged                       a flow that runs again asks for something else
+    │   └── NoResult (LookupError)             a run that has nothing to return
     ├── SendRefused                            the input is not stored
     │   ├── InputTooLarge (ValueError)
     │   ├── RunFinished
@@ -23,12 +31,18 @@
     ├── UnsentInputs                           sends that a run or a loop left behind
     ├── MalformedEntry (ValueError)            somebody else's bytes on a stream
     ├── ReceiveTimeout (TimeoutError)
+    ├── FlowPauseTimeout (TimeoutError)        nobody answered in time
+    ├── FlowTimeout (TimeoutError)             a flow took longer than its `timeout_seconds`
+    ├── RunFailed                              a run ended otherwise than by returning
     ├── ServerUnreachable (ConnectionError)    asked again and again, to no avail
     ├── ServerRefused                          the server answered with an error
     └── EmbeddedServerError                    the server of this machine's own does not start
 
 An input that arrives but does not fit the receiver's type raises pydantic's own
 `ValidationError`, with a note that names the input.
+
+    BaseException
+    └── FlowRunCancelled                       ends a flow; `except Exception` lets it pass
 """
 
 from __future__ import annotations
@@ -36,6 +50,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
 
@@ -134,6 +149,98 @@ class WrongSyntax(UsageError, TypeError):
     def __init__(self, used: str, instead: str) -> None:
         super().__init__(
             f"`{used}` would block the event loop that runs in this thread: write `{instead}`."
+        )
+
+
+class RunMissing(UsageError, LookupError):
+    """Runbus knows no run of this id."""
+
+    def __init__(self, flow_run_id: UUID) -> None:
+        self.flow_run_id = flow_run_id
+        super().__init__(
+            f"there is no flow run {flow_run_id} here: it never was, its keys have expired, or it "
+            "is on another server or under another RUNBUS_PREFIX."
+        )
+
+
+class NotPaused(UsageError):
+    """A run does not wait for an answer."""
+
+    def __init__(self, *, flow_run_id: UUID, state: str) -> None:
+        self.flow_run_id = flow_run_id
+        self.state = state
+        super().__init__(f"flow run {flow_run_id} is {state} and waits for no answer.")
+
+
+class AlreadyAnswered(UsageError):
+    """Somebody else's answer was first; it stands."""
+
+    def __init__(
+        self, *, flow_run_id: UUID, key: str, by: str | None, when: datetime | None
+    ) -> None:
+        self.flow_run_id = flow_run_id
+        self.key = key
+        self.by = by
+        self.when = when
+        who = by or "somebody"
+        at = f" at {when:%Y-%m-%d %H:%M:%S} UTC" if when else ""
+        super().__init__(
+            f"pause {key!r} of flow run {flow_run_id} was answered by {who}{at}: this answer was "
+            "not stored."
+        )
+
+
+class AlreadyEnded(UsageError):
+    """A run has ended, and can neither be cancelled nor go on."""
+
+    def __init__(self, *, flow_run_id: UUID, state: str) -> None:
+        self.flow_run_id = flow_run_id
+        self.state = state
+        super().__init__(f"flow run {flow_run_id} is {state} already.")
+
+
+class AnswerRefused(UsageError, ValueError):
+    """An answer does not fit the form. The run stays paused."""
+
+    def __init__(self, *, flow_run_id: UUID, key: str, problems: dict[str, str]) -> None:
+        self.flow_run_id = flow_run_id
+        self.key = key
+        self.problems = problems
+        """Field → what is wrong with it; `` for the answer as a whole."""
+        told = "; ".join(
+            f"{name}: {problem}" if name else problem for name, problem in problems.items()
+        )
+        super().__init__(f"the answer does not fit the form: {told}. The run stays paused.")
+
+
+class CannotPause(UsageError):
+    """A run is in no state to pause in."""
+
+
+class PauseChanged(UsageError):
+    """A flow that runs again asks for something else under the key of an earlier pause."""
+
+    def __init__(self, *, flow_run_id: UUID, key: str) -> None:
+        self.flow_run_id = flow_run_id
+        self.key = key
+        super().__init__(
+            f"pause {key!r} of flow run {flow_run_id} asked for another type of answer when the "
+            "flow ran before: give each pause a key of its own (key='…'), or start a new run."
+        )
+
+
+class NoResult(UsageError, LookupError):
+    """A run has nothing to return, or nothing that could be kept."""
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+        super().__init__(
+            f"there is no result: the run is {state}"
+            + (
+                ", and what it returned cannot be written as JSON or is too large."
+                if state == "Completed"
+                else "."
+            )
         )
 
 
@@ -261,6 +368,39 @@ class ReceiveTimeout(RunbusError, TimeoutError):
         super().__init__(
             f"no {' or '.join(streams)} came for flow run {flow_run_id} within {timeout:g} s."
         )
+
+
+class FlowPauseTimeout(RunbusError, TimeoutError):
+    """Nobody answered a pause in time."""
+
+    def __init__(self, *, flow_run_id: UUID, key: str) -> None:
+        self.flow_run_id = flow_run_id
+        self.key = key
+        super().__init__(f"nobody answered pause {key!r} of flow run {flow_run_id} in time.")
+
+
+class FlowTimeout(RunbusError, TimeoutError):
+    """A flow took longer than its `timeout_seconds`."""
+
+    def __init__(self, *, flow: str, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"flow {flow} took longer than its timeout of {seconds:g} s.")
+
+
+class RunFailed(RunbusError):
+    """A run ended otherwise than by returning."""
+
+    def __init__(self, *, state: str, message: str) -> None:
+        self.state = state
+        super().__init__(f"the flow run is {state}" + (f": {message}" if message else "."))
+
+
+class FlowRunCancelled(BaseException):
+    """The run was cancelled. It passes `except Exception`, so that the flow ends."""
+
+    def __init__(self, flow_run_id: UUID) -> None:
+        self.flow_run_id = flow_run_id
+        super().__init__(f"flow run {flow_run_id} was cancelled.")
 
 
 class ServerUnreachable(RunbusError, ConnectionError):

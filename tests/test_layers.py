@@ -14,7 +14,7 @@ BELOW_ALL = {"runbus.errors", "runbus.settings"}
 LAYERS = [
     {"runbus.protocol"},
     {"runbus.store"},
-    {"runbus.bridge", "runbus.context", "runbus.input"},
+    {"runbus.bridge", "runbus.context", "runbus.input", "runbus.flow_runs"},
     {"runbus"},
     {"runbus.cli", "runbus.__main__"},
 ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 from pydantic import ValidationError
 
 from runbus import bridge
-from runbus.context import current_run, pending
+from runbus.context import blocking, current_run, pending
 from runbus.errors import InvalidArgument, MalformedEntry, ReceiveTimeout, UsageError, WrongSyntax
 from runbus.protocol.values import is_broken_json
 from runbus.store import bus
@@ -122,7 +122,7 @@ class Inbox(Generic[T]):
         deadline = self._deadline()
         # Only the wait is done on the background loop. The input is taken here, so that an
         # interrupt (Ctrl-C) cannot come between the two.
-        while bridge.run(partial(self._wait, _remaining(deadline))):
+        while blocking(partial(self._wait, _remaining(deadline))):
             if (value := self._take()) is not _NOTHING:
                 return value
         raise self._timed_out()
@@ -174,7 +174,8 @@ class Inbox(Generic[T]):
                 "this inbox is being waited for on another event loop: call receive_input on "
                 "each, and each gets every input."
             )
-        reader = Reader(here, self.flow_run_id, self._decoders, self._patience.poll_interval)
+        streams = {name: here.keys.input(self.flow_run_id, name) for name in self._decoders}
+        reader = Reader(here, self.flow_run_id, streams, self._patience.poll_interval)
         if before is not None:
             reader.continue_from(before)
             _close(before)

@@ -121,6 +121,11 @@ class RunInput(BaseModel):
         model._description = description if description is not None else cls._description
         return model
 
+    @classmethod
+    def description_of_form(cls) -> str | None:
+        """Return the Markdown that `with_initial_data` was given, None without it."""
+        return cls._description
+
     def encode(self) -> bytes:
         """Return how this value is stored: its JSON. Raises `NotSerializable`."""
         return encode(self)

@@ -20,6 +20,10 @@ def tag(flow_run_id: UUID) -> str:
     return flow_run_id.hex[-2:]
 
 
+TAGS = [f"{number:02x}" for number in range(256)]
+"""All hash tags."""
+
+
 @dataclass(frozen=True)
 class Keys:
     """The keys under one prefix."""
@@ -45,9 +49,60 @@ class Keys:
         """Hash: input key → `<name> <entry id>`, for keys that are retried or the caller's own."""
         return self._of_run(flow_run_id, "retried")
 
+    def resume(self, flow_run_id: UUID) -> str:
+        """Stream: the answers to the run's pauses. Made by the first; lives as long as the run."""
+        return self._of_run(flow_run_id, "resume")
+
+    def pause(self, flow_run_id: UUID, key: str) -> str:
+        """Hash: one pause, its form and its answer. Lives as long as the run's keys."""
+        return self._of_run(flow_run_id, "pause") + ":" + key
+
+    def control(self, flow_run_id: UUID) -> str:
+        """Stream: what else a run must hear, such as `cancel`. Lives as long as the run's keys."""
+        return self._of_run(flow_run_id, "control")
+
+    def log(self, flow_run_id: UUID) -> str:
+        """Stream: the run's last log lines. Each batch of lines renews its lifetime."""
+        return self._of_run(flow_run_id, "log")
+
+    def runs(self, tag: str) -> str:
+        """Sorted set: run id → when it was created (ms). Expires after the last run of the tag."""
+        return self._of_tag(tag, "runs")
+
+    def active(self, tag: str) -> str:
+        """Sorted set: run id → when it was created (ms), of the runs that have not ended."""
+        return self._of_tag(tag, "active")
+
+    def pending(self, tag: str) -> str:
+        """Sorted set: run id → deadline (ms, `inf` without one), of the runs that are paused."""
+        return self._of_tag(tag, "pending")
+
+    def ended(self, tag: str) -> str:
+        """Sorted set: run id → when its keys expire (ms); what trims `runs`."""
+        return self._of_tag(tag, "ended")
+
+    def events(self, tag: str) -> str:
+        """Stream: the changes of states, capped. Each change renews its lifetime."""
+        return self._of_tag(tag, "events")
+
+    def block(self, name: str) -> str:
+        """String: a JSON block. Lives until it is deleted."""
+        return f"{self.prefix}:block:json:{name}"
+
+    def variable(self, name: str) -> str:
+        """String: a variable, as JSON. Lives until it is deleted."""
+        return f"{self.prefix}:variable:{name}"
+
     def here(self, tag: str) -> str:
         """String: a constant, read beside the waiters of one tag; made again when it expires."""
-        return f"{self.prefix}:{{{tag}}}:here"
+        return self._of_tag(tag, "here")
+
+    def _of_tag(self, tag: str, part: str) -> str:
+        return f"{self.prefix}:{{{tag}}}:{part}"
+
+    def of_run(self, flow_run_id: UUID) -> str:
+        """What every key of a run begins with."""
+        return self._of_run(flow_run_id, "")
 
     def _of_run(self, flow_run_id: UUID, part: str) -> str:
         return f"{self.prefix}:{{{tag(flow_run_id)}}}:{flow_run_id}:{part}"

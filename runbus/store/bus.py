@@ -21,6 +21,7 @@ from runbus.store import scripts
 from runbus.store.channel import Channel
 from runbus.store.link import LinkLost
 from runbus.store.outbox import Outbox
+from runbus.store.requests import Requests
 from runbus.store.topology import server_for
 from runbus.store.watch import Watch
 
@@ -40,11 +41,14 @@ class Bus:
     def __init__(self, settings: Settings) -> None:
         server = server_for(settings)
         self.settings = settings
+        self.lifetime_ms = int(settings.retention_seconds * 1000)
+        """How long keys outlive what they belong to, in milliseconds."""
         self.keys = Keys(settings.prefix)
         self.loop = asyncio.get_running_loop()
         self.watch = Watch(server, self.keys, settings)
         commands = Channel(server, settings, on_link=scripts.load)
         self.outbox = Outbox(commands, self.keys, settings)
+        self.requests = Requests(commands, settings)
         self._tasks: set[asyncio.Task[None]] = set()
         self._life = self._live()
         _step(self._life)
@@ -56,7 +60,7 @@ class Bus:
             keys=(keys.run(flow_run_id), keys.input(flow_run_id, name), keys.streams(flow_run_id)),
             name=name,
             count=count,
-            lifetime_ms=int(self.settings.retention_seconds * 1000),
+            lifetime_ms=self.lifetime_ms,
         )
         link = self.outbox.channel.link
         if link is not None:

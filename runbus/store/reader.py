@@ -11,7 +11,7 @@ from runbus.store.tail import Arm, Tail
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Mapping
     from uuid import UUID
 
     from runbus.store.bus import Bus
@@ -30,6 +30,7 @@ class Reader:
     __slots__ = (
         "_futures",
         "_mark_step",
+        "_marks",
         "_polls",
         "bus",
         "flow_run_id",
@@ -39,15 +40,21 @@ class Reader:
     )
 
     def __init__(
-        self, bus: Bus, flow_run_id: UUID, names: Iterable[str], poll_interval: float
+        self,
+        bus: Bus,
+        flow_run_id: UUID,
+        streams: Mapping[str, str],
+        poll_interval: float,
+        *,
+        marks: bool = True,
     ) -> None:
+        """Read streams of a run, each a name and its key; `marks` tells the server how far."""
         self.bus = bus
         self.flow_run_id = flow_run_id
         self.poll_interval = poll_interval
         self.tag = tag(flow_run_id)
-        self.tails = [
-            Tail(self, bus.watch, name, bus.keys.input(flow_run_id, name)) for name in names
-        ]
+        self.tails = [Tail(self, bus.watch, name, key) for name, key in streams.items()]
+        self._marks = marks
         self._futures: list[asyncio.Future[bool]] = []
         self._polls: list[asyncio.Future[bool]] | None = None
         # So the limit on unread entries is kept to a sixteenth, at little cost.
@@ -112,7 +119,7 @@ class Reader:
             self._wake(self._futures, True)
         elif self._polls and self._has_read_all():
             self._wake(self._polls, False)
-        if tail.unread:
+        if tail.unread and self._marks:
             self._mark(tail)
 
     def fail(self, error: Exception) -> None:

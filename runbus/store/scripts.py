@@ -62,11 +62,17 @@ def _explained(reply: Any, loaded: list[Any]) -> Any:
 
 SEND = Script("send")
 MARK_READ = Script("mark_read")
+CREATE_RUN = Script("create_run")
+MOVE_RUN = Script("move_run")
+OPEN_PAUSE = Script("open_pause")
+CLOSE_PAUSE = Script("close_pause")
+REFUSE_ANSWER = Script("refuse_answer")
+ALL = (SEND, MARK_READ, CREATE_RUN, MOVE_RUN, OPEN_PAUSE, CLOSE_PAUSE, REFUSE_ANSWER)
 
 
 def load(link: Link) -> None:
     """Load all scripts on a new connection, so that the first calls need not be repeated."""
-    for script in (SEND, MARK_READ):
+    for script in ALL:
         # Where it is not allowed, the call that follows tells.
         link.send(("SCRIPT", "LOAD", script.source), lambda _: None)
 

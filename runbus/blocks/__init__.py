@@ -1,0 +1,1 @@
+"""Blocks: values that are stored under a name and outlive every run."""

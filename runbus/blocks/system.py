@@ -1,0 +1,52 @@
+"""The blocks that come with runbus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from runbus.context import verb
+from runbus.errors import InvalidArgument
+from runbus.store import bus, named_values
+
+
+@dataclass(kw_only=True)
+class JSON:
+    """A JSON value to store under a name, until somebody deletes it."""
+
+    value: Any
+
+    @classmethod
+    def load(cls, name: str) -> Any:
+        """Return the block of this name; on an event loop, `await` it.
+
+        Raises `InvalidArgument`, which is a `ValueError`, if there is none.
+        """
+        return verb("JSON.load()", cls._load, named_values.check_name(name))
+
+    def save(self, name: str, overwrite: bool = False) -> Any:
+        """Store the value, as it is now, under a name; on an event loop, `await` it.
+
+        Raises `InvalidArgument`, which is a `ValueError`, if another value has the name and
+        `overwrite` is False, or if the value is too large; `NotSerializable` if it has no JSON.
+        """
+        data = named_values.to_stored(self.value)
+        return verb("block.save()", _save, named_values.check_name(name), data, overwrite)
+
+    @classmethod
+    async def _load(cls, name: str) -> Self:
+        data = await named_values.load(_key(name))
+        if data is None:
+            reason = "there is no JSON block of that name: JSON(value=…).save(name=…) makes one"
+            raise InvalidArgument("name", name, reason)
+        return cls(value=named_values.from_stored(name, data))
+
+
+async def _save(name: str, data: bytes, overwrite: bool) -> None:
+    if not await named_values.save(_key(name), data, overwrite=overwrite):
+        reason = "there is a JSON block of that name: pass overwrite=True to replace it"
+        raise InvalidArgument("name", name, reason)
+
+
+def _key(name: str) -> str:
+    return bus.current().keys.block(name)

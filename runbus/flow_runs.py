@@ -1,0 +1,207 @@
+"""The verbs about flow runs: pause, resume, cancel, wait.
+
+Each is implemented once, as the coroutine function whose name begins with `a`. The plain name is
+one line over it: it blocks in a thread and returns something to await on an event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from pydantic import ValidationError
+
+from runbus.context import get_run_context, verb
+from runbus.errors import (
+    AlreadyEnded,
+    AnswerRefused,
+    CannotPause,
+    InvalidArgument,
+    NotPaused,
+)
+from runbus.input.question import judge, judge_in_words, question_about
+from runbus.protocol.entries import check_text
+from runbus.protocol.ids import parse_run_id
+from runbus.protocol.types import check_key_prefix
+from runbus.protocol.values import encode
+from runbus.store import bus, pauses, runs
+from runbus.store.control import Control
+from runbus.store.events import follow_run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from runbus.context import FlowRunContext
+    from runbus.input.question import Question
+    from runbus.protocol.records import FlowRun, Pause
+
+T = TypeVar("T")
+_log = logging.getLogger("runbus.flow_runs")
+
+
+@overload
+async def apause_flow_run(
+    wait_for_input: None = None,
+    timeout: float | None = ...,
+    poll_interval: float = ...,
+    key: str | None = ...,
+) -> None: ...
+@overload
+async def apause_flow_run(
+    wait_for_input: type[T],
+    timeout: float | None = ...,
+    poll_interval: float = ...,
+    key: str | None = ...,
+) -> T: ...
+async def apause_flow_run(
+    wait_for_input: Any = None,
+    timeout: float | None = 3600,
+    poll_interval: float = 10,
+    key: str | None = None,
+) -> Any:
+    """Wait, in this flow, until somebody resumes the run; return what they answered.
+
+    `wait_for_input` is the type of the answer: a model, a `RunInput` (with `with_initial_data`), or
+    a built-in type; without one, nothing is asked. `timeout` is in seconds, None waits for ever.
+    `key` names the pause within the run, by default its number: when the flow runs again (a retry),
+    a pause that was answered returns its answer at once.
+
+    Raises `FlowPauseTimeout`; pydantic's `ValidationError` when the model's own validators refuse
+    the answer, which then is asked for anew by the next pause; and `UsageError`.
+    """
+    run = get_run_context()
+    question = question_about(wait_for_input)
+    _check_timeout(timeout)
+    if key is None:
+        run.pauses += 1
+    name = str(run.pauses) if key is None else check_key_prefix(key)
+    try:
+        return await _ask(run, name, question, timeout, poll_interval)
+    except (CannotPause, ValidationError):
+        # No pause was passed: the next one has the same number.
+        run.pauses -= key is None
+        raise
+
+
+async def _ask(
+    run: FlowRunContext, key: str, question: Question, timeout: float | None, poll_interval: float
+) -> Any:
+    here, run_id = bus.current(), run.flow_run.id
+    opened = await pauses.open_pause(here, run_id, key, question.form, timeout, run.retry)
+    answer = opened.answer
+    if answer is None:
+        _log.info("%s is paused (pause %s): resume_flow_run('%s') answers", run.name, key, run_id)
+        verdict = judge_in_words(question.schema)
+        answer = await pauses.wait(here, run_id, opened, poll_interval, verdict)
+        _log.info("%s goes on", run.name)
+    try:
+        return question.decode(answer)
+    except ValidationError:
+        await pauses.refuse(here, run_id, key, opened.generation)
+        raise
+
+
+async def aresume_flow_run(
+    flow_run_id: UUID | str, run_input: Mapping[str, Any] | None = None, by: str | None = None
+) -> None:
+    """Answer a paused run, so that it goes on.
+
+    `run_input` has a value for each field, `{"value": …}` for a built-in type; fields that are left
+    out take the form's defaults. `by` says who answers. The first answer counts.
+
+    Raises `AnswerRefused`, which says per field what is wrong, `NotPaused`, `AlreadyAnswered` and
+    `RunMissing`. In each case nothing is changed.
+    """
+    run_id = parse_run_id(flow_run_id)
+    answerer = "" if by is None else check_text("by", by)
+    here = bus.current()
+    pause = await _pending_pause(await runs.read(here, run_id))
+    answer, problems = judge(pause.schema, _encode_answer(run_input))
+    if problems:
+        raise AnswerRefused(flow_run_id=run_id, key=pause.key, problems=problems)
+    limit = here.settings.max_input_bytes
+    if len(answer) > limit:
+        raise InvalidArgument("run_input", run_input, f"it is larger than {limit:,} bytes")
+    await pauses.answer(here, run_id, pause, answer, answerer)
+
+
+async def acancel_flow_run(flow_run_id: UUID | str) -> None:
+    """Ask a run to end: at once where it waits, elsewhere at its next verb or `await`.
+
+    Raises `AlreadyEnded` and `RunMissing`.
+    """
+    run_id = parse_run_id(flow_run_id)
+    here = bus.current()
+    refused_by = await runs.move(here, run_id, "Cancelling")
+    if refused_by is not None and refused_by != "Cancelling":
+        raise AlreadyEnded(flow_run_id=run_id, state=refused_by)
+    await Control(here, run_id).say("cancel")
+
+
+async def await_for_flow_run(
+    flow_run_id: UUID | str, timeout: float | None = 10800, poll_interval: float = 10
+) -> FlowRun:
+    """Wait until a run has ended, and return it. `timeout` is in seconds.
+
+    Raises `TimeoutError` and `RunMissing`.
+    """
+    run_id = parse_run_id(flow_run_id)
+    _check_timeout(timeout)
+    async with asyncio.timeout(timeout):
+        async for run in follow_run(bus.current(), run_id, poll_interval):
+            if run.state.is_final():
+                return run
+    raise AssertionError("a run is followed until it ends")
+
+
+def pause_flow_run(
+    wait_for_input: Any = None,
+    timeout: float | None = 3600,
+    poll_interval: float = 10,
+    key: str | None = None,
+) -> Any:
+    """See `apause_flow_run`."""
+    return verb("pause_flow_run", apause_flow_run, wait_for_input, timeout, poll_interval, key)
+
+
+def resume_flow_run(
+    flow_run_id: UUID | str, run_input: Mapping[str, Any] | None = None, by: str | None = None
+) -> Any:
+    """See `aresume_flow_run`."""
+    return verb("resume_flow_run", aresume_flow_run, flow_run_id, run_input, by)
+
+
+def cancel_flow_run(flow_run_id: UUID | str) -> Any:
+    """See `acancel_flow_run`."""
+    return verb("cancel_flow_run", acancel_flow_run, flow_run_id)
+
+
+def wait_for_flow_run(
+    flow_run_id: UUID | str, timeout: float | None = 10800, poll_interval: float = 10
+) -> Any:
+    """See `await_for_flow_run`."""
+    return verb("wait_for_flow_run", await_for_flow_run, flow_run_id, timeout, poll_interval)
+
+
+async def _pending_pause(run: FlowRun) -> Pause:
+    pause = run.pause and await pauses.read(bus.current(), run.id, run.pause)
+    if not pause:
+        raise NotPaused(flow_run_id=run.id, state=run.state.name)
+    return pause
+
+
+def _encode_answer(run_input: object) -> bytes:
+    if run_input is None:
+        return b"{}"
+    data = encode(run_input)
+    if not data.startswith(b"{"):
+        advice = 'pass {"field": value, …}, {"value": …} for a built-in type'
+        raise InvalidArgument("run_input", run_input, advice)
+    return data
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout >= 0):
+        raise InvalidArgument("timeout", timeout, "pass seconds, 0 or more, or None")

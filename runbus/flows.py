@@ -1,0 +1,121 @@
+"""Flows: functions whose calls are runs."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from runbus.engine import Plan, run_async, run_sync
+from runbus.errors import InvalidArgument
+from runbus.parameters import Parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Flow(Generic[P, R]):
+    """A function whose calls are runs: recorded, and able to pause, send and receive.
+
+    Calling an async flow gives a coroutine, calling a sync flow gives its value. Parameters are
+    validated and coerced by their annotations, as pydantic does it.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        flow_run_name: str | Callable[[], str] | None = None,
+        retries: int = 0,
+        retry_delay_seconds: float = 0,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        if not callable(fn):
+            raise InvalidArgument("fn", fn, "a flow is made of a function")
+        if retries < 0:
+            raise InvalidArgument("retries", retries, "pass 0 or more")
+        if timeout_seconds is not None and not timeout_seconds > 0:
+            raise InvalidArgument("timeout_seconds", timeout_seconds, "pass more than 0, or None")
+        self.fn = fn
+        self.name = name or fn.__name__.replace("_", "-")
+        self.description = description or inspect.getdoc(fn)
+        self.flow_run_name = flow_run_name
+        self.retries = retries
+        self.retry_delay_seconds = retry_delay_seconds
+        self.timeout_seconds = timeout_seconds
+        self.is_async = inspect.iscoroutinefunction(fn)
+        self._parameters = Parameters(fn)
+        update_wrapper(self, fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the flow. Raises what its function raises."""
+        plan = self._plan(args, kwargs)
+        run: Any = run_async if self.is_async else run_sync
+        return run(plan)
+
+    def with_options(self, **options: Any) -> Flow[P, R]:
+        """Return the same flow with other options, those of `flow`."""
+        current: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "flow_run_name": self.flow_run_name,
+            "retries": self.retries,
+            "retry_delay_seconds": self.retry_delay_seconds,
+            "timeout_seconds": self.timeout_seconds,
+        }
+        return Flow(self.fn, **{**current, **options})
+
+    def _plan(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
+        args, kwargs = self._parameters.validate(args, kwargs)
+        parameters = self._parameters.named(args, kwargs)
+        return Plan(
+            flow_name=self.name,
+            run_name=self._run_name(parameters),
+            call=partial(self.fn, *args, **kwargs),
+            parameters=parameters,
+            retries=self.retries,
+            retry_delay_seconds=self.retry_delay_seconds,
+            timeout_seconds=self.timeout_seconds,
+        )
+
+    def _run_name(self, parameters: dict[str, Any]) -> str:
+        if callable(self.flow_run_name):
+            return self.flow_run_name()
+        if self.flow_run_name is not None:
+            return self.flow_run_name.format(**parameters)
+        from coolname import generate_slug  # late: its word lists take a while to load
+
+        return generate_slug(2)
+
+    def __repr__(self) -> str:
+        return f"<Flow {self.name}>"
+
+
+@overload
+def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
+@overload
+def flow(
+    fn: None = None,
+    /,
+    *,
+    name: str | None = ...,
+    description: str | None = ...,
+    flow_run_name: str | Callable[[], str] | None = ...,
+    retries: int = ...,
+    retry_delay_seconds: float = ...,
+    timeout_seconds: float | None = ...,
+) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+def flow(fn: Any = None, /, **options: Any) -> Any:
+    """Make a function a flow: `@flow`, or `@flow(name=…, retries=…, …)`.
+
+    `name` is the flow's, by default the function's with dashes. `flow_run_name` names each run: a
+    text with `{parameter}` in it, or a function; by default two words. A flow that raises an error
+    is called again up to `retries` times, `retry_delay_seconds` apart. `timeout_seconds` ends one
+    call: an async one where it awaits, a sync one at its next verb.
+    """
+    return partial(Flow, **options) if fn is None else Flow(fn, **options)

@@ -1,0 +1,69 @@
+"""The parameters of a flow: bound like Python's, validated and coerced like pydantic's."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import ConfigDict, validate_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Parameters:
+    """What a function takes."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self._fn = fn
+        self._signature = inspect.signature(fn)
+
+    def validate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        """Return the arguments as the annotations say.
+
+        Raises `TypeError` for arguments that the function does not take, as a call would, and
+        pydantic's `ValidationError` for values that do not fit.
+        """
+        self._signature.bind(*args, **kwargs)
+        return self._validated(*args, **kwargs)
+
+    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments by the names of their parameters, defaults included."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+    @cached_property
+    def _validated(self) -> Callable[..., Arguments]:
+        @wraps(self._fn)
+        def collect(*args: Any, **kwargs: Any) -> Arguments:
+            return args, kwargs
+
+        collect.__annotations__ = {
+            name: self._resolved(annotation)
+            for name, annotation in inspect.get_annotations(self._fn).items()
+            if name != "return"
+        }
+        collect.__signature__ = self._signature.replace(  # pyright: ignore[reportAttributeAccessIssue]
+            parameters=[
+                each.replace(annotation=collect.__annotations__.get(each.name, Any))
+                for each in self._signature.parameters.values()
+            ]
+        )
+        return cast("Any", validate_call(config=ConfigDict(arbitrary_types_allowed=True))(collect))
+
+    def _resolved(self, annotation: Any) -> Any:
+        # A text under `from __future__ import annotations`; one that names a type which only the
+        # defining function knows cannot be resolved, and its parameter is taken as it comes.
+        if not isinstance(annotation, str):
+            return annotation
+        module = vars(sys.modules[self._fn.__module__])
+        scope = {**module, **inspect.getclosurevars(self._fn).nonlocals}
+        try:
+            return eval(annotation, scope)  # noqa: S307  (the module's own source, not input)
+        except NameError:
+            return Any

@@ -1,0 +1,127 @@
+"""Records: what the hashes of a run and of a pause say, read from the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic_core import from_json
+
+from runbus.protocol.states import TYPES, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Fields = dict[str, bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowRun:
+    """A run as it was when it was read."""
+
+    id: UUID
+    name: str
+    """A friendly name, such as `brave-otter`."""
+    flow_name: str
+    state: State
+    deployment_id: str | None = None
+    """The deployment that it belongs to; None when its flow was called directly."""
+    parent_run_id: UUID | None = None
+    """The run that it was started in."""
+    parameters: Mapping[str, Any]
+    """What the flow was called with, as plain JSON data."""
+    created: datetime
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    run_count: int = 0
+    """How many times the flow's code was begun, retries included."""
+    pause: str | None = None
+    """The key of the pause that it waits in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """A pause as it was when it was read."""
+
+    key: str
+    state: str
+    """`pending`, `answered`, `refused`, `expired` or `cancelled`."""
+    generation: int
+    """How often it was asked, from 1; a refused answer is asked for anew."""
+    schema: dict[str, Any] | None
+    """The JSON Schema of the answer; None when no answer is wanted."""
+    description: str | None
+    """Markdown, to show above the form."""
+    opened: datetime
+    deadline: datetime | None
+    answered: datetime | None
+    by: str | None
+    """Who answered, as they said."""
+    value: bytes | None
+    """The answer's JSON."""
+
+
+def read_fields(reply: Mapping[bytes, bytes] | list[bytes]) -> Fields:
+    """Return a hash's fields by name, from a RESP3 map or a script's flat list."""
+    pairs = (
+        reply.items() if not isinstance(reply, list) else zip(reply[::2], reply[1::2], strict=True)
+    )
+    return {name.decode(): value for name, value in pairs}
+
+
+def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
+    """Read a run; None where there is none."""
+    if "state_name" not in fields:
+        return None
+    name = fields["state_name"].decode()
+    parent = _text(fields, "parent")
+    return FlowRun(
+        id=flow_run_id,
+        name=_text(fields, "name") or "",
+        flow_name=_text(fields, "flow") or "",
+        state=State(
+            name=name,
+            type=TYPES[name],
+            message=_text(fields, "message") or "",
+            timestamp=_time(fields, "moved"),
+            data=fields.get("result") or None,
+        ),
+        deployment_id=_text(fields, "deployment"),
+        parent_run_id=UUID(parent) if parent else None,
+        parameters=from_json(fields.get("parameters", b"{}")),
+        created=_time(fields, "created") or datetime.fromtimestamp(0, UTC),
+        start_time=_time(fields, "started"),
+        end_time=_time(fields, "ended"),
+        run_count=int(fields.get("run_count", b"0")),
+        pause=_text(fields, "pause"),
+    )
+
+
+def read_pause(key: str, fields: Fields) -> Pause | None:
+    """Read a pause; None where there is none."""
+    if "state" not in fields:
+        return None
+    schema = fields.get("schema")
+    return Pause(
+        key=key,
+        state=fields["state"].decode(),
+        generation=int(fields["generation"]),
+        schema=from_json(schema) if schema else None,
+        description=_text(fields, "description"),
+        opened=_time(fields, "opened") or datetime.fromtimestamp(0, UTC),
+        deadline=_time(fields, "deadline"),
+        answered=_time(fields, "answered"),
+        by=_text(fields, "by"),
+        value=fields.get("value"),
+    )
+
+
+def _text(fields: Fields, name: str) -> str | None:
+    return fields[name].decode(errors="replace") if fields.get(name) else None
+
+
+def _time(fields: Fields, name: str) -> datetime | None:
+    value = fields.get(name)
+    return datetime.fromtimestamp(int(value) / 1000, UTC) if value else None

@@ -1,0 +1,47 @@
+"""The control stream of a run: what it must hear while it runs, beside inputs and answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbus.store.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from uuid import UUID
+
+    from runbus.store.bus import Bus
+
+POLL_SECONDS = 10
+LONGEST = 100
+
+
+class Control:
+    """One run's control stream."""
+
+    def __init__(self, bus: Bus, flow_run_id: UUID) -> None:
+        self._bus = bus
+        self._flow_run_id = flow_run_id
+        self._key = bus.keys.control(flow_run_id)
+
+    async def say(self, word: str) -> None:
+        """Tell the run, such as `cancel`. Said twice it does no harm."""
+        await self._bus.requests.commands(
+            ("XADD", self._key, "MAXLEN", "~", LONGEST, "*", "word", word),
+            # The run may have ended meanwhile, and then nobody else would see to this.
+            ("PEXPIRE", self._key, self._bus.lifetime_ms),
+        )
+
+    async def words(self) -> AsyncGenerator[str]:
+        """Yield what the run is told, from the first word on, and wait for more."""
+        reader = Reader(
+            self._bus, self._flow_run_id, {"control": self._key}, POLL_SECONDS, marks=False
+        )
+        try:
+            while await reader.wait(None):
+                while (tail := reader.next_tail()) is not None:
+                    _, fields = tail.unread[-1]
+                    tail.advance()
+                    yield fields[-1].decode(errors="replace")
+        finally:
+            reader.close()

@@ -1,0 +1,58 @@
+-- End a pending pause: by an answer, or because its time is over.
+--
+-- KEYS  1 the run (hash)  2 the pause (hash)  3 the run's resume stream
+--       4 pending (sorted set)  5 events (stream)
+-- ARGV  1 run id
+--       2 pause key
+--       3 lifetime in ms of what outlives a run
+--       4 generation
+--       5 'answered', 'expired', or 'taken' for an answer that is on the stream already
+--       6 the answer's JSON  7 who answers, '' for nobody in particular
+--       8 a text of this call's own: the same call, executed again, gets the same reply
+-- Reply: {'CLOSED'}                      now, or by this very call before
+--        {'MISSING'}                     there is no such pause
+--        {'STATE', state, generation, by, when in ms, value}   it is not pending any more
+--
+-- Whoever looks judges the deadline: an answer that comes after it expires the pause.
+
+local run, pause, id = KEYS[1], KEYS[2], ARGV[1]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local found = redis.call('HMGET', pause, 'state', 'generation', 'deadline', 'by', 'answered',
+  'value', 'closing')
+local state, becomes, deadline = found[1], ARGV[5], tonumber(found[3] or '')
+if not state then
+  return { 'MISSING' }
+elseif found[7] == ARGV[8] then
+  return { 'CLOSED' }
+elseif state ~= 'pending' or found[2] ~= ARGV[4] then
+  return { 'STATE', state, found[2], found[4] or '', found[5] or '', found[6] or '' }
+end
+
+local late = becomes ~= 'expired' and deadline and now >= deadline
+if late then
+  becomes = 'expired'
+end
+if becomes == 'expired' then
+  redis.call('HSET', pause, 'state', 'expired', 'answered', now)
+else
+  redis.call('HSET', pause, 'state', 'answered', 'value', ARGV[6], 'by', ARGV[7], 'answered', now)
+  if becomes == 'answered' then
+    redis.call('XADD', KEYS[3], '*', 'pause', ARGV[2], 'generation', ARGV[4], 'value', ARGV[6],
+      'by', ARGV[7])
+  end
+end
+if not late then
+  redis.call('HSET', pause, 'closing', ARGV[8])
+end
+redis.call('HDEL', run, 'pause')
+redis.call('ZREM', KEYS[4], id)
+if redis.call('HGET', run, 'state_name') == 'Paused' then
+  redis.call('HSET', run, 'state_name', 'Running', 'state', 'RUNNING', 'moved', now)
+  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', 'Running')
+  redis.call('PEXPIRE', KEYS[5], ARGV[3])
+end
+if late then
+  return { 'STATE', 'expired', found[2], '', now, '' }
+end
+return { 'CLOSED' }

@@ -1,0 +1,64 @@
+-- Open a pause, or find it as an earlier execution of the flow left it.
+--
+-- KEYS  1 the run (hash)  2 the run's streams (hash)  3 the pause (hash)
+--       4 pending (sorted set)  5 events (stream)
+-- ARGV  1 run id
+--       2 pause key
+--       3 lifetime in ms of what outlives a run
+--       4 the answer's JSON Schema, '' when none is wanted
+--       5 description, '' for none
+--       6 how long it may take in ms, '' for ever
+--       7 which retry of the flow this is: one that expired before it is asked anew
+--       8 the shape of the answer: what must be the same when the flow runs again
+-- Reply: {'MISSING'}                      there is no such run
+--        {'STATE', state name}            the run is in a state that cannot pause
+--        {'BUSY', pause key}              another pause of the run is pending
+--        {'CHANGED'}                      it was answered, and asked for something else
+--        {'EXPIRED'}                      it expired, in this retry of the flow
+--        {'ANSWERED', generation, value}
+--        {'PENDING', generation, milliseconds left or ''}
+--
+-- The form is stored and the run moved in one step: no paused run is without its form.
+
+local run, pause, id, key = KEYS[1], KEYS[3], ARGV[1], ARGV[2]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local found = redis.call('HMGET', run, 'state_name', 'pause')
+local record = redis.call('HMGET', pause, 'state', 'generation', 'shape', 'deadline', 'retry',
+  'value')
+local state, generation, deadline = record[1], tonumber(record[2] or 0), record[4]
+
+if not found[1] then
+  return { 'MISSING' }
+elseif state == 'answered' then
+  if record[3] ~= ARGV[8] then
+    return { 'CHANGED' }
+  end
+  return { 'ANSWERED', generation, record[6] or '' }
+elseif found[1] ~= 'Running' and found[1] ~= 'Paused' then
+  return { 'STATE', found[1] }
+elseif found[2] and found[2] ~= key then
+  return { 'BUSY', found[2] }
+elseif state == 'expired' and record[5] == ARGV[7] then
+  return { 'EXPIRED' }
+elseif state == 'pending' and record[3] ~= ARGV[8] then
+  return { 'CHANGED' }
+end
+
+if state ~= 'pending' then
+  generation = generation + 1
+  deadline = ARGV[6] ~= '' and now + ARGV[6] or ''
+  redis.call('DEL', pause)
+  redis.call('HSET', pause, 'state', 'pending', 'generation', generation,
+    'schema', ARGV[4], 'shape', ARGV[8], 'description', ARGV[5], 'opened', now, 'deadline', deadline,
+    'retry', ARGV[7])
+  redis.call('HSET', KEYS[2], 'pause:' .. key, generation)
+end
+if found[1] ~= 'Paused' then
+  redis.call('HSET', run, 'state_name', 'Paused', 'state', 'PAUSED', 'message', '', 'moved', now,
+    'pause', key)
+  redis.call('ZADD', KEYS[4], deadline == '' and 'inf' or deadline, id)
+  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', 'Paused')
+  redis.call('PEXPIRE', KEYS[5], ARGV[3])
+end
+return { 'PENDING', generation, deadline ~= '' and math.max(0, deadline - now) or '' }

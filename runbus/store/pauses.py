@@ -1,0 +1,242 @@
+"""Pauses in Redis: opened, answered once, expired and refused."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from runbus.errors import (
+    AlreadyAnswered,
+    CannotPause,
+    FlowPauseTimeout,
+    NotPaused,
+    PauseChanged,
+    RunMissing,
+)
+from runbus.protocol.keys import tag
+from runbus.protocol.records import Pause, read_fields, read_pause
+from runbus.store import scripts
+from runbus.store.reader import Reader
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from runbus.store.bus import Bus
+
+Judge = Callable[[bytes], tuple[bytes, str]]
+"""Takes an answer's JSON; returns it with the form's defaults, and what is wrong with it."""
+
+_log = logging.getLogger("runbus")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What a pause asks for."""
+
+    schema: bytes = b""
+    """The JSON Schema of the answer, as JSON; empty when no answer is wanted."""
+    shape: str = ""
+    """What must be the same when the flow runs again."""
+    description: str = ""
+    """Markdown, to show above the form."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A pause that the flow has met."""
+
+    key: str
+    generation: int
+    answer: bytes | None
+    """The answer of an earlier execution, None when it is to be waited for."""
+    seconds_left: float | None = None
+    """Until the deadline; None without one."""
+
+
+async def open_pause(
+    bus: Bus, flow_run_id: UUID, key: str, form: Form, timeout: float | None, retry: int
+) -> Opened:
+    """Open a pause, or find it again.
+
+    Raises `FlowPauseTimeout` when it expired in this very retry of the flow, `CannotPause`,
+    `PauseChanged` and `RunMissing`.
+    """
+    keys, place = bus.keys, tag(flow_run_id)
+    reply = await bus.requests.script(
+        scripts.OPEN_PAUSE,
+        (
+            5,
+            *(keys.run(flow_run_id), keys.streams(flow_run_id), keys.pause(flow_run_id, key)),
+            *(keys.pending(place), keys.events(place)),
+            *(str(flow_run_id), key, bus.lifetime_ms, form.schema, form.description),
+            "" if timeout is None else int(timeout * 1000),
+            *(retry, form.shape),
+        ),
+    )
+    match reply:
+        case [b"PENDING", generation, left]:
+            seconds = None if left == b"" else int(left) / 1000
+            return Opened(key=key, generation=generation, answer=None, seconds_left=seconds)
+        case [b"ANSWERED", generation, value]:
+            return Opened(key=key, generation=generation, answer=value)
+        case [b"EXPIRED"]:
+            raise FlowPauseTimeout(flow_run_id=flow_run_id, key=key)
+        case [b"CHANGED"]:
+            raise PauseChanged(flow_run_id=flow_run_id, key=key)
+        case [b"BUSY", other]:
+            raise CannotPause(
+                f"flow run {flow_run_id} waits in pause {other.decode()!r} already: a run has one "
+                "pause at a time, so let one end before the next begins."
+            )
+        case [b"STATE", state]:
+            raise CannotPause(f"flow run {flow_run_id} is {state.decode()} and cannot pause.")
+        case _:
+            raise RunMissing(flow_run_id)
+
+
+async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
+    """Read a pause; None when it is not there."""
+    reply = await bus.requests.command("HGETALL", bus.keys.pause(flow_run_id, key))
+    return read_pause(key, read_fields(reply))
+
+
+async def answer(
+    bus: Bus,
+    flow_run_id: UUID,
+    pause: Pause,
+    value: bytes,
+    by: str,
+    *,
+    how: Literal["answered", "taken"] = "answered",
+) -> None:
+    """Answer a pause that was pending when it was read; `taken`: the answer is on the stream.
+
+    Raises `AlreadyAnswered` and `NotPaused`.
+    """
+    reply = await _close(bus, flow_run_id, pause.key, pause.generation, how, value, by)
+    match reply:
+        case [b"CLOSED"]:
+            return
+        case [b"STATE", b"answered" | b"refused", _, first, when, _]:
+            raise AlreadyAnswered(
+                flow_run_id=flow_run_id,
+                key=pause.key,
+                by=first.decode() or None,
+                when=datetime.fromtimestamp(int(when) / 1000, UTC) if when else None,
+            )
+        case [b"STATE", state, *_]:
+            raise NotPaused(flow_run_id=flow_run_id, state=f"past its pause ({state.decode()})")
+        case _:
+            raise RunMissing(flow_run_id)
+
+
+async def expire(bus: Bus, flow_run_id: UUID, key: str, generation: int) -> bool:
+    """End a pause whose time is over; False when it was answered in time."""
+    reply = await _close(bus, flow_run_id, key, generation, "expired", b"", "")
+    return reply[0] == b"CLOSED" or reply[1] != b"answered"
+
+
+async def refuse(bus: Bus, flow_run_id: UUID, key: str, generation: int) -> None:
+    """Note that the flow does not take the answer, so that the next pause asks anew."""
+    call = (1, bus.keys.pause(flow_run_id, key), generation)
+    await bus.requests.script(scripts.REFUSE_ANSWER, call)
+
+
+async def _close(
+    bus: Bus, flow_run_id: UUID, key: str, generation: int, how: str, value: bytes, by: str
+) -> list[bytes]:
+    keys, place = bus.keys, tag(flow_run_id)
+    return await bus.requests.script(
+        scripts.CLOSE_PAUSE,
+        (
+            5,
+            *(keys.run(flow_run_id), keys.pause(flow_run_id, key), keys.resume(flow_run_id)),
+            *(keys.pending(place), keys.events(place)),
+            *(str(flow_run_id), key, bus.lifetime_ms, generation, how, value, by),
+            secrets.token_hex(8),
+        ),
+    )
+
+
+async def wait(
+    bus: Bus, flow_run_id: UUID, opened: Opened, poll_interval: float, judge: Judge
+) -> bytes:
+    """Wait on the run's resume stream until a pause is answered; return the answer.
+
+    The stream wakes, the record decides. An entry that somebody added by hand is an answer too if
+    `judge` finds nothing wrong with it. Raises `FlowPauseTimeout`.
+    """
+    streams = {"resume": bus.keys.resume(flow_run_id)}
+    reader = Reader(bus, flow_run_id, streams, poll_interval, marks=False)
+    deadline = _deadline(bus, opened)
+    try:
+        while await reader.wait(None if deadline is None else max(0, deadline - bus.loop.time())):
+            entries = _take_all(reader)
+            if (value := await _answer_of(bus, flow_run_id, opened)) is not None:
+                return value
+            await _take_by_hand(bus, flow_run_id, opened, entries, judge)
+            if (value := await _answer_of(bus, flow_run_id, opened)) is not None:
+                return value
+    finally:
+        reader.close()
+    if await expire(bus, flow_run_id, opened.key, opened.generation):
+        raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
+    return await _answer_of(bus, flow_run_id, opened) or b""
+
+
+def _deadline(bus: Bus, opened: Opened) -> float | None:
+    return None if opened.seconds_left is None else bus.loop.time() + opened.seconds_left
+
+
+def _take_all(reader: Reader) -> list[dict[bytes, bytes]]:
+    entries: list[dict[bytes, bytes]] = []
+    while (tail := reader.next_tail()) is not None:
+        _, fields = tail.unread[-1]
+        entries.append(dict(zip(fields[::2], fields[1::2], strict=True)))
+        tail.advance()
+    return entries
+
+
+async def _answer_of(bus: Bus, flow_run_id: UUID, opened: Opened) -> bytes | None:
+    pause = await read(bus, flow_run_id, opened.key)
+    if pause is None:
+        raise RunMissing(flow_run_id)
+    if pause.state == "expired":
+        raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
+    is_answer = pause.state == "answered" and pause.generation == opened.generation
+    return (pause.value or b"") if is_answer else None
+
+
+async def _take_by_hand(
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    entries: list[dict[bytes, bytes]],
+    judge: Judge,
+) -> None:
+    for entry in entries:
+        if not _is_for(opened, entry):
+            continue
+        value, problem = judge(entry.get(b"value", b""))
+        if problem:
+            _log.warning(
+                "an answer on %s's resume stream was passed over: %s", flow_run_id, problem
+            )
+            continue
+        pause = await read(bus, flow_run_id, opened.key)
+        if pause is not None:
+            by = entry.get(b"by", b"").decode(errors="replace")
+            with suppress(AlreadyAnswered, NotPaused):
+                await answer(bus, flow_run_id, pause, value, by, how="taken")
+
+
+def _is_for(opened: Opened, entry: dict[bytes, bytes]) -> bool:
+    # By hand one may leave out which pause it is: the one that waits.
+    generation = entry.get(b"generation", b"%d" % opened.generation)
+    pause = entry.get(b"pause", opened.key.encode())
+    return pause == opened.key.encode() and generation == b"%d" % opened.generation
