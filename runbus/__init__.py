@@ -2,11 +2,13 @@
 
 from runbus.client import get_client
 from runbus.context import bound_run, get_run_context
+from runbus.deployments import run_deployment, serve
 from runbus.errors import RunbusError
 from runbus.flow_runs import (
     cancel_flow_run,
     pause_flow_run,
     resume_flow_run,
+    suspend_flow_run,
     wait_for_flow_run,
 )
 from runbus.flows import Flow, flow
@@ -31,6 +33,9 @@ __all__ = [
     "pause_flow_run",
     "receive_input",
     "resume_flow_run",
+    "run_deployment",
     "send_input",
+    "serve",
+    "suspend_flow_run",
     "wait_for_flow_run",
 ]

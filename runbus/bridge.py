@@ -110,6 +110,11 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             background.stop()
 
 
+async def in_background(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine on the background loop, which no flow's code blocks, and await it here."""
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), background.loop))
+
+
 def send(sent: Sent) -> None:
     """Send an input. On a loop it is under way on return, in a thread it is stored."""
     if on_loop():
@@ -129,6 +134,28 @@ def _send_in_background(sent: Sent) -> None:
         bus.current().outbox.send(sent)
     except Exception as error:
         sent.settle(None, error, duplicate=False)
+
+
+class Finished(Coroutine[Any, Any, None]):
+    """The result of a verb that has blocked until its end, for whoever runs it as a coroutine.
+
+    `asyncio.run(serve())` evaluates its argument before there is a loop, so it blocks there.
+    """
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return
+        yield  # what makes this a generator
+
+    def send(self, _: Any, /) -> NoReturn:
+        """Be over, as coroutines are."""
+        raise StopIteration
+
+    def throw(self, *error: Any) -> NoReturn:
+        """Raise the error, as coroutines do."""
+        raise error[0]
+
+    def close(self) -> None:
+        """End, as coroutines do."""
 
 
 class Pending(Coroutine[Any, Any, T]):

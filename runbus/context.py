@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from runbus import bridge
-from runbus.errors import FlowRunCancelled, FlowTimeout, MissingAwait, NoCurrentRun, WrongSyntax
+from runbus.errors import FlowTimeout, MissingAwait, NoCurrentRun, RunLost, WrongSyntax
 from runbus.protocol.ids import parse_run_id
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.protocol.records import FlowRun
+    from runbus.store.lease import Lease
     from runbus.store.receipt import Sent
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ _entered: ContextVar[tuple[bound_run, ...]] = ContextVar("runbus_runs", default=
 _flow_run: ContextVar[FlowRunContext | None] = ContextVar("runbus_flow_run", default=None)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class FlowRunContext:
     """The flow run whose code this is."""
 
@@ -44,8 +45,14 @@ class FlowRunContext:
     """How long the flow may take, in seconds."""
     pauses: int = 0
     """How many pauses without a key of their own were passed."""
-    cancelled: bool = False
-    """Whether somebody has cancelled the run."""
+    children: int = 0
+    """How many runs were started as parts of this one."""
+    interrupt: BaseException | None = None
+    """Why the run has to leave its process, once it has to."""
+    lease: Lease | None = None
+    """By which this process has the run."""
+    slot: Slot | None = None
+    """Its place among the runs that its worker executes at once, if it has one."""
     _waiting: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
     _deadline: float | None = None
 
@@ -53,6 +60,21 @@ class FlowRunContext:
     def name(self) -> str:
         """The run's name."""
         return self.flow_run.name
+
+    @property
+    def run_id(self) -> UUID:
+        """The run's id."""
+        return self.flow_run.id
+
+    @property
+    def epoch(self) -> int:
+        """The run's epoch when it began here."""
+        return self.flow_run.epoch
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the run waits for an answer and has given up its place meanwhile."""
+        return self.slot is not None and not self.slot.is_held
 
     @contextmanager
     def entered(self) -> Generator[None]:
@@ -68,14 +90,16 @@ class FlowRunContext:
 
     def check(self) -> None:
         """Raise `FlowRunCancelled` or `FlowTimeout` if the run has to end."""
-        if self.cancelled:
-            raise FlowRunCancelled(self.flow_run.id)
+        if self.interrupt is not None:
+            raise self.interrupt
+        if self.lease is not None and self.lease.is_overdue:
+            raise RunLost(self.flow_run.id)
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise self._out_of_time()
 
-    def cancel(self) -> None:
+    def end(self, interrupt: BaseException) -> None:
         """End the run: at once where it waits, elsewhere at its next verb."""
-        self.cancelled = True
+        self.interrupt = interrupt
         for task in tuple(self._waiting):  # each on a loop of its own, maybe in another thread
             task.get_loop().call_soon_threadsafe(self._cancel_wait, task)
 
@@ -89,10 +113,10 @@ class FlowRunContext:
             async with limit:
                 return await work
         except asyncio.CancelledError:
-            if not self.cancelled:
+            if self.interrupt is None:
                 raise
             task.uncancel()
-            raise FlowRunCancelled(self.flow_run.id) from None
+            raise self.interrupt from None
         except TimeoutError:
             if limit.expired():
                 raise self._out_of_time() from None
@@ -119,6 +143,23 @@ def get_run_context() -> FlowRunContext:
 def current_flow_run() -> FlowRunContext | None:
     """Return the flow run whose code calls this, None outside a flow."""
     return _flow_run.get()
+
+
+class Slot(Protocol):
+    """A place among the runs that execute at once."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the run has the place now."""
+        ...
+
+    async def leave(self) -> None:
+        """Give the place to another run while this one waits."""
+        ...
+
+    async def take(self) -> None:
+        """Wait for a place."""
+        ...
 
 
 class Unawaited(Protocol):

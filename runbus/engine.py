@@ -21,7 +21,14 @@ from pydantic_core import to_json
 
 from runbus import bridge
 from runbus.context import FlowRunContext, bound_run, current_flow_run
-from runbus.errors import FlowRunCancelled, NotSerializable, RunbusError
+from runbus.errors import (
+    FlowRunCancelled,
+    FlowRunHandedBack,
+    FlowRunSuspended,
+    NotSerializable,
+    RunbusError,
+    RunLost,
+)
 from runbus.logging import show_on_terminal
 from runbus.protocol.values import encode
 from runbus.store import bus, runs
@@ -29,8 +36,11 @@ from runbus.store.control import Control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from uuid import UUID
 
+    from runbus.context import Slot
     from runbus.store.bus import Bus
+    from runbus.store.lease import Lease
 
 INTERRUPTED_SECONDS = 3
 _log = logging.getLogger("runbus.flow_runs")
@@ -65,70 +75,97 @@ class Outcome:
 
 
 class Execution:
-    """One run being executed in this process."""
+    """One run being executed in this process: a new one, or one that a worker has claimed."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, claimed: UUID | None = None, slot: Slot | None = None) -> None:
         self._plan = plan
-        self._run_id = uuid4()
-        self._retry = 0
+        self._run_id = claimed or uuid4()
+        self._slot = slot
+        self._is_recorded = claimed is not None
         self._bus: Bus
+        self._context: FlowRunContext
         self._ear: asyncio.Task[None] | None = None
 
     async def begin(self) -> FlowRunContext:
         """Record the run as running, and listen to what it is told."""
         self._bus = bus.current()
-        if self._retry:
-            await runs.move(self._bus, self._run_id, "Running")
-        else:
+        lease = await bridge.in_background(_lease)
+        if not self._is_recorded:
             show_on_terminal()
-            await runs.create(self._bus, self._run_id, "Running", self._fields())
+            await runs.create(self._bus, self._run_id, self._fields(), owner=lease.process)
+            self._is_recorded = True
             _log.info("%s: a run of %s begins", self._plan.run_name, self._plan.flow_name)
-        context = FlowRunContext(
-            flow_run=await runs.read(self._bus, self._run_id),
+        flow_run = await runs.read(self._bus, self._run_id)
+        if flow_run.state.name == "Pending":  # before a retry
+            await runs.move(self._bus, self._run_id, "Running", epoch=flow_run.epoch)
+        self._context = FlowRunContext(
+            flow_run=flow_run,
             parameters=self._plan.parameters,
-            retry=self._retry,
             timeout_seconds=self._plan.timeout_seconds,
+            lease=lease,
+            slot=self._slot,
         )
-        self._ear = asyncio.get_running_loop().create_task(self._listen(context))
-        return context
+        lease.add(self._context)
+        self._ear = asyncio.get_running_loop().create_task(self._listen(self._context))
+        return self._context
 
     async def conclude(self, outcome: Outcome) -> float | None:
         """Record how a call ended. Return the delay (seconds) before it is tried again, or None."""
         if self._ear is not None:
             self._ear.cancel()
+        if self._context.lease is not None:
+            self._context.lease.discard(self._context)
+        try:
+            return await self._record(outcome)
+        except RunLost as lost:
+            _log.warning("%s: %s", self._plan.run_name, lost)
+            return None
+
+    async def _record(self, outcome: Outcome) -> float | None:
         error = outcome.error
         if error is None:
             await self._end("Completed", result=self._storable(outcome.value))
         elif isinstance(error, FlowRunCancelled):
             await self._end("Cancelled")
+        elif isinstance(error, FlowRunSuspended):
+            await self._let_go("Suspended")
+        elif isinstance(error, FlowRunHandedBack):
+            await self._let_go("Scheduled")
         elif not isinstance(error, Exception):
             await self._end_in_haste(f"interrupted by {type(error).__name__}")
-        elif self._retry < self._plan.retries:
+        elif self._context.flow_run.retry < self._plan.retries and not isinstance(error, RunLost):
             return await self._plan_retry(error)
         else:
             await self._end("Failed", _words(error))
         return None
 
     async def _plan_retry(self, error: Exception) -> float | None:
-        refused_by = await runs.move(self._bus, self._run_id, "Scheduled", _words(error))
-        if refused_by is not None:  # it is being cancelled
-            await self._end("Cancelled")
+        retry = self._context.flow_run.retry + 1
+        if await self._move("Pending", _words(error), retry=retry) is not None:
+            await self._end("Cancelled")  # what else could have moved it
             return None
-        self._retry += 1
         delay = self._plan.retry_delay_seconds
         _log.warning(
             "%s: %s; retry %d of %d in %g s",
-            *(self._plan.run_name, _words(error), self._retry, self._plan.retries, delay),
+            *(self._plan.run_name, _words(error), retry, self._plan.retries, delay),
         )
         return delay
 
+    async def _let_go(self, state: str) -> None:
+        if await self._move(state, release=True) == "Cancelling":
+            await self._end("Cancelled")
+
     async def _end(self, state: str, message: str = "", result: bytes = b"") -> None:
-        refused_by = await runs.move(self._bus, self._run_id, state, message, result)
+        refused_by = await self._move(state, message, result)
         name, told = self._plan.run_name, f" ({message})" if message else ""
         if refused_by is None:
             _log.log(logging.ERROR if message else logging.INFO, "%s: %s%s", name, state, told)
         else:
             _log.error("%s: %s%s, but was %s already", name, state, told, refused_by)
+
+    async def _move(self, state: str, *details: Any, **options: Any) -> str | None:
+        epoch = self._context.epoch
+        return await runs.move(self._bus, self._run_id, state, *details, epoch=epoch, **options)
 
     async def _end_in_haste(self, message: str) -> None:
         # Who interrupts does not want to wait for a server that does not answer.
@@ -139,7 +176,9 @@ class Execution:
     async def _listen(self, context: FlowRunContext) -> None:
         async for word in Control(self._bus, self._run_id).words():
             if word == "cancel":
-                context.cancel()
+                context.end(FlowRunCancelled(self._run_id))
+            elif word == "suspend":
+                context.end(FlowRunSuspended(self._run_id))
 
     def _fields(self) -> dict[str, str | bytes]:
         parent = current_flow_run()
@@ -147,7 +186,7 @@ class Execution:
             "name": self._plan.run_name,
             "flow": self._plan.flow_name,
             "parameters": to_json(self._plan.parameters, fallback=repr),
-            **({} if parent is None else {"parent": str(parent.flow_run.id)}),
+            **({} if parent is None else {"parent": str(parent.run_id)}),
         }
 
     def _storable(self, value: Any) -> bytes:
@@ -158,9 +197,15 @@ class Execution:
         return data if len(data) <= self._bus.settings.max_input_bytes else b""
 
 
-async def run_async(plan: Plan) -> Any:
+async def _lease() -> Lease:
+    lease = bus.current().lease
+    await lease.hold()
+    return lease
+
+
+async def run_async(plan: Plan, claimed: UUID | None = None, slot: Slot | None = None) -> Any:
     """Run an async flow, in the task that awaits this."""
-    execution = Execution(plan)
+    execution = Execution(plan, claimed, slot)
     while True:
         context = await execution.begin()
         outcome = await _awaited(plan, context)
@@ -170,11 +215,11 @@ async def run_async(plan: Plan) -> Any:
         await asyncio.sleep(delay)
 
 
-def run_sync(plan: Plan) -> Any:
+def run_sync(plan: Plan, claimed: UUID | None = None, slot: Slot | None = None) -> Any:
     """Run a sync flow: in this thread, or in one of its own if an event loop runs in this one."""
     if bridge.on_loop():
-        return _in_own_thread(partial(run_sync, plan))
-    execution = Execution(plan)
+        return _in_own_thread(partial(run_sync, plan, claimed, slot))
+    execution = Execution(plan, claimed, slot)
     while True:
         context = bridge.run(execution.begin)
         outcome = _called(plan, context)

@@ -16,6 +16,7 @@
     │   ├── RunMissing (LookupError)           runbus knows no run of this id
     │   ├── NotPaused                          the run does not wait for an answer
     │   ├── AlreadyAnswered                    somebody was first
+    │   ├── DeploymentMissing (LookupError)
     │   ├── AlreadyEnded                       the run has ended
     │   ├── AnswerRefused (ValueError)         the answer does not fit the form
     │   ├── CannotPause                        the run is in no state to pause in
@@ -33,6 +34,7 @@
     ├── ReceiveTimeout (TimeoutError)
     ├── FlowPauseTimeout (TimeoutError)        nobody answered in time
     ├── FlowTimeout (TimeoutError)             a flow took longer than its `timeout_seconds`
+    ├── RunLost                                another process has the run by now
     ├── RunFailed                              a run ended otherwise than by returning
     ├── ServerUnreachable (ConnectionError)    asked again and again, to no avail
     ├── ServerRefused                          the server answered with an error
@@ -42,7 +44,10 @@ An input that arrives but does not fit the receiver's type raises pydantic's own
 `ValidationError`, with a note that names the input.
 
     BaseException
-    └── FlowRunCancelled                       ends a flow; `except Exception` lets it pass
+    └── FlowInterrupt                          ends a flow; `except Exception` lets it pass
+        ├── FlowRunCancelled
+        ├── FlowRunSuspended
+        └── FlowRunHandedBack                  its worker ends, another one goes on
 """
 
 from __future__ import annotations
@@ -187,6 +192,17 @@ class AlreadyAnswered(UsageError):
         super().__init__(
             f"pause {key!r} of flow run {flow_run_id} was answered by {who}{at}: this answer was "
             "not stored."
+        )
+
+
+class DeploymentMissing(UsageError, LookupError):
+    """There is no deployment of this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"there is no deployment {name!r}: some_flow.serve(name='…') makes flow/name and works "
+            "on its runs."
         )
 
 
@@ -395,12 +411,43 @@ class RunFailed(RunbusError):
         super().__init__(f"the flow run is {state}" + (f": {message}" if message else "."))
 
 
-class FlowRunCancelled(BaseException):
-    """The run was cancelled. It passes `except Exception`, so that the flow ends."""
+class RunLost(RunbusError):
+    """A run has passed to another process; nothing more is written for it from this one."""
 
     def __init__(self, flow_run_id: UUID) -> None:
         self.flow_run_id = flow_run_id
-        super().__init__(f"flow run {flow_run_id} was cancelled.")
+        super().__init__(
+            f"flow run {flow_run_id} has passed to another process, because this one did not renew "
+            "its lease in time (RUNBUS_LEASE_SECONDS): it was frozen or cut off."
+        )
+
+
+class FlowInterrupt(BaseException):
+    """Ends a flow from outside. It passes `except Exception`."""
+
+    happened = "was interrupted"
+
+    def __init__(self, flow_run_id: UUID) -> None:
+        self.flow_run_id = flow_run_id
+        super().__init__(f"flow run {flow_run_id} {self.happened}.")
+
+
+class FlowRunCancelled(FlowInterrupt):
+    """The run was cancelled."""
+
+    happened = "was cancelled"
+
+
+class FlowRunSuspended(FlowInterrupt):
+    """The run leaves its process until it is resumed."""
+
+    happened = "is suspended"
+
+
+class FlowRunHandedBack(FlowInterrupt):
+    """The run's worker ends; another worker goes on with the run."""
+
+    happened = "is handed back"
 
 
 class ServerUnreachable(RunbusError, ConnectionError):

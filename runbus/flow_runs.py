@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from pydantic import ValidationError
 
@@ -17,6 +18,7 @@ from runbus.errors import (
     AlreadyEnded,
     AnswerRefused,
     CannotPause,
+    FlowRunSuspended,
     InvalidArgument,
     NotPaused,
 )
@@ -25,12 +27,12 @@ from runbus.protocol.entries import check_text
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix
 from runbus.protocol.values import encode
-from runbus.store import bus, pauses, runs
+from runbus.store import bus, deployments, pauses, runs
 from runbus.store.control import Control
 from runbus.store.events import follow_run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from uuid import UUID
 
     from runbus.context import FlowRunContext
@@ -71,7 +73,16 @@ async def apause_flow_run(
     Raises `FlowPauseTimeout`; pydantic's `ValidationError` when the model's own validators refuse
     the answer, which then is asked for anew by the next pause; and `UsageError`.
     """
-    run = get_run_context()
+    return await _pause(get_run_context(), wait_for_input, timeout, poll_interval, key)
+
+
+async def _pause(
+    run: FlowRunContext,
+    wait_for_input: Any,
+    timeout: float | None,
+    poll_interval: float | None,
+    key: str | None,
+) -> Any:
     question = question_about(wait_for_input)
     _check_timeout(timeout)
     if key is None:
@@ -86,21 +97,87 @@ async def apause_flow_run(
 
 
 async def _ask(
-    run: FlowRunContext, key: str, question: Question, timeout: float | None, poll_interval: float
+    run: FlowRunContext,
+    key: str,
+    question: Question,
+    timeout: float | None,
+    poll_interval: float | None,
 ) -> Any:
-    here, run_id = bus.current(), run.flow_run.id
-    opened = await pauses.open_pause(here, run_id, key, question.form, timeout, run.retry)
+    here, run_id = bus.current(), run.run_id
+    opened = await pauses.open_pause(
+        here,
+        run_id,
+        key,
+        question.form,
+        timeout=timeout,
+        retry=run.flow_run.retry,
+        epoch=run.epoch,
+        state="Suspended" if poll_interval is None else "Paused",
+    )
     answer = opened.answer
+    if answer is None and poll_interval is None:
+        _log.info("%s is suspended (%s): resume_flow_run('%s') answers", run.name, key, run_id)
+        run.end(FlowRunSuspended(run_id))
+        raise FlowRunSuspended(run_id)
     if answer is None:
         _log.info("%s is paused (pause %s): resume_flow_run('%s') answers", run.name, key, run_id)
         verdict = judge_in_words(question.schema)
-        answer = await pauses.wait(here, run_id, opened, poll_interval, verdict)
+        async with _without_slot(run):
+            answer = await pauses.wait(here, run_id, opened, cast("float", poll_interval), verdict)
         _log.info("%s goes on", run.name)
     try:
         return question.decode(answer)
     except ValidationError:
         await pauses.refuse(here, run_id, key, opened.generation)
         raise
+
+
+@asynccontextmanager
+async def _without_slot(run: FlowRunContext) -> AsyncGenerator[None]:
+    # A run that waits does not count among those that execute.
+    if run.slot is None:
+        yield
+        return
+    await run.slot.leave()
+    try:
+        yield
+    except Exception:  # with anything else the run executes no more
+        await run.slot.take()
+        raise
+    else:
+        await run.slot.take()
+
+
+async def asuspend_flow_run(
+    wait_for_input: Any = None,
+    flow_run_id: UUID | str | None = None,
+    timeout: float | None = None,
+    key: str | None = None,
+) -> Any:
+    """Leave the process until somebody resumes the run; the flow then runs again from the start.
+
+    Then this call returns the answer, and so does each pause before it. The arguments are those of
+    `apause_flow_run`. With the `flow_run_id` of another run, that run is asked to suspend itself:
+    at once where it waits, elsewhere at its next verb.
+
+    Raises `CannotPause` for a run without a deployment, since nobody would go on with it.
+    """
+    if flow_run_id is not None:
+        run_id = parse_run_id(flow_run_id)
+        _check_deployed(await runs.read(bus.current(), run_id))
+        await Control(bus.current(), run_id).say("suspend")
+        return None
+    run = get_run_context()
+    _check_deployed(run.flow_run)
+    return await _pause(run, wait_for_input, timeout, None, key)
+
+
+def _check_deployed(run: FlowRun) -> None:
+    if run.deployment_id is None:
+        raise CannotPause(
+            f"flow run {run.id} was called directly, so no worker would go on with it: serve its "
+            "flow (`some_flow.serve(name='…')`) and start it with run_deployment, or pause it."
+        )
 
 
 async def aresume_flow_run(
@@ -117,7 +194,8 @@ async def aresume_flow_run(
     run_id = parse_run_id(flow_run_id)
     answerer = "" if by is None else check_text("by", by)
     here = bus.current()
-    pause = await _pending_pause(await runs.read(here, run_id))
+    run = await runs.read(here, run_id)
+    pause = await _pending_pause(run)
     answer, problems = judge(pause.schema, _encode_answer(run_input))
     if problems:
         raise AnswerRefused(flow_run_id=run_id, key=pause.key, problems=problems)
@@ -125,6 +203,8 @@ async def aresume_flow_run(
     if len(answer) > limit:
         raise InvalidArgument("run_input", run_input, f"it is larger than {limit:,} bytes")
     await pauses.answer(here, run_id, pause, answer, answerer)
+    if run.deployment_id is not None:
+        await deployments.hint(here, run.deployment_id, run_id)
 
 
 async def acancel_flow_run(flow_run_id: UUID | str) -> None:
@@ -134,7 +214,9 @@ async def acancel_flow_run(flow_run_id: UUID | str) -> None:
     """
     run_id = parse_run_id(flow_run_id)
     here = bus.current()
-    refused_by = await runs.move(here, run_id, "Cancelling")
+    run = await runs.read(here, run_id)
+    nobody_has_it = run.state.name in {"Scheduled", "Suspended"} and run.deployment_id is not None
+    refused_by = await runs.move(here, run_id, "Cancelled" if nobody_has_it else "Cancelling")
     if refused_by is not None and refused_by != "Cancelling":
         raise AlreadyEnded(flow_run_id=run_id, state=refused_by)
     await Control(here, run_id).say("cancel")
@@ -164,6 +246,16 @@ def pause_flow_run(
 ) -> Any:
     """See `apause_flow_run`."""
     return verb("pause_flow_run", apause_flow_run, wait_for_input, timeout, poll_interval, key)
+
+
+def suspend_flow_run(
+    wait_for_input: Any = None,
+    flow_run_id: UUID | str | None = None,
+    timeout: float | None = None,
+    key: str | None = None,
+) -> Any:
+    """See `asuspend_flow_run`."""
+    return verb("suspend_flow_run", asuspend_flow_run, wait_for_input, flow_run_id, timeout, key)
 
 
 def resume_flow_run(

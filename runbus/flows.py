@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from runbus.engine import Plan, run_async, run_sync
 from runbus.errors import InvalidArgument
 from runbus.parameters import Parameters
+from runbus.worker import Deployment, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ class Flow(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the flow. Raises what its function raises."""
-        plan = self._plan(args, kwargs)
+        plan = self.plan(args, kwargs)
         run: Any = run_async if self.is_async else run_sync
         return run(plan)
 
@@ -70,12 +71,25 @@ class Flow(Generic[P, R]):
         }
         return Flow(self.fn, **{**current, **options})
 
-    def _plan(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
+    def to_deployment(self, name: str, *, limit: int | None = None) -> Deployment:
+        """Return this flow as something to `serve` under `flow/name`."""
+        return Deployment(flow=self, name=f"{self.name}/{name}", limit=limit)
+
+    def serve(self, name: str, *, limit: int | None = None) -> Any:
+        """Execute the runs of the deployment `flow/name` until Ctrl-C or SIGTERM.
+
+        Blocks in a plain script; on an event loop it is to be awaited, and
+        `asyncio.run(some_flow.serve(…))` works too. `limit` bounds how many runs execute at once.
+        """
+        return serve(self.to_deployment(name), limit=limit)
+
+    def plan(self, args: tuple[Any, ...], kwargs: dict[str, Any], run_name: str = "") -> Plan:
+        """Make ready what a call with these arguments does. Raises as `__call__` does."""
         args, kwargs = self._parameters.validate(args, kwargs)
         parameters = self._parameters.named(args, kwargs)
         return Plan(
             flow_name=self.name,
-            run_name=self._run_name(parameters),
+            run_name=run_name or self.run_name(parameters),
             call=partial(self.fn, *args, **kwargs),
             parameters=parameters,
             retries=self.retries,
@@ -83,7 +97,8 @@ class Flow(Generic[P, R]):
             timeout_seconds=self.timeout_seconds,
         )
 
-    def _run_name(self, parameters: dict[str, Any]) -> str:
+    def run_name(self, parameters: dict[str, Any]) -> str:
+        """Return a name for a new run."""
         if callable(self.flow_run_name):
             return self.flow_run_name()
         if self.flow_run_name is not None:

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     """How long the keys of a run outlive it, and those of a run that runbus does not know
     outlive its last input."""
 
+    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = 30
+    """How long a process that says nothing keeps its runs before others take them over."""
+
     max_input_bytes: Count = 1024 * 1024
     """The size of one input's JSON, in bytes."""
 

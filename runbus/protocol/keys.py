@@ -77,6 +77,14 @@ class Keys:
         """Sorted set: run id → deadline (ms, `inf` without one), of the runs that are paused."""
         return self._of_tag(tag, "pending")
 
+    def scheduled(self, tag: str) -> str:
+        """Sorted set: run id → since when (ms), of the runs that wait for a worker."""
+        return self._of_tag(tag, "scheduled")
+
+    def executing(self, tag: str) -> str:
+        """Sorted set: `<process> <run id>` → since when (ms), of the runs that a process has."""
+        return self._of_tag(tag, "executing")
+
     def ended(self, tag: str) -> str:
         """Sorted set: run id → when its keys expire (ms); what trims `runs`."""
         return self._of_tag(tag, "ended")
@@ -84,6 +92,18 @@ class Keys:
     def events(self, tag: str) -> str:
         """Stream: the changes of states, capped. Each change renews its lifetime."""
         return self._of_tag(tag, "events")
+
+    def lease(self, process: str) -> str:
+        """String: there as long as a process lives, which renews its lifetime."""
+        return f"{self.prefix}:lease:{process}"
+
+    def deployment(self, name: str) -> str:
+        """Hash: a deployment. Lives until it is deleted."""
+        return f"{self.prefix}:deployment:{{{name}}}"
+
+    def queue(self, name: str) -> str:
+        """Stream: hints for a deployment's workers, capped. Each hint renews its lifetime."""
+        return f"{self.prefix}:deployment:{{{name}}}:queue"
 
     def block(self, name: str) -> str:
         """String: a JSON block. Lives until it is deleted."""

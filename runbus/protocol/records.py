@@ -39,6 +39,10 @@ class FlowRun:
     """How many times the flow's code was begun, retries included."""
     pause: str | None = None
     """The key of the pause that it waits in."""
+    retry: int = 0
+    """How many times its flow was retried."""
+    epoch: int = 0
+    """How many times a process took it; who has an older number may not write for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,8 @@ def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
         end_time=_time(fields, "ended"),
         run_count=int(fields.get("run_count", b"0")),
         pause=_text(fields, "pause"),
+        retry=int(fields.get("retry", b"0")),
+        epoch=int(fields.get("epoch", b"0")),
     )
 
 

@@ -48,10 +48,10 @@ MOVES: dict[str, frozenset[str]] = {
     "Scheduled": frozenset({"Pending", "Running", *_ENDED_BY_OTHERS}),
     "Pending": frozenset({"Scheduled", "Running", "Failed", *_ENDED_BY_OTHERS}),
     "Running": frozenset(
-        {"Scheduled", "Paused", "Suspended", "Completed", "Failed", *_ENDED_BY_OTHERS}
+        {"Scheduled", "Pending", "Paused", "Suspended", "Completed", "Failed", *_ENDED_BY_OTHERS}
     ),
-    "Paused": frozenset({"Running", "Suspended", "Failed", *_ENDED_BY_OTHERS}),
-    "Suspended": frozenset({"Scheduled", "Failed", *_ENDED_BY_OTHERS}),
+    "Paused": frozenset({"Running", "Scheduled", "Suspended", "Failed", *_ENDED_BY_OTHERS}),
+    "Suspended": frozenset({"Scheduled", "Suspended", "Failed", *_ENDED_BY_OTHERS}),
     "Cancelling": frozenset({"Completed", "Failed", "Cancelled", "Crashed"}),
     "Completed": frozenset(),
     "Failed": frozenset(),

@@ -19,6 +19,7 @@ from runbus.errors import RunbusError, UnsentInputs
 from runbus.protocol.keys import Keys
 from runbus.store import scripts
 from runbus.store.channel import Channel
+from runbus.store.lease import Lease
 from runbus.store.link import LinkLost
 from runbus.store.outbox import Outbox
 from runbus.store.requests import Requests
@@ -49,6 +50,7 @@ class Bus:
         commands = Channel(server, settings, on_link=scripts.load)
         self.outbox = Outbox(commands, self.keys, settings)
         self.requests = Requests(commands, settings)
+        self.lease = Lease(self)
         self._tasks: set[asyncio.Task[None]] = set()
         self._life = self._live()
         _step(self._life)
@@ -93,6 +95,7 @@ class Bus:
         _of_thread.bus = None
         await self._drain()
         self.report_unsent()
+        await self.lease.end()
         for channel in self._channels():
             channel.close()
         await asyncio.sleep(0)  # the transports end in the next turn

@@ -16,6 +16,7 @@ from runbus.errors import (
     FlowPauseTimeout,
     NotPaused,
     PauseChanged,
+    RunLost,
     RunMissing,
 )
 from runbus.protocol.keys import tag
@@ -59,9 +60,17 @@ class Opened:
 
 
 async def open_pause(
-    bus: Bus, flow_run_id: UUID, key: str, form: Form, timeout: float | None, retry: int
+    bus: Bus,
+    flow_run_id: UUID,
+    key: str,
+    form: Form,
+    *,
+    timeout: float | None,
+    retry: int,
+    epoch: int,
+    state: Literal["Paused", "Suspended"] = "Paused",
 ) -> Opened:
-    """Open a pause, or find it again.
+    """Open a pause, or find it again; the run moves to `state` unless it was answered.
 
     Raises `FlowPauseTimeout` when it expired in this very retry of the flow, `CannotPause`,
     `PauseChanged` and `RunMissing`.
@@ -70,12 +79,12 @@ async def open_pause(
     reply = await bus.requests.script(
         scripts.OPEN_PAUSE,
         (
-            5,
+            6,
             *(keys.run(flow_run_id), keys.streams(flow_run_id), keys.pause(flow_run_id, key)),
-            *(keys.pending(place), keys.events(place)),
+            *(keys.pending(place), keys.events(place), keys.executing(place)),
             *(str(flow_run_id), key, bus.lifetime_ms, form.schema, form.description),
             "" if timeout is None else int(timeout * 1000),
-            *(retry, form.shape),
+            *(retry, form.shape, state, epoch),
         ),
     )
     match reply:
@@ -84,6 +93,8 @@ async def open_pause(
             return Opened(key=key, generation=generation, answer=None, seconds_left=seconds)
         case [b"ANSWERED", generation, value]:
             return Opened(key=key, generation=generation, answer=value)
+        case [b"LOST"]:
+            raise RunLost(flow_run_id)
         case [b"EXPIRED"]:
             raise FlowPauseTimeout(flow_run_id=flow_run_id, key=key)
         case [b"CHANGED"]:
@@ -93,8 +104,8 @@ async def open_pause(
                 f"flow run {flow_run_id} waits in pause {other.decode()!r} already: a run has one "
                 "pause at a time, so let one end before the next begins."
             )
-        case [b"STATE", state]:
-            raise CannotPause(f"flow run {flow_run_id} is {state.decode()} and cannot pause.")
+        case [b"STATE", found]:
+            raise CannotPause(f"flow run {flow_run_id} is {found.decode()} and cannot pause.")
         case _:
             raise RunMissing(flow_run_id)
 
@@ -154,9 +165,9 @@ async def _close(
     return await bus.requests.script(
         scripts.CLOSE_PAUSE,
         (
-            5,
+            6,
             *(keys.run(flow_run_id), keys.pause(flow_run_id, key), keys.resume(flow_run_id)),
-            *(keys.pending(place), keys.events(place)),
+            *(keys.pending(place), keys.events(place), keys.scheduled(place)),
             *(str(flow_run_id), key, bus.lifetime_ms, generation, how, value, by),
             secrets.token_hex(8),
         ),

@@ -6,36 +6,46 @@ import secrets
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from runbus.errors import RunMissing
+from runbus.errors import RunLost, RunMissing
 from runbus.protocol import states
 from runbus.protocol.keys import TAGS, tag
 from runbus.protocol.records import FlowRun, read_fields, read_flow_run
 from runbus.store import scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from runbus.store.bus import Bus
 
+SWEEP = 100
+"""How many runs of one tag a sweep takes at most."""
+
 
 async def create(
-    bus: Bus, flow_run_id: UUID, state: str, fields: Mapping[str, str | bytes]
+    bus: Bus,
+    flow_run_id: UUID,
+    fields: Mapping[str, str | bytes],
+    *,
+    owner: str = "",
 ) -> bool:
-    """Make a run in a state; False if it exists already."""
+    """Make a run, running in the process `owner` or else scheduled; False if it exists already."""
+    state = "Running" if owner else "Scheduled"
     keys, place = bus.keys, tag(flow_run_id)
     made = await bus.requests.script(
         scripts.CREATE_RUN,
         (
-            7,
+            9,
             keys.run(flow_run_id),
             keys.streams(flow_run_id),
             keys.retried(flow_run_id),
             *(keys.runs(place), keys.active(place), keys.ended(place), keys.events(place)),
+            *(keys.scheduled(place), keys.executing(place)),
             str(flow_run_id),
             keys.input(flow_run_id, ""),
             bus.lifetime_ms,
             state,
             states.TYPES[state],
+            owner,
             *(part for field in fields.items() for part in field),
         ),
     )
@@ -43,21 +53,31 @@ async def create(
 
 
 async def move(
-    bus: Bus, flow_run_id: UUID, state: str, message: str = "", result: bytes = b""
+    bus: Bus,
+    flow_run_id: UUID,
+    state: str,
+    message: str = "",
+    result: bytes = b"",
+    *,
+    epoch: int | None = None,
+    release: bool = False,
+    retry: int | None = None,
 ) -> str | None:
     """Move a run to a state. Return None, or the name of the state that does not allow it.
 
-    Raises `RunMissing`.
+    The process that executes the run gives its `epoch`, and `release` to let it go. Raises
+    `RunMissing`, and `RunLost` when the run has passed to another process.
     """
     keys, place = bus.keys, tag(flow_run_id)
     reply = await bus.requests.script(
         scripts.MOVE_RUN,
         (
-            7,
+            9,
             keys.run(flow_run_id),
             keys.streams(flow_run_id),
             *(keys.runs(place), keys.active(place), keys.pending(place)),
             *(keys.ended(place), keys.events(place)),
+            *(keys.scheduled(place), keys.executing(place)),
             str(flow_run_id),
             keys.of_run(flow_run_id),
             bus.lifetime_ms,
@@ -67,11 +87,68 @@ async def move(
             states.TYPES[state],
             message,
             result,
+            *("" if epoch is None else epoch, int(release), "" if retry is None else retry),
         ),
     )
+    if reply == b"LOST":
+        raise RunLost(flow_run_id)
     if reply == b"MISSING":
         raise RunMissing(flow_run_id)
     return None if reply == b"MOVED" else reply.decode()
+
+
+async def claim(bus: Bus, flow_run_id: UUID, owner: str, deployments: Iterable[str]) -> int:
+    """Take a scheduled run for a process. Return its epoch, 0 when it is not to be had."""
+    return await bus.requests.script(
+        scripts.CLAIM_RUN,
+        (4, *_places(bus, flow_run_id), owner, bus.lifetime_ms, secrets.token_hex(8), *deployments),
+    )
+
+
+async def reclaim(bus: Bus, flow_run_id: UUID, owner: str, max_losses: int) -> bool:
+    """Take a run from a process that is gone, to be scheduled again.
+
+    False when it must not run again, and has to be moved to `Crashed`.
+    """
+    reply = await bus.requests.script(
+        scripts.RECLAIM_RUN,
+        (4, *_places(bus, flow_run_id), owner, bus.lifetime_ms, max_losses),
+    )
+    return reply != b"CRASHED"
+
+
+def _places(bus: Bus, flow_run_id: UUID) -> tuple[str, ...]:
+    keys, place = bus.keys, tag(flow_run_id)
+    indexes = (keys.scheduled(place), keys.executing(place), keys.events(place))
+    return (keys.run(flow_run_id), *indexes, str(flow_run_id))
+
+
+async def scheduled(bus: Bus) -> list[UUID]:
+    """List the runs that wait for a worker, those that wait longest first."""
+    ranges = await _ranges(bus, bus.keys.scheduled, SWEEP)
+    return _page(sorted(ranges), 0, len(ranges))
+
+
+async def overdue(bus: Bus) -> list[UUID]:
+    """List the runs whose pauses' deadlines are over."""
+    seconds, microseconds = await bus.requests.command("TIME")
+    now = int(seconds) * 1000 + int(microseconds) // 1000
+    ranges = await _ranges(bus, bus.keys.pending, SWEEP)
+    late = sorted(each for each in ranges if each[0] <= now)
+    return _page(late, 0, len(late))
+
+
+async def owners(bus: Bus) -> dict[str, list[UUID]]:
+    """List the runs that processes have: process → run ids."""
+    replies = await bus.requests.commands(
+        *(("ZRANGE", bus.keys.executing(each), 0, -1) for each in TAGS)
+    )
+    found: dict[str, list[UUID]] = {}
+    for owner, _, flow_run_id in (
+        member.decode().partition(" ") for reply in replies for member in reply
+    ):
+        found.setdefault(owner, []).append(UUID(flow_run_id))
+    return found
 
 
 async def read(bus: Bus, flow_run_id: UUID) -> FlowRun:

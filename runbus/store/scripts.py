@@ -67,7 +67,13 @@ MOVE_RUN = Script("move_run")
 OPEN_PAUSE = Script("open_pause")
 CLOSE_PAUSE = Script("close_pause")
 REFUSE_ANSWER = Script("refuse_answer")
-ALL = (SEND, MARK_READ, CREATE_RUN, MOVE_RUN, OPEN_PAUSE, CLOSE_PAUSE, REFUSE_ANSWER)
+CLAIM_RUN = Script("claim_run")
+RECLAIM_RUN = Script("reclaim_run")
+ALL = (
+    *(SEND, MARK_READ),
+    *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RECLAIM_RUN),
+    *(OPEN_PAUSE, CLOSE_PAUSE, REFUSE_ANSWER),
+)
 
 
 def load(link: Link) -> None:

@@ -1,7 +1,7 @@
 -- End a pending pause: by an answer, or because its time is over.
 --
 -- KEYS  1 the run (hash)  2 the pause (hash)  3 the run's resume stream
---       4 pending (sorted set)  5 events (stream)
+--       4 pending (sorted set)  5 events (stream)  6 scheduled (sorted set)
 -- ARGV  1 run id
 --       2 pause key
 --       3 lifetime in ms of what outlives a run
@@ -47,9 +47,14 @@ if not late then
 end
 redis.call('HDEL', run, 'pause')
 redis.call('ZREM', KEYS[4], id)
-if redis.call('HGET', run, 'state_name') == 'Paused' then
-  redis.call('HSET', run, 'state_name', 'Running', 'state', 'RUNNING', 'moved', now)
-  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', 'Running')
+local was = redis.call('HGET', run, 'state_name')
+if was == 'Paused' or was == 'Suspended' then
+  local goes_on = was == 'Paused' and 'Running' or 'Scheduled'
+  redis.call('HSET', run, 'state_name', goes_on, 'state', string.upper(goes_on), 'moved', now)
+  if goes_on == 'Scheduled' then
+    redis.call('ZADD', KEYS[6], now, id)
+  end
+  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', goes_on)
   redis.call('PEXPIRE', KEYS[5], ARGV[3])
 end
 if late then

@@ -2,11 +2,13 @@
 --
 -- KEYS  1 the run (hash)  2 the run's streams (hash)  3 the run's retried keys (hash)
 --       4 runs  5 active  6 ended (sorted sets)  7 events (stream)
+--       8 scheduled  9 executing (sorted sets)
 -- ARGV  1 run id
 --       2 what the key of each of its input streams begins with
 --       3 lifetime in ms of what outlives a run
 --       4 state name  5 state type
---       6… more fields of the hash, name and value each
+--       6 the process that executes it, '' for one that waits to be claimed
+--       7… more fields of the hash, name and value each
 -- Reply: 1 made, 0 it existed.
 --
 -- What was sent to the run before it existed was given a lifetime. Now it lives with the run.
@@ -22,7 +24,13 @@ redis.call('HSET', KEYS[1], 'state_name', ARGV[4], 'state', ARGV[5], 'created', 
 if ARGV[5] == 'RUNNING' then
   redis.call('HSET', KEYS[1], 'started', now, 'run_count', 1)
 end
-for i = 6, #ARGV, 2 do
+if ARGV[6] == '' then
+  redis.call('ZADD', KEYS[8], now, id)
+else
+  redis.call('HSET', KEYS[1], 'owner', ARGV[6], 'epoch', 1)
+  redis.call('ZADD', KEYS[9], now, ARGV[6] .. ' ' .. id)
+end
+for i = 7, #ARGV, 2 do
   redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
 end
 for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do

@@ -2,6 +2,7 @@
 --
 -- KEYS  1 the run (hash)  2 the run's streams (hash)
 --       3 runs  4 active  5 pending  6 ended (sorted sets)  7 events (stream)
+--       8 scheduled  9 executing (sorted sets)
 -- ARGV  1 run id
 --       2 what every key of the run begins with
 --       3 lifetime in ms of what outlives a run
@@ -10,15 +11,21 @@
 --       6 state name  7 state type
 --       8 message
 --       9 the result's JSON, '' for none
--- Reply: 'MOVED', 'MISSING', or the name of the state that does not allow it.
+--       10 the epoch of the process that executes the run, '' for anybody else
+--       11 '1': that process lets the run go
+--       12 how many times the flow was retried, '' to leave it
+-- Reply: 'MOVED', 'MISSING', 'LOST' when the run has passed to another process, or the name of
+--        the state that does not allow it.
 
 local FINAL = { COMPLETED = true, FAILED = true, CANCELLED = true, CRASHED = true }
 local run, id, lifetime = KEYS[1], ARGV[1], ARGV[3]
-local found = redis.call('HMGET', run, 'state_name', 'move', 'started', 'pause')
+local found = redis.call('HMGET', run, 'state_name', 'move', 'started', 'pause', 'epoch', 'owner')
 if not found[1] then
   return 'MISSING'
 elseif found[2] == ARGV[4] then
   return 'MOVED'
+elseif ARGV[10] ~= '' and found[5] ~= ARGV[10] then
+  return 'LOST'
 elseif not string.find(ARGV[5], ',' .. found[1] .. ',', 1, true) then
   return found[1]
 end
@@ -27,6 +34,18 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 redis.call('HSET', run, 'state_name', ARGV[6], 'state', ARGV[7], 'message', ARGV[8],
   'moved', now, 'move', ARGV[4])
+if ARGV[12] ~= '' then
+  redis.call('HSET', run, 'retry', ARGV[12])
+end
+if found[6] and (ARGV[11] == '1' or FINAL[ARGV[7]]) then
+  redis.call('ZREM', KEYS[9], found[6] .. ' ' .. id)
+  redis.call('HDEL', run, 'owner')
+end
+if ARGV[7] == 'SCHEDULED' and ARGV[11] == '1' then
+  redis.call('ZADD', KEYS[8], now, id)
+else
+  redis.call('ZREM', KEYS[8], id)
+end
 if ARGV[7] == 'RUNNING' then
   redis.call('HINCRBY', run, 'run_count', 1)
   if not found[3] then

@@ -1,7 +1,7 @@
 -- Open a pause, or find it as an earlier execution of the flow left it.
 --
 -- KEYS  1 the run (hash)  2 the run's streams (hash)  3 the pause (hash)
---       4 pending (sorted set)  5 events (stream)
+--       4 pending (sorted set)  5 events (stream)  6 executing (sorted set)
 -- ARGV  1 run id
 --       2 pause key
 --       3 lifetime in ms of what outlives a run
@@ -10,7 +10,10 @@
 --       6 how long it may take in ms, '' for ever
 --       7 which retry of the flow this is: one that expired before it is asked anew
 --       8 the shape of the answer: what must be the same when the flow runs again
+--       9 the state to move to, 'Paused' or 'Suspended'
+--       10 the epoch of the process that executes the run
 -- Reply: {'MISSING'}                      there is no such run
+--        {'LOST'}                         the run has passed to another process
 --        {'STATE', state name}            the run is in a state that cannot pause
 --        {'BUSY', pause key}              another pause of the run is pending
 --        {'CHANGED'}                      it was answered, and asked for something else
@@ -23,19 +26,21 @@
 local run, pause, id, key = KEYS[1], KEYS[3], ARGV[1], ARGV[2]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local found = redis.call('HMGET', run, 'state_name', 'pause')
+local found = redis.call('HMGET', run, 'state_name', 'pause', 'epoch', 'owner')
 local record = redis.call('HMGET', pause, 'state', 'generation', 'shape', 'deadline', 'retry',
   'value')
 local state, generation, deadline = record[1], tonumber(record[2] or 0), record[4]
 
 if not found[1] then
   return { 'MISSING' }
+elseif found[3] ~= ARGV[10] then
+  return { 'LOST' }
 elseif state == 'answered' then
   if record[3] ~= ARGV[8] then
     return { 'CHANGED' }
   end
   return { 'ANSWERED', generation, record[6] or '' }
-elseif found[1] ~= 'Running' and found[1] ~= 'Paused' then
+elseif found[1] ~= 'Running' and found[1] ~= 'Paused' and found[1] ~= ARGV[9] then
   return { 'STATE', found[1] }
 elseif found[2] and found[2] ~= key then
   return { 'BUSY', found[2] }
@@ -54,11 +59,15 @@ if state ~= 'pending' then
     'retry', ARGV[7])
   redis.call('HSET', KEYS[2], 'pause:' .. key, generation)
 end
-if found[1] ~= 'Paused' then
-  redis.call('HSET', run, 'state_name', 'Paused', 'state', 'PAUSED', 'message', '', 'moved', now,
+if found[1] ~= ARGV[9] then
+  redis.call('HSET', run, 'state_name', ARGV[9], 'state', 'PAUSED', 'message', '', 'moved', now,
     'pause', key)
   redis.call('ZADD', KEYS[4], deadline == '' and 'inf' or deadline, id)
-  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', 'Paused')
+  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', ARGV[9])
   redis.call('PEXPIRE', KEYS[5], ARGV[3])
+end
+if ARGV[9] == 'Suspended' and found[4] then
+  redis.call('ZREM', KEYS[6], found[4] .. ' ' .. id)
+  redis.call('HDEL', run, 'owner')
 end
 return { 'PENDING', generation, deadline ~= '' and math.max(0, deadline - now) or '' }

@@ -1,0 +1,107 @@
+"""Deployments: starting runs of flows that are served elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4, uuid5
+
+from pydantic_core import from_json
+
+from runbus.context import current_flow_run, verb
+from runbus.errors import DeploymentMissing, InvalidArgument
+from runbus.flow_runs import await_for_flow_run
+from runbus.flows import serve
+from runbus.protocol.entries import check_text
+from runbus.protocol.ids import flow_run_id_for
+from runbus.protocol.values import encode
+from runbus.store import bus, deployments, runs
+from runbus.worker import Deployment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from uuid import UUID
+
+    from runbus.protocol.records import FlowRun
+
+__all__ = ["Deployment", "arun_deployment", "run_deployment", "serve"]
+
+
+async def arun_deployment(
+    name: str,
+    parameters: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
+    poll_interval: float = 5,
+    as_subflow: bool = True,
+    flow_run_name: str | None = None,
+    idempotency_key: str | None = None,
+    tags: Iterable[str] | None = None,
+) -> FlowRun:
+    """Start a run of the deployment `flow/name` and wait until it has ended.
+
+    `timeout` is how long to wait for its end, in seconds: 0 returns the scheduled run at once, None
+    waits for ever; a run that takes longer is returned as it is then. Inside a flow the run is that
+    flow's child (`as_subflow`), and is found again when the flow runs again. `idempotency_key`
+    gives the same run for the same key, however often it is started.
+
+    Raises `DeploymentMissing`.
+    """
+    here = bus.current()
+    found = await deployments.read(here, check_text("name", name))
+    if found is None:
+        raise DeploymentMissing(name)
+    parent = current_flow_run() if as_subflow else None
+    run_id = _run_id(name, idempotency_key, parent)
+    fields: dict[str, str | bytes] = {
+        "name": flow_run_name or _friendly_name(),
+        "flow": found["flow"],
+        "deployment": name,
+        "parameters": _parameters(parameters),
+        "tags": encode(sorted(tags or ())),
+    }
+    if parent is not None:
+        fields["parent"] = str(parent.run_id)
+    await runs.create(here, run_id, fields)
+    await deployments.hint(here, name, run_id)
+    if timeout == 0:
+        return await runs.read(here, run_id)
+    try:
+        return await await_for_flow_run(run_id, timeout, poll_interval)
+    except TimeoutError:
+        return await runs.read(here, run_id)
+
+
+def run_deployment(
+    name: str,
+    parameters: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
+    poll_interval: float = 5,
+    as_subflow: bool = True,
+    flow_run_name: str | None = None,
+    idempotency_key: str | None = None,
+    tags: Iterable[str] | None = None,
+) -> Any:
+    """See `arun_deployment`."""
+    options = (timeout, poll_interval, as_subflow, flow_run_name, idempotency_key, tags)
+    return verb("run_deployment", arun_deployment, name, parameters, *options)
+
+
+def _run_id(name: str, idempotency_key: str | None, parent: Any) -> UUID:
+    if idempotency_key is not None:
+        return flow_run_id_for(f"deployment {name}", check_text("idempotency_key", idempotency_key))
+    if parent is None:
+        return uuid4()
+    parent.children += 1
+    return uuid5(parent.run_id, f"child {parent.children}")
+
+
+def _friendly_name() -> str:
+    from coolname import generate_slug  # late: its word lists take a while to load
+
+    return generate_slug(2)
+
+
+def _parameters(parameters: Mapping[str, Any] | None) -> bytes:
+    data = encode(dict(parameters or {}))
+    if not isinstance(from_json(data), dict):
+        raise InvalidArgument("parameters", parameters, 'pass {"name": value, …}')
+    return data

@@ -1,0 +1,41 @@
+"""Recovery: runs of processes that are gone are scheduled again, or recorded as crashed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from runbus.errors import RunMissing
+from runbus.store import runs
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from runbus.store.bus import Bus
+
+MAX_LOSSES = 3
+"""How many processes a run may take down with it, or lose, while its code runs."""
+
+_log = logging.getLogger("runbus.flow_runs")
+
+
+async def take_from_the_dead(bus: Bus) -> None:
+    """Look for processes without a lease and take their runs from them."""
+    owners = await runs.owners(bus)
+    if not owners:
+        return
+    leases = [("EXISTS", bus.keys.lease(owner)) for owner in owners]
+    alive = await bus.requests.commands(*leases)
+    for (owner, run_ids), lives in zip(owners.items(), alive, strict=True):
+        for run_id in () if lives else run_ids:
+            await _take(bus, owner, run_id)
+
+
+async def _take(bus: Bus, owner: str, run_id: UUID) -> None:
+    try:
+        if await runs.reclaim(bus, run_id, owner, MAX_LOSSES):
+            return
+        await runs.move(bus, run_id, "Crashed", "its process ended without a word")
+        _log.error("flow run %s: Crashed (its process ended without a word)", run_id)
+    except RunMissing:
+        pass  # expired meanwhile

@@ -1,0 +1,248 @@
+"""The worker: claims the runs of its deployments and executes them in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from runbus import bridge
+from runbus.engine import run_async, run_sync
+from runbus.errors import FlowInterrupt, FlowRunHandedBack, InvalidArgument, RunbusError
+from runbus.logging import show_on_terminal
+from runbus.store import bus, deployments, pauses, recovery, runs
+from runbus.store.link import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runbus.engine import Plan
+    from runbus.flows import Flow
+    from runbus.protocol.records import FlowRun
+    from runbus.store.lease import Lease
+
+SWEEP_SECONDS = 5.0
+GRACE_SECONDS = 30.0
+HAND_BACK_SECONDS = 3.0
+UNLIMITED = 1_000_000
+_log = logging.getLogger("runbus.flow_runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """A flow under a name by which others can start it."""
+
+    flow: Flow[..., Any]
+    name: str
+    """`flow/deployment`."""
+    limit: int | None = None
+    """How many of its runs execute at once in one worker."""
+
+
+class Places:
+    """The places of the runs that execute at once in one worker."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.free = asyncio.Semaphore(limit or UNLIMITED)
+        self.loop = asyncio.get_running_loop()
+
+
+class Place:
+    """One run's place, which it leaves and takes from whatever loop it waits on."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self.is_held = False
+
+    async def take(self) -> None:
+        """Wait until there is a place."""
+        taking = asyncio.run_coroutine_threadsafe(self._places.free.acquire(), self._places.loop)
+        await asyncio.wrap_future(taking)
+        self.is_held = True
+
+    async def leave(self) -> None:
+        """Give the place back, unless that was done."""
+        if self.is_held:
+            self.is_held = False
+            self._places.loop.call_soon_threadsafe(self._places.free.release)
+
+
+class Worker:
+    """Executes the runs of several deployments."""
+
+    def __init__(
+        self,
+        served: Sequence[Deployment],
+        limit: int | None = None,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self._grace_seconds = grace_seconds
+        self._served = {deployment.name: deployment for deployment in served}
+        self._limit = limit
+        self._executing: dict[UUID, asyncio.Future[Any]] = {}
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until `stop`, then let the runs that execute end, for a grace time."""
+        here = bus.current()
+        shared = Places(self._limit)
+        self._places = {
+            name: Places(each.limit) if each.limit else shared
+            for name, each in self._served.items()
+        }
+        self._lease = await bridge.in_background(_held_lease)
+        show_on_terminal()
+        _log.info("serving %s", ", ".join(self._served))
+        duties = [
+            asyncio.create_task(duty) for duty in (self._follow_hints(here), self._sweep(here))
+        ]
+        await self._stopping.wait()
+        for duty in duties:
+            duty.cancel()
+        await self._end_runs()
+
+    def stop(self) -> None:
+        """Claim no more runs."""
+        self._stopping.set()
+
+    async def _end_runs(self) -> None:
+        self._hand_back(waiting=True)
+        await self._wait_for_runs(self._grace_seconds)
+        self._hand_back(waiting=False)
+        await self._wait_for_runs(HAND_BACK_SECONDS)
+
+    def _hand_back(self, *, waiting: bool) -> None:
+        for holder in self._lease.holders():
+            if holder.run_id in self._executing and (holder.is_waiting or not waiting):
+                holder.end(FlowRunHandedBack(holder.run_id))
+
+    async def _wait_for_runs(self, seconds: float) -> None:
+        if running := list(self._executing.values()):
+            await asyncio.wait(running, timeout=seconds)
+
+    async def _follow_hints(self, here: bus.Bus) -> None:
+        async for text in deployments.hints(here, list(self._served)):
+            with suppress(ValueError):  # somebody's own idea of a hint
+                await self._claim(here, UUID(text))
+
+    async def _sweep(self, here: bus.Bus) -> None:
+        while True:
+            try:
+                await self._register(here)
+                await _expire_overdue(here)
+                await recovery.take_from_the_dead(here)
+                for run_id in await runs.scheduled(here):
+                    await self._claim(here, run_id)
+            except RunbusError as error:
+                _log.warning("the worker could not look for runs: %s", error)
+            await asyncio.sleep(min(SWEEP_SECONDS, here.settings.lease_seconds / 3))
+
+    async def _register(self, here: bus.Bus) -> None:
+        for name, deployment in self._served.items():
+            description = deployment.flow.description or ""
+            fields = {"flow": deployment.flow.name, "description": description}
+            await deployments.register(here, name, fields)
+
+    async def _claim(self, here: bus.Bus, run_id: UUID) -> None:
+        if run_id in self._executing:
+            return
+        run = (await runs.read_several(here, [run_id]))[0]
+        deployment = self._served.get(run.deployment_id or "") if run is not None else None
+        if run is None or deployment is None or run.state.name != "Scheduled":
+            return
+        place = Place(self._places[deployment.name])
+        await place.take()
+        await bridge.in_background(_held_lease)
+        if not await runs.claim(here, run_id, self._lease.process, self._served):
+            await place.leave()
+            return
+        work = self._execute(here, deployment, run, place)
+        task = self._executing[run_id] = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._executing.pop(run_id, None))
+
+    async def _execute(
+        self, here: bus.Bus, deployment: Deployment, run: FlowRun, place: Place
+    ) -> None:
+        flow = deployment.flow
+        try:
+            plan = flow.plan((), dict(run.parameters), run.name)
+            if flow.is_async:
+                await run_async(plan, run.id, place)
+            else:
+                await _in_thread(plan, run.id, place)
+        except (TypeError, ValidationError) as error:
+            # Of the parameters: what the flow itself raises is recorded by now, and this refused.
+            await _fail(here, run, error)
+        except (Exception, FlowInterrupt) as error:
+            _log.debug("%s: recorded by the engine: %r", run.name, error)
+        finally:
+            await place.leave()
+
+
+async def _fail(here: bus.Bus, run: FlowRun, error: Exception) -> None:
+    message = f"{type(error).__name__}: {error}"[:500]
+    if await runs.move(here, run.id, "Failed", message) is None:
+        _log.error("%s: Failed (%s)", run.name, message)
+
+
+async def _in_thread(plan: Plan, run_id: UUID, place: Place) -> None:
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def call() -> None:
+        try:
+            run_sync(plan, run_id, place)
+        except BaseException as error:
+            _log.debug("%s: recorded by the engine: %r", plan.run_name, error)
+        with suppress(RuntimeError):  # the worker's loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, done, None)
+
+    threading.Thread(target=call, name=f"runbus-{run_id}", daemon=True).start()
+    await done
+
+
+async def _held_lease() -> Lease:
+    lease = bus.current().lease
+    await lease.hold()
+    return lease
+
+
+async def _expire_overdue(here: bus.Bus) -> None:
+    for run_id in await runs.overdue(here):
+        run = (await runs.read_several(here, [run_id]))[0]
+        pause = run and run.pause and await pauses.read(here, run_id, run.pause)
+        if run is not None and pause:
+            await pauses.expire(here, run_id, pause.key, pause.generation)
+
+
+async def aserve(*served: Deployment, limit: int | None = None) -> None:
+    """Execute the runs of deployments until Ctrl-C, SIGTERM or cancellation."""
+    if not served:
+        raise InvalidArgument("deployments", served, "pass at least one: some_flow.to_deployment()")
+    worker = Worker(served, limit)
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread():
+        for each in signals:
+            loop.add_signal_handler(each, worker.stop)
+    try:
+        await worker.run()
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for each in signals:
+                loop.remove_signal_handler(each)
+
+
+def serve(*served: Deployment, limit: int | None = None) -> Any:
+    """Execute the runs of deployments until Ctrl-C or SIGTERM. See `Flow.serve`."""
+    if bridge.on_loop():
+        return bridge.Pending("serve()", lambda: aserve(*served, limit=limit))
+    asyncio.run(aserve(*served, limit=limit))
+    return bridge.Finished()

@@ -1,0 +1,369 @@
+"""Deployments and workers: runs that leave their process, and processes that leave their runs.
+
+Each worker is a process of its own that serves the flows of `SERVED`; faults are signals.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from runbus import (
+    cancel_flow_run,
+    flow,
+    get_client,
+    receive_input,
+    resume_flow_run,
+    run_deployment,
+    suspend_flow_run,
+    wait_for_flow_run,
+)
+from runbus.bridge import run as block
+from runbus.errors import AlreadyEnded, CannotPause, DeploymentMissing, NotPaused, RunFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from servers import Server
+
+    StartWorker = Callable[..., subprocess.Popen[bytes]]
+
+LEASE_SECONDS = 1.5
+PATIENCE = 30.0
+
+SERVED = """
+import os, signal, sys, time
+from uuid import UUID
+from runbus import *
+
+@flow
+async def shop(item: str):
+    count = await pause_flow_run(int)
+    sure = await suspend_flow_run(bool)
+    return [item, count, sure]
+
+@flow
+def sync_shop(item: str):
+    count = pause_flow_run(int)
+    sure = suspend_flow_run(bool)
+    return [item, count, sure]
+
+@flow
+async def double(number: int):
+    return number * 2
+
+@flow
+def fail():
+    raise ValueError("on purpose")
+
+@flow
+async def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@flow
+async def stall(observer: UUID, seconds: float):
+    await send_input(os.getpid(), observer, key_prefix="pid")
+    time.sleep(seconds)  # blocks the loop, as a person's input() does
+    await send_input("awake", observer)
+    return os.getpid()
+
+@flow
+def parent():
+    return run_deployment("double/x", {"number": 21}).state.result()
+
+@flow
+async def give_up():
+    await suspend_flow_run(int, timeout=0.2)
+
+names = sys.argv[2:]
+limit = int(sys.argv[1]) or None
+deployments = [each.to_deployment("x") for each in list(globals().values())
+               if isinstance(each, Flow) and (not names or each.name in names)]
+serve(*deployments, limit=limit)
+"""
+
+
+@pytest.fixture
+def start_worker(server: Server, tmp_path: Path) -> Iterator[StartWorker]:
+    """`start_worker("shop", limit=2)` serves flows in a process, all of them without a name."""
+    workers: list[subprocess.Popen[bytes]] = []
+    script = tmp_path / "served.py"
+    script.write_text(SERVED)
+
+    def start(*names: str, limit: int = 0) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "RUNBUS_URL": server.url,
+            "RUNBUS_LEASE_SECONDS": str(LEASE_SECONDS),
+        }
+        command = [sys.executable, str(script), str(limit), *names]
+        workers.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+
+
+def until(condition: Callable[[], Any], *passing: type[Exception]) -> Any:
+    """Wait for what other processes do; errors of the `passing` kinds say that it is not yet so."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            if found := condition():
+                return found
+        except passing as error:
+            if time.monotonic() > deadline:
+                raise AssertionError("it did not happen") from error
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def started(name: str, parameters: dict[str, Any] | None = None, **options: Any) -> UUID:
+    """Start a run, as soon as its deployment is served."""
+    return until(
+        lambda: run_deployment(name, parameters, timeout=0, **options), DeploymentMissing
+    ).id
+
+
+def state_of(run_id: UUID) -> str:
+    return block(lambda: get_client().read_flow_run(run_id)).state.name
+
+
+def answer(run_id: UUID, value: object) -> None:
+    """Answer a run as soon as it waits."""
+    until(lambda: resume_flow_run(run_id, {"value": value}) is None, NotPaused)
+
+
+def result_of(run_id: UUID) -> Any:
+    return wait_for_flow_run(run_id, timeout=PATIENCE).state.result()
+
+
+@pytest.mark.parametrize("name", ["shop/x", "sync-shop/x"])
+def test_a_run_pauses_suspends_and_goes_on(start_worker: StartWorker, name: str) -> None:
+    """A run is answered in its process and outside of it, in sync and async alike."""
+    start_worker()
+    run_id = started(name, {"item": "tea"})
+    answer(run_id, 3)
+    until(lambda: state_of(run_id) == "Suspended")
+    answer(run_id, True)
+    assert result_of(run_id) == ["tea", 3, True]
+
+
+def test_a_suspended_run_is_in_no_process(start_worker: StartWorker) -> None:
+    """The process that suspended a run may end; another one goes on with the run."""
+    first = start_worker()
+    run_id = started("shop/x", {"item": "tea"})
+    answer(run_id, 3)
+    until(lambda: state_of(run_id) == "Suspended")
+    first.kill()
+    first.wait()
+    answer(run_id, False)
+    start_worker()
+    assert result_of(run_id) == ["tea", 3, False]
+
+
+@pytest.mark.parametrize("name", ["shop/x", "sync-shop/x"])
+def test_a_killed_workers_paused_run_goes_on_elsewhere(
+    start_worker: StartWorker, name: str
+) -> None:
+    """An answer that was accepted is not asked for again, whenever the worker was killed."""
+    first = start_worker()
+    run_id = started(name, {"item": "tea"})
+    until(lambda: state_of(run_id) == "Paused")
+    first.kill()
+    first.wait()
+    answer(run_id, 3)  # accepted while no worker lives
+    start_worker()
+    answer(run_id, True)
+    assert result_of(run_id) == ["tea", 3, True]
+
+
+def test_a_run_that_kills_its_process_each_time_is_crashed(start_worker: StartWorker) -> None:
+    """It takes down three processes, and no more."""
+    started_workers = [start_worker("die")]
+    run_id = started("die/x")
+    for _ in range(2):
+        started_workers[-1].wait(PATIENCE)
+        started_workers.append(start_worker("die"))
+    started_workers[-1].wait(PATIENCE)
+    start_worker("double")  # somebody has to notice
+    run = wait_for_flow_run(run_id, timeout=PATIENCE)
+    assert (run.state.name, run.run_count) == ("Crashed", 3)
+
+
+def test_a_worker_that_was_only_asleep_does_nothing_more(start_worker: StartWorker) -> None:
+    """SIGSTOP past the lease, a second worker takes over, SIGCONT: one of them ends the run."""
+    observer = uuid4()
+    pids = receive_input(int, flow_run_id=observer, key_prefix="pid", timeout=PATIENCE)
+    first = start_worker("stall")
+    run_id = started("stall/x", {"observer": str(observer), "seconds": 0.5})
+    assert pids.next() == first.pid
+    first.send_signal(signal.SIGSTOP)
+    second = start_worker("stall")
+    assert pids.next() == second.pid
+    assert result_of(run_id) == second.pid
+    first.send_signal(signal.SIGCONT)
+    first.send_signal(signal.SIGTERM)
+    first.wait(PATIENCE)
+    texts = receive_input(str, flow_run_id=observer, timeout=0, raise_timeout_error=False)
+    assert list(texts) == ["awake"]
+    assert result_of(run_id) == second.pid
+
+
+def test_a_flow_that_blocks_its_loop_keeps_its_run(start_worker: StartWorker) -> None:
+    """The lease is renewed beside the flow's loop."""
+    first = start_worker("stall")
+    run_id = started("stall/x", {"observer": str(uuid4()), "seconds": 2.5 * LEASE_SECONDS})
+    until(lambda: state_of(run_id) == "Running")
+    start_worker("stall")
+    assert result_of(run_id) == first.pid
+
+
+def test_sigterm_hands_a_waiting_run_back(start_worker: StartWorker) -> None:
+    """A worker that is told to end leaves at once, and its run waits for the next one."""
+    first = start_worker()
+    run_id = started("shop/x", {"item": "tea"})
+    until(lambda: state_of(run_id) == "Paused")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(PATIENCE) == 0
+    assert state_of(run_id) == "Scheduled"
+    start_worker()
+    answer(run_id, 1)
+    answer(run_id, True)
+    assert result_of(run_id) == ["tea", 1, True]
+
+
+def test_a_paused_run_does_not_count_against_the_limit(start_worker: StartWorker) -> None:
+    """With one place, a second run executes while the first waits."""
+    start_worker(limit=1)
+    waiting = started("shop/x", {"item": "tea"})
+    until(lambda: state_of(waiting) == "Paused")
+    assert result_of(started("double/x", {"number": 4})) == 8
+    cancel_flow_run(waiting)
+    assert wait_for_flow_run(waiting, timeout=PATIENCE).state.name == "Cancelled"
+
+
+def test_several_workers_share_the_runs(start_worker: StartWorker) -> None:
+    """Two hundred runs through three workers, one killed and one told to end: each ends once."""
+    workers = [start_worker("double") for _ in range(3)]
+    first = started("double/x", {"number": 0})
+    run_ids = [first, *(started("double/x", {"number": number}) for number in range(1, 200))]
+    workers[0].kill()
+    workers[1].send_signal(signal.SIGTERM)
+    assert [result_of(run_id) for run_id in run_ids] == [2 * number for number in range(200)]
+
+
+def test_an_idempotency_key_gives_the_same_run(start_worker: StartWorker) -> None:
+    """A run that is started twice under one key is one run."""
+    start_worker("double")
+    one = started("double/x", {"number": 1}, idempotency_key="order 7")
+    other = started("double/x", {"number": 1}, idempotency_key="order 7")
+    assert one == other
+    assert result_of(one) == 2
+
+
+def test_a_deployments_run_is_its_callers_child(start_worker: StartWorker) -> None:
+    """A flow starts a deployment and waits for it, in the same worker."""
+    start_worker("double", "parent")
+    run_id = started("parent/x")
+    assert result_of(run_id) == 42
+    runs = block(lambda: get_client().read_flow_runs())
+    assert [run.parent_run_id for run in runs] == [run_id, None]
+
+
+def test_a_failure_is_recorded(start_worker: StartWorker) -> None:
+    """What a flow raises, and parameters that do not fit, fail the run and not the worker."""
+    start_worker("fail", "double")
+    with pytest.raises(RunFailed, match="ValueError: on purpose"):
+        result_of(started("fail/x"))
+    with pytest.raises(RunFailed, match="number"):
+        result_of(started("double/x", {"number": "many"}))
+    assert result_of(started("double/x", {"number": "2"})) == 4
+
+
+def test_a_suspended_run_that_nobody_answers_fails_at_its_deadline(
+    start_worker: StartWorker,
+) -> None:
+    """A worker finds the deadline over and lets the flow know."""
+    start_worker("give-up")
+    with pytest.raises(RunFailed, match="FlowPauseTimeout"):
+        result_of(started("give-up/x"))
+
+
+def test_a_suspended_run_is_cancelled_at_once(start_worker: StartWorker) -> None:
+    """No process has the run, so nobody need hear of it."""
+    start_worker()
+    run_id = started("shop/x", {"item": "tea"})
+    answer(run_id, 1)
+    until(lambda: state_of(run_id) == "Suspended")
+    cancel_flow_run(run_id)
+    assert state_of(run_id) == "Cancelled"
+    with pytest.raises(AlreadyEnded):
+        cancel_flow_run(run_id)
+
+
+def test_a_run_is_suspended_from_outside(start_worker: StartWorker) -> None:
+    """A paused run leaves its process, and its answer brings it back."""
+    start_worker()
+    run_id = started("shop/x", {"item": "tea"})
+    until(lambda: state_of(run_id) == "Paused")
+    suspend_flow_run(flow_run_id=run_id)
+    until(lambda: state_of(run_id) == "Suspended")
+    answer(run_id, 1)
+    answer(run_id, True)
+    assert result_of(run_id) == ["tea", 1, True]
+
+
+def test_what_is_not_deployed(valkey: Server) -> None:
+    """A deployment that nobody serves, and a run that nobody would go on with, are errors."""
+
+    @flow
+    def direct() -> None:
+        suspend_flow_run()
+
+    with pytest.raises(DeploymentMissing, match="no deployment 'shop/x'"):
+        run_deployment("shop/x")
+    with pytest.raises(CannotPause, match="called directly"):
+        direct()
+
+
+def test_a_killed_script_leaves_no_ghost(server: Server) -> None:
+    """A run whose process is gone is recorded as crashed, by the next process that runs a flow."""
+    code = """
+from runbus import *
+@flow
+def wait():
+    print(get_run_context().run_id, flush=True)
+    pause_flow_run()
+wait()
+"""
+    environment = {**os.environ, "RUNBUS_URL": server.url, "RUNBUS_LEASE_SECONDS": "1"}
+    command = [sys.executable, "-c", code]
+    script = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    with script:
+        assert script.stdout is not None
+        run_id = UUID(script.stdout.readline().strip())
+        until(lambda: state_of(run_id) == "Paused")
+        script.kill()
+    other = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    with other:
+        assert wait_for_flow_run(run_id, timeout=PATIENCE).state.name == "Crashed"
+        other.kill()
+    for run in block(lambda: get_client().read_flow_runs()):
+        if not run.state.is_final():  # the second script's, which was killed in turn
+            with server.client() as client:
+                client.flushall()
