@@ -174,7 +174,7 @@ class Execution:
                 await self._end("Crashed", message)
 
     async def _listen(self, context: FlowRunContext) -> None:
-        async for word in Control(self._bus, self._run_id).words():
+        async for word in Control(self._bus, self._run_id).words(context.epoch):
             if word == "cancel":
                 context.end(FlowRunCancelled(self._run_id))
             elif word == "suspend":

@@ -33,6 +33,7 @@
     ├── MalformedEntry (ValueError)            somebody else's bytes on a stream
     ├── ReceiveTimeout (TimeoutError)
     ├── FlowPauseTimeout (TimeoutError)        nobody answered in time
+    ├── RunNotEnded (TimeoutError)             a run that is waited for takes longer
     ├── FlowTimeout (TimeoutError)             a flow took longer than its `timeout_seconds`
     ├── RunLost                                another process has the run by now
     ├── RunFailed                              a run ended otherwise than by returning
@@ -393,6 +394,15 @@ class FlowPauseTimeout(RunbusError, TimeoutError):
         self.flow_run_id = flow_run_id
         self.key = key
         super().__init__(f"nobody answered pause {key!r} of flow run {flow_run_id} in time.")
+
+
+class RunNotEnded(RunbusError, TimeoutError):
+    """A run that is waited for takes longer. It goes on."""
+
+    def __init__(self, *, flow_run_id: UUID, timeout: float) -> None:
+        self.flow_run_id = flow_run_id
+        self.timeout = timeout
+        super().__init__(f"flow run {flow_run_id} has not ended within {timeout:g} s.")
 
 
 class FlowTimeout(RunbusError, TimeoutError):

@@ -21,6 +21,7 @@ from runbus.errors import (
     FlowRunSuspended,
     InvalidArgument,
     NotPaused,
+    RunNotEnded,
 )
 from runbus.input.question import judge, judge_in_words, question_about
 from runbus.protocol.entries import check_text
@@ -163,13 +164,15 @@ async def asuspend_flow_run(
     Raises `CannotPause` for a run without a deployment, since nobody would go on with it.
     """
     if flow_run_id is not None:
-        run_id = parse_run_id(flow_run_id)
-        _check_deployed(await runs.read(bus.current(), run_id))
-        await Control(bus.current(), run_id).say("suspend")
+        run = await runs.read(bus.current(), parse_run_id(flow_run_id))
+        _check_deployed(run)
+        if run.state.is_final():
+            raise AlreadyEnded(flow_run_id=run.id, state=run.state.name)
+        await Control(bus.current(), run.id).say("suspend", run.epoch)
         return None
-    run = get_run_context()
-    _check_deployed(run.flow_run)
-    return await _pause(run, wait_for_input, timeout, None, key)
+    here = get_run_context()
+    _check_deployed(here.flow_run)
+    return await _pause(here, wait_for_input, timeout, None, key)
 
 
 def _check_deployed(run: FlowRun) -> None:
@@ -219,7 +222,7 @@ async def acancel_flow_run(flow_run_id: UUID | str) -> None:
     refused_by = await runs.move(here, run_id, "Cancelled" if nobody_has_it else "Cancelling")
     if refused_by is not None and refused_by != "Cancelling":
         raise AlreadyEnded(flow_run_id=run_id, state=refused_by)
-    await Control(here, run_id).say("cancel")
+    await Control(here, run_id).say("cancel", run.epoch)
 
 
 async def await_for_flow_run(
@@ -227,14 +230,20 @@ async def await_for_flow_run(
 ) -> FlowRun:
     """Wait until a run has ended, and return it. `timeout` is in seconds.
 
-    Raises `TimeoutError` and `RunMissing`.
+    Raises `RunNotEnded`, which is a `TimeoutError`, and `RunMissing`.
     """
     run_id = parse_run_id(flow_run_id)
     _check_timeout(timeout)
-    async with asyncio.timeout(timeout):
-        async for run in follow_run(bus.current(), run_id, poll_interval):
-            if run.state.is_final():
-                return run
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            async for run in follow_run(bus.current(), run_id, poll_interval):
+                if run.state.is_final():
+                    return run
+    except TimeoutError:
+        if limit.expired():
+            raise RunNotEnded(flow_run_id=run_id, timeout=timeout or 0) from None
+        raise
     raise AssertionError("a run is followed until it ends")
 
 

@@ -24,16 +24,16 @@ class Control:
         self._flow_run_id = flow_run_id
         self._key = bus.keys.control(flow_run_id)
 
-    async def say(self, word: str) -> None:
-        """Tell the run, such as `cancel`. Said twice it does no harm."""
+    async def say(self, word: str, epoch: int) -> None:
+        """Tell the run a word, such as `cancel`, in the execution with this epoch."""
         await self._bus.requests.commands(
-            ("XADD", self._key, "MAXLEN", "~", LONGEST, "*", "word", word),
+            ("XADD", self._key, "MAXLEN", "~", LONGEST, "*", "word", word, "epoch", epoch),
             # The run may have ended meanwhile, and then nobody else would see to this.
             ("PEXPIRE", self._key, self._bus.lifetime_ms),
         )
 
-    async def words(self) -> AsyncGenerator[str]:
-        """Yield what the run is told, from the first word on, and wait for more."""
+    async def words(self, epoch: int) -> AsyncGenerator[str]:
+        """Yield what the execution with this epoch is told, and wait for more."""
         reader = Reader(
             self._bus, self._flow_run_id, {"control": self._key}, POLL_SECONDS, marks=False
         )
@@ -42,6 +42,9 @@ class Control:
                 while (tail := reader.next_tail()) is not None:
                     _, fields = tail.unread[-1]
                     tail.advance()
-                    yield fields[-1].decode(errors="replace")
+                    said = dict(zip(fields[::2], fields[1::2], strict=True))
+                    # A word without an epoch was said by hand, and means whoever hears it.
+                    if said.get(b"epoch", b"%d" % epoch) == b"%d" % epoch:
+                        yield said.get(b"word", b"").decode(errors="replace")
         finally:
             reader.close()

@@ -52,7 +52,9 @@ if ARGV[7] == 'RUNNING' then
     redis.call('HSET', run, 'started', now)
   end
 end
-redis.call('ZREM', KEYS[5], id)
+if ARGV[7] ~= 'PAUSED' then
+  redis.call('ZREM', KEYS[5], id)
+end
 redis.call('XADD', KEYS[7], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', ARGV[6])
 redis.call('PEXPIRE', KEYS[7], lifetime)
 
