@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
@@ -89,3 +90,28 @@ def test_the_settings_table_is_complete() -> None:
 
     named = set(re.findall(r"^\| `RUNBUS_(\w+)`", README, re.MULTILINE))
     assert named == {name.upper() for name in Settings.model_fields}
+
+
+def test_the_served_greeter_greets(valkey: Server) -> None:
+    """The two programs of the section on deployments, in two processes."""
+    served, asking = (code for language, code in BLOCKS if language == "py" and "greet" in code)
+    environment = {**os.environ, "RUNBUS_URL": valkey.url}
+    command = [sys.executable, "-c", served]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as worker:
+        try:
+            assert worker.stderr is not None
+            while "serving greet/demo" not in worker.stderr.readline():
+                assert worker.poll() is None
+            until_registered(valkey)
+            assert run(asking, valkey) == "Hello, Ada!\n"
+        finally:
+            worker.terminate()
+            worker.communicate()
+    assert worker.returncode == 0
+
+
+def until_registered(server: Server) -> None:
+    """Wait until the worker has stored its deployment."""
+    with server.client() as client:
+        while not client.exists("runbus:deployment:{greet/demo}"):
+            time.sleep(0.01)

@@ -36,7 +36,7 @@ async def test_a_conversation_gets_a_blocking_read(server: Server) -> None:
     assert await converse(inbox, run_id, range(20)) == list(range(20))
     waiting = asyncio.ensure_future(anext(inbox))
     with server.client() as client:
-        while not blocked(client):  # noqa: ASYNC110
+        while not blocked(client):
             await asyncio.sleep(0.001)
         assert len(blocked(client)) == 1
         assert len([each for each in client.client_list() if each["name"] == "runbus"]) == 3

@@ -182,7 +182,7 @@ async def test_a_run_ends_after_the_sends_of_its_threads(own_server: Server) -> 
                 work = contextvars.copy_context().run
                 thread = threading.Thread(target=work, args=(send_input, 1, other))
                 thread.start()
-                while not run._unsettled:  # noqa: ASYNC110
+                while not run._unsettled:
                     await asyncio.sleep(0.001)
                 thawing.start()
                 started = time.monotonic()
