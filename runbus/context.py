@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +15,7 @@ from runbus.errors import FlowTimeout, MissingAwait, NoCurrentRun, RunLost, Wron
 from runbus.protocol.ids import parse_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
     from types import TracebackType
     from uuid import UUID
 
@@ -123,6 +123,21 @@ class FlowRunContext:
             raise
         finally:
             self._waiting.discard(task)
+
+    @asynccontextmanager
+    async def without_slot(self) -> AsyncGenerator[None]:
+        """Give the run's place to another one while it waits."""
+        if self.slot is None:
+            yield
+            return
+        await self.slot.leave()
+        try:
+            yield
+        except Exception:  # with anything else the run executes no more
+            await self.slot.take()
+            raise
+        else:
+            await self.slot.take()
 
     def _cancel_wait(self, task: asyncio.Task[Any]) -> None:
         if task in self._waiting:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from pydantic import ValidationError
 
-from runbus.context import get_run_context, verb
+from runbus.context import current_flow_run, get_run_context, verb
 from runbus.errors import (
     AlreadyEnded,
     AnswerRefused,
@@ -33,7 +33,7 @@ from runbus.store.control import Control
 from runbus.store.events import follow_run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import Mapping
     from uuid import UUID
 
     from runbus.context import FlowRunContext
@@ -123,7 +123,7 @@ async def _ask(
     if answer is None:
         _log.info("%s is paused (pause %s): resume_flow_run('%s') answers", run.name, key, run_id)
         verdict = judge_in_words(question.schema)
-        async with _without_slot(run):
+        async with run.without_slot():
             answer = await pauses.wait(here, run_id, opened, cast("float", poll_interval), verdict)
         _log.info("%s goes on", run.name)
     try:
@@ -131,22 +131,6 @@ async def _ask(
     except ValidationError:
         await pauses.refuse(here, run_id, key, opened.generation)
         raise
-
-
-@asynccontextmanager
-async def _without_slot(run: FlowRunContext) -> AsyncGenerator[None]:
-    # A run that waits does not count among those that execute.
-    if run.slot is None:
-        yield
-        return
-    await run.slot.leave()
-    try:
-        yield
-    except Exception:  # with anything else the run executes no more
-        await run.slot.take()
-        raise
-    else:
-        await run.slot.take()
 
 
 async def asuspend_flow_run(
@@ -235,8 +219,9 @@ async def await_for_flow_run(
     run_id = parse_run_id(flow_run_id)
     _check_timeout(timeout)
     limit = asyncio.timeout(timeout)
+    here = current_flow_run()
     try:
-        async with limit:
+        async with limit, here.without_slot() if here is not None else nullcontext():
             async for run in follow_run(bus.current(), run_id, poll_interval):
                 if run.state.is_final():
                     return run

@@ -21,7 +21,7 @@ from runbus.store import bus, deployments, pauses, recovery, runs
 from runbus.store.link import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runbus.engine import Plan
     from runbus.flows import Flow
@@ -49,9 +49,15 @@ class Deployment:
 class Places:
     """The places of the runs that execute at once in one worker."""
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, on_free: Callable[[], None]) -> None:
         self.free = asyncio.Semaphore(limit or UNLIMITED)
         self.loop = asyncio.get_running_loop()
+        self._on_free = on_free
+
+    def release(self) -> None:
+        """Take note that a run has left."""
+        self.free.release()
+        self._on_free()
 
 
 class Place:
@@ -71,7 +77,7 @@ class Place:
         """Give the place back, unless that was done."""
         if self.is_held:
             self.is_held = False
-            self._places.loop.call_soon_threadsafe(self._places.free.release)
+            self._places.loop.call_soon_threadsafe(self._places.release)
 
 
 class Worker:
@@ -87,14 +93,16 @@ class Worker:
         self._served = {deployment.name: deployment for deployment in served}
         self._limit = limit
         self._executing: dict[UUID, asyncio.Future[Any]] = {}
+        self._turned_away: dict[UUID, None] = {}
+        self._claims: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Work until `stop`, then let the runs that execute end, for a grace time."""
         here = bus.current()
-        shared = Places(self._limit)
+        shared = Places(self._limit, self._claim_next)
         self._places = {
-            name: Places(each.limit) if each.limit else shared
+            name: Places(each.limit, self._claim_next) if each.limit else shared
             for name, each in self._served.items()
         }
         self._lease = await bridge.in_background(_held_lease)
@@ -157,7 +165,11 @@ class Worker:
         deployment = self._served.get(run.deployment_id or "") if run is not None else None
         if run is None or deployment is None or run.state.name != "Scheduled":
             return
-        place = Place(self._places[deployment.name])
+        places = self._places[deployment.name]
+        if places.free.locked():
+            self._turned_away[run_id] = None
+            return
+        place = Place(places)
         await place.take()
         await bridge.in_background(_held_lease)
         if not await runs.claim(here, run_id, self._lease.process, self._served):
@@ -166,6 +178,15 @@ class Worker:
         work = self._execute(here, deployment, run, place)
         task = self._executing[run_id] = asyncio.create_task(work)
         task.add_done_callback(lambda _: self._executing.pop(run_id, None))
+
+    def _claim_next(self) -> None:
+        # Whoever else has claimed it meanwhile, the claim says so.
+        if self._turned_away and not self._stopping.is_set():
+            run_id = next(iter(self._turned_away))
+            del self._turned_away[run_id]
+            claim = asyncio.create_task(self._claim(bus.current(), run_id))
+            self._claims.add(claim)
+            claim.add_done_callback(self._claims.discard)
 
     async def _execute(
         self, here: bus.Bus, deployment: Deployment, run: FlowRun, place: Place

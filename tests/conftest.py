@@ -51,6 +51,8 @@ class SharedServers:
         with server.client() as client:
             client.flushall()
             client.script_flush()
+            # Those that the background loop holds for an earlier test's settings.
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         return server
 
     def shutdown(self) -> None:

@@ -7,13 +7,14 @@ when it is executed twice: reads, writes of a given value, and scripts that know
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
 from runbus.errors import ServerRefused
 from runbus.store.backoff import backoff
-from runbus.store.link import LinkLost, is_transient
+from runbus.store.link import LinkLost, is_transient, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +41,8 @@ class Requests:
         return await self._repeat(lambda link: script.call(link, call))
 
     async def commands(self, *commands: Command) -> list[Any]:
-        """Return the replies to several commands that go out together."""
-        return await self._repeat(
-            lambda link: asyncio.gather(*(link.call(*command) for command in commands))
-        )
+        """Return the replies to several commands that go out together. An error is raised."""
+        return await self._repeat(partial(_send_all, commands)) if commands else []
 
     async def _repeat(self, ask: Callable[[Link], asyncio.Future[Any]]) -> Any:
         clock = asyncio.get_running_loop().time
@@ -68,3 +67,20 @@ class Requests:
         # The server was demoted: its name may lead to the new primary by now.
         if str(error).startswith("READONLY") and self._channel.link is not None:
             self._channel.link.close()
+
+
+def _send_all(commands: tuple[Command, ...], link: Link) -> asyncio.Future[Any]:
+    # One future for all, as there may be one command for each of 256 tags.
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    replies: list[Any] = []
+
+    def hear(reply: Any) -> None:
+        replies.append(reply)
+        if isinstance(reply, Exception):
+            settle(future, reply)
+        elif len(replies) == len(commands):
+            settle(future, replies)
+
+    for command in commands:
+        link.send(command, hear)
+    return future

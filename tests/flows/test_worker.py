@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -253,6 +254,18 @@ def test_a_paused_run_does_not_count_against_the_limit(start_worker: StartWorker
     assert wait_for_flow_run(waiting, timeout=PATIENCE).state.name == "Cancelled"
 
 
+def test_runs_wait_for_a_place(start_worker: StartWorker) -> None:
+    """With one place, runs that block execute one after the other, each as soon as it can."""
+    start_worker("stall", limit=1)
+    observer = str(uuid4())
+    run_ids = [started("stall/x", {"observer": observer, "seconds": 0.1}) for _ in range(5)]
+    begun = time.monotonic()
+    runs = [wait_for_flow_run(run_id, timeout=PATIENCE) for run_id in run_ids]
+    assert time.monotonic() - begun < PATIENCE / 2
+    spans = sorted((run.start_time, run.end_time) for run in runs)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
 def test_several_workers_share_the_runs(start_worker: StartWorker) -> None:
     """Two hundred runs through three workers, one killed and one told to end: each ends once."""
     workers = [start_worker("double") for _ in range(3)]
@@ -274,7 +287,7 @@ def test_an_idempotency_key_gives_the_same_run(start_worker: StartWorker) -> Non
 
 def test_a_deployments_run_is_its_callers_child(start_worker: StartWorker) -> None:
     """A flow starts a deployment and waits for it, in the same worker."""
-    start_worker("double", "parent")
+    start_worker("double", "parent", limit=1)  # who waits gives its place to whom it waits for
     run_id = started("parent/x")
     assert result_of(run_id) == 42
     runs = block(lambda: get_client().read_flow_runs())
