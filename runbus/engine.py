@@ -29,6 +29,7 @@ from runbus.errors import (
     RunbusError,
     RunLost,
 )
+from runbus.log_shipper import shipper
 from runbus.logging import show_on_terminal
 from runbus.protocol.values import encode
 from runbus.store import bus, runs
@@ -115,11 +116,19 @@ class Execution:
             self._ear.cancel()
         if self._context.lease is not None:
             self._context.lease.discard(self._context)
+        if shipper.has_lines:
+            await self._ship_lines()
         try:
             return await self._record(outcome)
         except RunLost as lost:
             _log.warning("%s: %s", self._plan.run_name, lost)
             return None
+
+    async def _ship_lines(self) -> None:
+        # Before the end is recorded, so that who waited for it finds them.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(INTERRUPTED_SECONDS):
+                await bridge.in_background(shipper.ship)
 
     async def _record(self, outcome: Outcome) -> float | None:
         error = outcome.error

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from runbus.context import get_run_context
+from runbus.log_shipper import shipper
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -30,8 +31,11 @@ class RunLogger(logging.LoggerAdapter[logging.Logger]):
 def get_run_logger() -> RunLogger:
     """Return the logger of the current flow run. Raises `NoCurrentRun` outside a flow.
 
-    It writes to the standard library's logger `runbus.flow_runs`.
+    It writes to the standard library's logger `runbus.flow_runs`, and what passes that logger's
+    level also goes to the run's log stream.
     """
+    if shipper not in _RUNS.handlers:
+        _RUNS.addHandler(shipper)
     run = get_run_context().flow_run
     names = {
         "flow_run_id": str(run.id),
@@ -43,7 +47,8 @@ def get_run_logger() -> RunLogger:
 
 def show_on_terminal() -> None:
     """Show the lines of runs on standard error, unless the program has set up logging itself."""
-    if _RUNS.handlers or logging.getLogger("runbus").handlers or logging.getLogger().handlers:
+    own = [handler for handler in _RUNS.handlers if handler is not shipper]
+    if own or logging.getLogger("runbus").handlers or logging.getLogger().handlers:
         return
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))

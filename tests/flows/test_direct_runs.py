@@ -218,6 +218,25 @@ def test_log_lines_carry_the_runs_name(valkey: Server, caplog: pytest.LogCapture
     assert "100-tea: 3 leaves" in caplog.messages
 
 
+def test_log_lines_are_on_the_runs_log_stream(server: Server) -> None:
+    """Whoever waited for the run's end finds all of its lines there, in order."""
+    ids: list[UUID] = []
+
+    @flow
+    def talk() -> None:
+        ids.append(get_run_context().run_id)
+        for number in range(3):
+            get_run_logger().warning("line %d", number)
+
+    talk()
+    with server.client() as client:
+        entries = client.xrange(Keys("runbus").log(ids[0]))
+    assert [fields["message"].partition(": ")[2] for _, fields in entries] == [
+        f"line {number}" for number in range(3)
+    ]
+    assert {fields["level"] for _, fields in entries} == {"WARNING"}
+
+
 def test_everything_of_an_ended_run_has_a_lifetime(server: Server) -> None:
     """Inputs, pauses and the run itself: the fixture looks when the test ends."""
     clerk = Clerk({"value": 1})

@@ -1,0 +1,77 @@
+"""The log shipper: takes the lines of runs to their log streams, in batches, beside the flows.
+
+It never fails or slows a flow: lines wait in memory, at most so many, and those of a server that
+does not answer are dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from threading import Lock
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from runbus import bridge
+from runbus.errors import RunbusError
+from runbus.store import bus, log
+
+if TYPE_CHECKING:
+    from runbus.store.log import Line
+
+BATCH_SECONDS = 0.2
+MOST_LINES = 10_000
+
+
+class LogShipper(logging.Handler):
+    """A handler of the standard library for records that have a `flow_run_id`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: deque[tuple[str, Line]] = deque(maxlen=MOST_LINES)
+        self._scheduling = Lock()
+        self._is_scheduled = False
+        os.register_at_fork(after_in_child=self._start_afresh)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Put a line aside, and see to it that it is taken soon."""
+        run_id = getattr(record, "flow_run_id", None)
+        if run_id is None:
+            return
+        self._lines.append((str(run_id), (record.levelname, record.getMessage())))
+        with self._scheduling:
+            first, self._is_scheduled = not self._is_scheduled, True
+        if first:
+            loop = bridge.background.loop
+            loop.call_soon_threadsafe(loop.call_later, BATCH_SECONDS, self._ship_later)
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether lines wait to be taken."""
+        return bool(self._lines)
+
+    async def ship(self) -> None:
+        """Take all lines that wait, on the background loop."""
+        self._is_scheduled = False
+        batches: dict[str, list[Line]] = {}
+        while self._lines:
+            run_id, line = self._lines.popleft()
+            batches.setdefault(run_id, []).append(line)
+        for run_id, lines in batches.items():
+            try:
+                await log.append(bus.current(), UUID(run_id), lines)
+            except RunbusError as error:
+                logging.getLogger("runbus").debug("log lines were dropped: %s", error)
+
+    def _ship_later(self) -> None:
+        self._shipping = bridge.background.loop.create_task(self.ship())
+
+    def _start_afresh(self) -> None:
+        # The lines are the parent's, which takes them itself.
+        self._lines.clear()
+        self._scheduling = Lock()
+        self._is_scheduled = False
+
+
+shipper = LogShipper()
