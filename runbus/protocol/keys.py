@@ -49,6 +49,10 @@ class Keys:
         """Hash: input key → `<name> <entry id>`, for keys that are retried or the caller's own."""
         return self._of_run(flow_run_id, "retried")
 
+    def history(self, flow_run_id: UUID) -> str:
+        """List: `<ms> <state>`, the run's last 1,000 states. Lives as long as the run's keys."""
+        return self._of_run(flow_run_id, "history")
+
     def resume(self, flow_run_id: UUID) -> str:
         """Stream: the answers to the run's pauses. Made by the first; lives as long as the run."""
         return self._of_run(flow_run_id, "resume")

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 
 class Script:
-    """One script: its source, and its SHA-1, by which servers know it."""
+    """One script: its source, and its SHA-1, by which servers know it.
 
-    def __init__(self, name: str) -> None:
-        self.source = (files("runbus.store") / "lua" / f"{name}.lua").read_text("utf-8")
+    Its file may need functions that stand in others, the parts.
+    """
+
+    def __init__(self, name: str, *parts: str) -> None:
+        self.source = "\n".join(_read(part) for part in (*parts, name))
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def run(self, link: Link, call: Command, on_reply: OnReply) -> None:
@@ -50,6 +53,10 @@ class Script:
         return future
 
 
+def _read(name: str) -> str:
+    return (files("runbus.store") / "lua" / f"{name}.lua").read_text("utf-8")
+
+
 def _is_unknown(reply: Any) -> bool:
     return isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT")
 
@@ -62,13 +69,13 @@ def _explained(reply: Any, loaded: list[Any]) -> Any:
 
 SEND = Script("send")
 MARK_READ = Script("mark_read")
-CREATE_RUN = Script("create_run")
-MOVE_RUN = Script("move_run")
-OPEN_PAUSE = Script("open_pause")
-CLOSE_PAUSE = Script("close_pause")
+CREATE_RUN = Script("create_run", "enter")
+MOVE_RUN = Script("move_run", "enter")
+OPEN_PAUSE = Script("open_pause", "enter")
+CLOSE_PAUSE = Script("close_pause", "enter")
 REFUSE_ANSWER = Script("refuse_answer")
-CLAIM_RUN = Script("claim_run")
-RECLAIM_RUN = Script("reclaim_run")
+CLAIM_RUN = Script("claim_run", "enter")
+RECLAIM_RUN = Script("reclaim_run", "enter")
 ALL = (
     *(SEND, MARK_READ),
     *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RECLAIM_RUN),

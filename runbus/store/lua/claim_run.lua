@@ -26,14 +26,12 @@ end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local epoch = (found[3] or 0) + 1
-redis.call('HSET', run, 'state_name', 'Running', 'state', 'RUNNING', 'moved', now, 'owner', ARGV[2],
-  'epoch', epoch, 'claim', ARGV[4])
+enter(run, KEYS[4], id, 'Running', 'RUNNING', now, ARGV[3])
+redis.call('HSET', run, 'owner', ARGV[2], 'epoch', epoch, 'claim', ARGV[4])
 if not found[5] then
   redis.call('HSET', run, 'started', now)
 end
 redis.call('HINCRBY', run, 'run_count', 1)
 redis.call('ZREM', KEYS[2], id)
 redis.call('ZADD', KEYS[3], now, ARGV[2] .. ' ' .. id)
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', 'Running')
-redis.call('PEXPIRE', KEYS[4], ARGV[3])
 return epoch

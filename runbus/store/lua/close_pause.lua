@@ -50,12 +50,10 @@ redis.call('ZREM', KEYS[4], id)
 local was = redis.call('HGET', run, 'state_name')
 if was == 'Paused' or was == 'Suspended' then
   local goes_on = was == 'Paused' and 'Running' or 'Scheduled'
-  redis.call('HSET', run, 'state_name', goes_on, 'state', string.upper(goes_on), 'moved', now)
+  enter(run, KEYS[5], id, goes_on, string.upper(goes_on), now, ARGV[3])
   if goes_on == 'Scheduled' then
     redis.call('ZADD', KEYS[6], now, id)
   end
-  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', goes_on)
-  redis.call('PEXPIRE', KEYS[5], ARGV[3])
 end
 if late then
   return { 'STATE', 'expired', found[2], '', now, '' }

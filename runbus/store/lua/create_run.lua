@@ -20,7 +20,8 @@ local id, lifetime = ARGV[1], ARGV[3]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-redis.call('HSET', KEYS[1], 'state_name', ARGV[4], 'state', ARGV[5], 'created', now, 'moved', now)
+redis.call('HSET', KEYS[1], 'created', now)
+enter(KEYS[1], KEYS[7], id, ARGV[4], ARGV[5], now, lifetime)
 if ARGV[5] == 'RUNNING' then
   redis.call('HSET', KEYS[1], 'started', now, 'run_count', 1)
 end
@@ -49,6 +50,4 @@ redis.call('ZADD', KEYS[4], now, id)
 redis.call('ZADD', KEYS[5], now, id)
 redis.call('PERSIST', KEYS[4])
 redis.call('PERSIST', KEYS[6])
-redis.call('XADD', KEYS[7], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', ARGV[4])
-redis.call('PEXPIRE', KEYS[7], lifetime)
 return 1

@@ -32,8 +32,8 @@ end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-redis.call('HSET', run, 'state_name', ARGV[6], 'state', ARGV[7], 'message', ARGV[8],
-  'moved', now, 'move', ARGV[4])
+enter(run, KEYS[7], id, ARGV[6], ARGV[7], now, lifetime)
+redis.call('HSET', run, 'message', ARGV[8], 'move', ARGV[4])
 if ARGV[12] ~= '' then
   redis.call('HSET', run, 'retry', ARGV[12])
 end
@@ -55,8 +55,6 @@ end
 if ARGV[7] ~= 'PAUSED' then
   redis.call('ZREM', KEYS[5], id)
 end
-redis.call('XADD', KEYS[7], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', ARGV[6])
-redis.call('PEXPIRE', KEYS[7], lifetime)
 
 if FINAL[ARGV[7]] then
   redis.call('HSET', run, 'ended', now)
@@ -78,7 +76,7 @@ if FINAL[ARGV[7]] then
       redis.call('PEXPIRE', ARGV[2] .. field, lifetime)
     end
   end
-  for _, part in ipairs({ 'run', 'streams', 'retried', 'resume', 'control', 'log' }) do
+  for _, part in ipairs({ 'run', 'history', 'streams', 'retried', 'resume', 'control', 'log' }) do
     redis.call('PEXPIRE', ARGV[2] .. part, lifetime)
   end
   redis.call('ZREM', KEYS[4], id)

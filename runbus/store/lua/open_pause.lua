@@ -60,11 +60,9 @@ if state ~= 'pending' then
   redis.call('HSET', KEYS[2], 'pause:' .. key, generation)
 end
 if found[1] ~= ARGV[9] then
-  redis.call('HSET', run, 'state_name', ARGV[9], 'state', 'PAUSED', 'message', '', 'moved', now,
-    'pause', key)
+  enter(run, KEYS[5], id, ARGV[9], 'PAUSED', now, ARGV[3])
+  redis.call('HSET', run, 'message', '', 'pause', key)
   redis.call('ZADD', KEYS[4], deadline == '' and 'inf' or deadline, id)
-  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', ARGV[9])
-  redis.call('PEXPIRE', KEYS[5], ARGV[3])
 end
 if ARGV[9] == 'Suspended' and found[4] then
   redis.call('ZREM', KEYS[6], found[4] .. ' ' .. id)

@@ -24,11 +24,9 @@ if not found[3] or found[1] == 'Cancelling' or losses >= tonumber(ARGV[4]) then
 end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-redis.call('HSET', run, 'state_name', 'Scheduled', 'state', 'SCHEDULED', 'moved', now,
-  'epoch', found[4] + 1, 'losses', losses)
+enter(run, KEYS[4], id, 'Scheduled', 'SCHEDULED', now, ARGV[3])
+redis.call('HSET', run, 'epoch', found[4] + 1, 'losses', losses)
 redis.call('HDEL', run, 'owner')
 redis.call('ZREM', KEYS[3], ARGV[2] .. ' ' .. id)
 redis.call('ZADD', KEYS[2], now, id)
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 10000, '*', 'run', id, 'state', 'Scheduled')
-redis.call('PEXPIRE', KEYS[4], ARGV[3])
 return 'SCHEDULED'
