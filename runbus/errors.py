@@ -182,12 +182,20 @@ class AlreadyAnswered(UsageError):
     """Somebody else's answer was first; it stands."""
 
     def __init__(
-        self, *, flow_run_id: UUID, key: str, by: str | None, when: datetime | None
+        self,
+        *,
+        flow_run_id: UUID,
+        key: str,
+        by: str | None,
+        when: datetime | None,
+        value: bytes | None = None,
     ) -> None:
         self.flow_run_id = flow_run_id
         self.key = key
         self.by = by
         self.when = when
+        self.value = value
+        """The JSON of the answer that stands."""
         who = by or "somebody"
         at = f" at {when:%Y-%m-%d %H:%M:%S} UTC" if when else ""
         super().__init__(

@@ -43,14 +43,13 @@ class Parameters:
         def collect(*args: Any, **kwargs: Any) -> Arguments:
             return args, kwargs
 
+        annotations = inspect.get_annotations(self._fn)
         collect.__annotations__ = {
-            name: self._resolved(annotation)
-            for name, annotation in inspect.get_annotations(self._fn).items()
-            if name != "return"
+            name: self._resolved(annotations.get(name, Any)) for name in self._signature.parameters
         }
         collect.__signature__ = self._signature.replace(  # pyright: ignore[reportAttributeAccessIssue]
             parameters=[
-                each.replace(annotation=collect.__annotations__.get(each.name, Any))
+                each.replace(annotation=collect.__annotations__[each.name])
                 for each in self._signature.parameters.values()
             ]
         )

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from runbus import bridge
 from runbus.engine import run_async, run_sync
-from runbus.errors import FlowInterrupt, FlowRunHandedBack, InvalidArgument, RunbusError
+from runbus.errors import FlowInterrupt, FlowRunHandedBack, InvalidArgument, RunbusError, RunMissing
 from runbus.logging import show_on_terminal
 from runbus.store import bus, deployments, pauses, recovery, runs
 from runbus.store.link import settle
@@ -239,7 +239,9 @@ async def _expire_overdue(here: bus.Bus) -> None:
     for run_id in await runs.overdue(here):
         run = (await runs.read_several(here, [run_id]))[0]
         pause = run and run.pause and await pauses.read(here, run_id, run.pause)
-        if run is not None and pause:
+        if run is None or not pause:
+            continue
+        with suppress(RunMissing):
             await pauses.expire(here, run_id, pause.key, pause.generation)
 
 

@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 
 from runbus.errors import InvalidArgument
 from runbus.input.run_input import AutomaticRunInput, RunInput, run_input_subclass_from_type
-from runbus.protocol.answers import problems_of, shape_of, with_defaults
+from runbus.protocol.answers import flaw_of, problems_of, shape_of, with_defaults
 from runbus.protocol.values import json_schema
 from runbus.store.pauses import Form
 
@@ -46,6 +46,8 @@ def question_about(input_type: Any) -> Question:
 
 def _question(model: type[RunInput], unwrap: Callable[[Any], Any]) -> Question:
     schema = json_schema(model)
+    if flaw := flaw_of(schema):
+        raise InvalidArgument("wait_for_input", model, f"its JSON Schema cannot be used: {flaw}")
     shape = hashlib.sha256(to_json(shape_of(schema))).hexdigest()[:32]
     form = Form(schema=to_json(schema), shape=shape, description=model.description_of_form() or "")
     return Question(form=form, schema=schema, decode=lambda data: unwrap(model.decode(data)))

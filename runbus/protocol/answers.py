@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
-    from jsonschema_rs import ValidationError
+    from jsonschema_rs import Draft202012Validator, ValidationError
 
 LONGEST_PROBLEM = 200
+MOST_PROBLEMS = 20
 _TEXTS_ONLY = {"default", "title", "description", "examples"}
 
 
@@ -30,21 +31,94 @@ def shape_of(schema: Any) -> Any:
     return schema
 
 
-def with_defaults(schema: Mapping[str, Any], answer: Any) -> Any:
+def with_defaults(schema: Any, answer: Any) -> Any:
     """Return an answer with the form's defaults for the fields that it leaves out."""
     if not isinstance(answer, dict):
         return answer
-    fields: Mapping[str, Any] = schema.get("properties", {})
-    defaults = {name: field["default"] for name, field in fields.items() if "default" in field}
+    defaults = {
+        name: field["default"]
+        for name, field in _fields(schema).items()
+        if isinstance(field, dict) and "default" in field
+    }
     return {**defaults, **cast("dict[str, Any]", answer)}
 
 
-def problems_of(schema: Mapping[str, Any], answer: Any) -> dict[str, str]:
-    """Return what is wrong with an answer: field → problem, `` for the answer as a whole."""
-    from jsonschema_rs import Draft202012Validator  # late: only who answers needs it
+def flaw_of(schema: Any) -> str:
+    """Return why a form cannot be used: it is no JSON Schema. Empty for one that can."""
+    try:
+        _validator(schema)
+    except (ValueError, TypeError) as error:  # `jsonschema_rs.ValidationError` is a ValueError
+        return str(getattr(error, "message", error))[:LONGEST_PROBLEM]
+    return ""
 
-    validator = Draft202012Validator(dict(schema), retriever=_refuse)
-    return {_place(error): _words(error) for error in validator.iter_errors(answer)}
+
+def problems_of(schema: Any, answer: Any) -> dict[str, str]:
+    """Return what is wrong with an answer: field → problem, `` for the answer as a whole.
+
+    One problem of each field at most, and no more than `MOST_PROBLEMS`: a large answer that is
+    wrong everywhere costs no more than a small one.
+    """
+    if flaw := flaw_of(schema):
+        return {"": f"the form itself cannot be used: {flaw}"}
+    if _validator(schema).is_valid(answer):
+        return {}
+    problems: dict[str, str] = {}
+    for error in _errors(schema, answer):
+        if len(problems) == MOST_PROBLEMS:
+            problems[""] = "there are more problems"
+            break
+        problems.setdefault(_place(error), _words(error))
+    return problems
+
+
+def _errors(schema: Any, answer: Any) -> Iterator[ValidationError]:
+    # The validator's own list of all errors is made before the first can be read, and may be
+    # longer than the answer. Its first error is found at once: so each field is asked for that.
+    found = False
+    for part in _parts(schema, answer):
+        error = _first_error(part, answer)
+        if error is not None:
+            found = True
+            yield error
+    if not found:
+        error = _first_error(schema, answer)
+        if error is not None:
+            yield error
+
+
+def _parts(schema: Any, answer: Any) -> Iterator[dict[str, Any]]:
+    """Yield a schema for each thing that may be wrong by itself: a missing field, a field."""
+    if not isinstance(schema, dict) or not isinstance(answer, dict):
+        return
+    parts = cast("dict[str, Any]", schema)
+    shared = {name: parts[name] for name in ("$schema", "$defs", "definitions") if name in parts}
+    for name in parts.get("required", ()):
+        yield {**shared, "required": [name]}
+    for name, field in _fields(parts).items():
+        if name in answer:
+            yield {**shared, "properties": {name: field}}
+
+
+def _first_error(schema: Any, answer: Any) -> ValidationError | None:
+    from jsonschema_rs import ValidationError
+
+    try:
+        _validator(schema).validate(answer)
+    except ValidationError as error:
+        return error
+    return None
+
+
+def _validator(schema: Any) -> Draft202012Validator:
+    from jsonschema_rs import Draft202012Validator  # late: only who asks or answers needs it
+
+    return Draft202012Validator(schema, retriever=_refuse)
+
+
+def _fields(schema: Any) -> dict[str, dict[str, Any] | bool]:
+    if not isinstance(schema, dict):  # `true` is a schema too
+        return {}
+    return cast("dict[str, dict[str, Any]]", schema).get("properties", {})
 
 
 def _refuse(uri: str) -> Any:

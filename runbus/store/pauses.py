@@ -133,12 +133,13 @@ async def answer(
     match reply:
         case [b"CLOSED"]:
             return
-        case [b"STATE", b"answered" | b"refused", _, first, when, _]:
+        case [b"STATE", b"answered" | b"refused", _, first, when, stands]:
             raise AlreadyAnswered(
                 flow_run_id=flow_run_id,
                 key=pause.key,
                 by=first.decode() or None,
                 when=datetime.fromtimestamp(int(when) / 1000, UTC) if when else None,
+                value=stands,
             )
         case [b"STATE", state, *_]:
             raise NotPaused(flow_run_id=flow_run_id, state=f"past its pause ({state.decode()})")
@@ -147,8 +148,13 @@ async def answer(
 
 
 async def expire(bus: Bus, flow_run_id: UUID, key: str, generation: int) -> bool:
-    """End a pause whose time is over; False when it was answered in time."""
+    """End a pause whose time is over; False when it was answered in time.
+
+    Raises `RunMissing`.
+    """
     reply = await _close(bus, flow_run_id, key, generation, "expired", b"", "")
+    if reply[0] == b"MISSING":
+        raise RunMissing(flow_run_id)
     return reply[0] == b"CLOSED" or reply[1] != b"answered"
 
 

@@ -33,6 +33,7 @@ from runbus.errors import (
     FlowPauseTimeout,
     FlowRunCancelled,
     FlowTimeout,
+    InvalidArgument,
     MissingAwait,
     NoCurrentRun,
     NotPaused,
@@ -159,6 +160,16 @@ def test_wrong_arguments_make_no_run(valkey: Server) -> None:
     with pytest.raises(TypeError):
         add()  # pyright: ignore[reportCallIssue]
     assert block(lambda: get_client().read_flow_runs()) == []
+
+
+def test_parameters_without_annotations(valkey: Server) -> None:
+    """They are taken as they come, beside those that are coerced."""
+
+    @flow
+    def take(one, *rest, other: int = 1, **more):  # type: ignore[no-untyped-def]
+        return one, rest, other, more
+
+    assert take("1", 2, other="3", more=4) == ("1", (2,), 3, {"more": 4})
 
 
 def test_retries(valkey: Server) -> None:
@@ -402,6 +413,20 @@ def test_nobody_answers(server: Server) -> None:
     ask()
 
 
+async def test_a_form_that_is_no_json_schema(valkey: Server) -> None:
+    """It is refused where it is asked, since no answer could be judged by it."""
+
+    class Odd(BaseModel):
+        number: int = Field(json_schema_extra={"pattern": "("})
+
+    @flow
+    async def ask() -> None:
+        await pause_flow_run(Odd)
+
+    with pytest.raises(InvalidArgument, match="JSON Schema cannot be used"):
+        await ask()
+
+
 async def test_two_answers_at_once(server: Server) -> None:
     """One wins; the others learn that somebody was first."""
     ids: list[UUID] = []
@@ -424,6 +449,7 @@ async def test_two_answers_at_once(server: Server) -> None:
     told = [each for each in losers if isinstance(each, AlreadyAnswered)]
     assert told
     assert all(each.by == f"p{winners[0]}" and each.when for each in told)
+    assert {each.value for each in told} == {b'{"value":%d}' % winners[0]}
 
 
 async def test_two_pauses_at_once(valkey: Server) -> None:
