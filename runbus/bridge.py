@@ -110,6 +110,11 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             background.stop()
 
 
+def start(work: Callable[[], Coroutine[Any, Any, T]]) -> ThreadFuture[T]:
+    """Start a coroutine on the background loop; it may be cancelled from any thread."""
+    return asyncio.run_coroutine_threadsafe(work(), background.loop)
+
+
 async def in_background(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine on the background loop, which no flow's code blocks, and await it here."""
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), background.loop))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,6 +49,8 @@ class FlowRunContext:
     """How many runs were started as parts of this one."""
     interrupt: BaseException | None = None
     """Why the run has to leave its process, once it has to."""
+    has_left: bool = False
+    """Whether it is recorded that the run has left its process."""
     lease: Lease | None = None
     """By which this process has the run."""
     slot: Slot | None = None
@@ -87,6 +89,7 @@ class FlowRunContext:
             self.check()
         finally:
             _flow_run.reset(token)
+            self._deadline = None  # what follows is not the flow's own
 
     def check(self) -> None:
         """Raise `FlowRunCancelled` or `FlowTimeout` if the run has to end."""
@@ -101,7 +104,8 @@ class FlowRunContext:
         """End the run: at once where it waits, elsewhere at its next verb."""
         self.interrupt = interrupt
         for task in tuple(self._waiting):  # each on a loop of its own, maybe in another thread
-            task.get_loop().call_soon_threadsafe(self._cancel_wait, task)
+            with suppress(RuntimeError):  # that loop has ended
+                task.get_loop().call_soon_threadsafe(self._cancel_wait, task)
 
     async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
         """Do work that ends when the run is cancelled or its time is over."""
@@ -110,6 +114,9 @@ class FlowRunContext:
         left = None if self._deadline is None else self._deadline - time.monotonic()
         limit = asyncio.timeout(left)
         try:
+            if self.interrupt is not None:  # it came after the verb had looked
+                work.close()
+                raise self.interrupt
             async with limit:
                 return await work
         except asyncio.CancelledError:
@@ -133,11 +140,9 @@ class FlowRunContext:
         await self.slot.leave()
         try:
             yield
-        except Exception:  # with anything else the run executes no more
-            await self.slot.take()
-            raise
-        else:
-            await self.slot.take()
+        finally:
+            if self.interrupt is None:  # else the run executes no more
+                await self.slot.take()
 
     def _cancel_wait(self, task: asyncio.Task[Any]) -> None:
         if task in self._waiting:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from runbus.store.control import Control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Future as ThreadFuture
     from uuid import UUID
 
     from runbus.context import Slot
@@ -75,54 +75,88 @@ class Outcome:
         return self.value
 
 
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A run that a worker has taken from its deployment."""
+
+    run_id: UUID
+    epoch: int
+    """Of this execution: what is written under an older one is refused."""
+    slot: Slot
+    """Its place among the runs that the worker executes at once."""
+
+
 class Execution:
     """One run being executed in this process: a new one, or one that a worker has claimed."""
 
-    def __init__(self, plan: Plan, claimed: UUID | None = None, slot: Slot | None = None) -> None:
+    def __init__(self, plan: Plan, claim: Claim | None = None) -> None:
         self._plan = plan
-        self._run_id = claimed or uuid4()
-        self._slot = slot
-        self._is_recorded = claimed is not None
+        self._claim = claim
+        self._run_id = uuid4() if claim is None else claim.run_id
         self._bus: Bus
+        self._lease: Lease
         self._context: FlowRunContext
-        self._ear: asyncio.Task[None] | None = None
+        self._ear: ThreadFuture[None] | None = None
 
     async def begin(self) -> FlowRunContext:
-        """Record the run as running, and listen to what it is told."""
+        """Record the run as running, and listen to what it is told. Raises `RunLost`."""
         self._bus = bus.current()
-        lease = await bridge.in_background(_lease)
-        if not self._is_recorded:
+        self._lease = await bridge.in_background(_lease)
+        if self._claim is None:
             show_on_terminal()
-            await runs.create(self._bus, self._run_id, self._fields(), owner=lease.process)
-            self._is_recorded = True
+            await runs.create(self._bus, self._run_id, self._fields(), owner=self._lease.process)
             _log.info("%s: a run of %s begins", self._plan.run_name, self._plan.flow_name)
+        return await self._enter(1 if self._claim is None else self._claim.epoch)
+
+    async def begin_again(self, delay: float) -> FlowRunContext:
+        """Call the flow once more after a delay (seconds), unless the run has to end meanwhile."""
+        try:
+            await self._context.interruptible(asyncio.sleep(delay))
+            if await self._move("Running") is not None:
+                raise FlowRunCancelled(self._run_id)
+            return await self._enter(self._context.epoch)
+        except BaseException as error:
+            await self.conclude(Outcome(error=error))
+            raise
+
+    async def _enter(self, epoch: int) -> FlowRunContext:
         flow_run = await runs.read(self._bus, self._run_id)
-        if flow_run.state.name == "Pending":  # before a retry
-            await runs.move(self._bus, self._run_id, "Running", epoch=flow_run.epoch)
+        if flow_run.epoch != epoch:
+            raise RunLost(self._run_id)
+        self._leave()
         self._context = FlowRunContext(
             flow_run=flow_run,
             parameters=self._plan.parameters,
             timeout_seconds=self._plan.timeout_seconds,
-            lease=lease,
-            slot=self._slot,
+            lease=self._lease,
+            slot=None if self._claim is None else self._claim.slot,
         )
-        lease.add(self._context)
-        self._ear = asyncio.get_running_loop().create_task(self._listen(self._context))
+        self._lease.add(self._context)
+        self._ear = bridge.start(partial(self._listen, self._context))
         return self._context
 
-    async def conclude(self, outcome: Outcome) -> float | None:
-        """Record how a call ended. Return the delay (seconds) before it is tried again, or None."""
+    def _leave(self) -> None:
         if self._ear is not None:
             self._ear.cancel()
-        if self._context.lease is not None:
-            self._context.lease.discard(self._context)
+            self._ear = None
+            self._lease.discard(self._context)
+
+    async def conclude(self, outcome: Outcome) -> float | None:
+        """Record how a call ended. Return the delay (seconds) before it is tried again, or None.
+
+        Until then the run is this process's own, and hears what it is told.
+        """
         if shipper.has_lines:
             await self._ship_lines()
+        delay = None
         try:
-            return await self._record(outcome)
+            delay = await self._record(outcome)
         except RunLost as lost:
             _log.warning("%s: %s", self._plan.run_name, lost)
-            return None
+        finally:
+            if delay is None:
+                self._leave()
+        return delay
 
     async def _ship_lines(self) -> None:
         # Before the end is recorded, so that who waited for it finds them.
@@ -150,8 +184,9 @@ class Execution:
 
     async def _plan_retry(self, error: Exception) -> float | None:
         retry = self._context.flow_run.retry + 1
-        if await self._move("Pending", _words(error), retry=retry) is not None:
-            await self._end("Cancelled")  # what else could have moved it
+        refused_by = await self._move("Pending", _words(error), retry=retry)
+        if refused_by is not None:
+            await self._end("Cancelled" if refused_by == "Cancelling" else "Failed", _words(error))
             return None
         delay = self._plan.retry_delay_seconds
         _log.warning(
@@ -161,13 +196,15 @@ class Execution:
         return delay
 
     async def _let_go(self, state: str) -> None:
+        if self._context.has_left:
+            return
         if await self._move(state, release=True) == "Cancelling":
             await self._end("Cancelled")
 
     async def _end(self, state: str, message: str = "", result: bytes = b"") -> None:
         refused_by = await self._move(state, message, result)
         name, told = self._plan.run_name, f" ({message})" if message else ""
-        if refused_by is None:
+        if refused_by is None or refused_by == state:  # who cancels ends it, where it may
             _log.log(logging.ERROR if message else logging.INFO, "%s: %s%s", name, state, told)
         else:
             _log.error("%s: %s%s, but was %s already", name, state, told, refused_by)
@@ -183,7 +220,8 @@ class Execution:
                 await self._end("Crashed", message)
 
     async def _listen(self, context: FlowRunContext) -> None:
-        async for word in Control(self._bus, self._run_id).words(context.epoch):
+        # On the background loop: the flow may block its own for minutes.
+        async for word in Control(bus.current(), self._run_id).words(context.epoch):
             if word == "cancel":
                 context.end(FlowRunCancelled(self._run_id))
             elif word == "suspend":
@@ -212,30 +250,30 @@ async def _lease() -> Lease:
     return lease
 
 
-async def run_async(plan: Plan, claimed: UUID | None = None, slot: Slot | None = None) -> Any:
+async def run_async(plan: Plan, claim: Claim | None = None) -> Any:
     """Run an async flow, in the task that awaits this."""
-    execution = Execution(plan, claimed, slot)
+    execution = Execution(plan, claim)
+    context = await execution.begin()
     while True:
-        context = await execution.begin()
         outcome = await _awaited(plan, context)
         delay = await execution.conclude(outcome)
         if delay is None:
             return outcome.result()
-        await asyncio.sleep(delay)
+        context = await execution.begin_again(delay)
 
 
-def run_sync(plan: Plan, claimed: UUID | None = None, slot: Slot | None = None) -> Any:
+def run_sync(plan: Plan, claim: Claim | None = None) -> Any:
     """Run a sync flow: in this thread, or in one of its own if an event loop runs in this one."""
     if bridge.on_loop():
-        return _in_own_thread(partial(run_sync, plan, claimed, slot))
-    execution = Execution(plan, claimed, slot)
+        return _in_own_thread(partial(run_sync, plan, claim))
+    execution = Execution(plan, claim)
+    context = bridge.run(execution.begin)
     while True:
-        context = bridge.run(execution.begin)
         outcome = _called(plan, context)
         delay = bridge.run(partial(execution.conclude, outcome))
         if delay is None:
             return outcome.result()
-        time.sleep(delay)
+        context = bridge.run(partial(execution.begin_again, delay))
 
 
 async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:

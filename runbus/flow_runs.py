@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pydantic import ValidationError
 
+from runbus import bridge
 from runbus.context import current_flow_run, get_run_context, verb
 from runbus.errors import (
     AlreadyEnded,
@@ -21,9 +22,11 @@ from runbus.errors import (
     FlowRunSuspended,
     InvalidArgument,
     NotPaused,
+    RunbusError,
     RunNotEnded,
 )
 from runbus.input.question import judge, judge_in_words, question_about
+from runbus.protocol import states
 from runbus.protocol.entries import check_text
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix
@@ -39,8 +42,10 @@ if TYPE_CHECKING:
     from runbus.context import FlowRunContext
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
+    from runbus.store.pauses import Opened
 
 T = TypeVar("T")
+WITHDRAW_SECONDS = 3
 _log = logging.getLogger("runbus.flow_runs")
 
 
@@ -105,32 +110,56 @@ async def _ask(
     poll_interval: float | None,
 ) -> Any:
     here, run_id = bus.current(), run.run_id
-    opened = await pauses.open_pause(
-        here,
-        run_id,
-        key,
-        question.form,
-        timeout=timeout,
-        retry=run.flow_run.retry,
-        epoch=run.epoch,
-        state="Suspended" if poll_interval is None else "Paused",
-    )
-    answer = opened.answer
-    if answer is None and poll_interval is None:
-        _log.info("%s is suspended (%s): resume_flow_run('%s') answers", run.name, key, run_id)
-        run.end(FlowRunSuspended(run_id))
-        raise FlowRunSuspended(run_id)
-    if answer is None:
-        _log.info("%s is paused (pause %s): resume_flow_run('%s') answers", run.name, key, run_id)
-        verdict = judge_in_words(question.schema)
-        async with run.without_slot():
-            answer = await pauses.wait(here, run_id, opened, cast("float", poll_interval), verdict)
-        _log.info("%s goes on", run.name)
+    try:
+        opened = await pauses.open_pause(
+            here,
+            run_id,
+            key,
+            question.form,
+            timeout=timeout,
+            retry=run.flow_run.retry,
+            epoch=run.epoch,
+            state="Suspended" if poll_interval is None else "Paused",
+        )
+        answer = opened.answer
+        if answer is None:
+            answer = await _wait(run, opened, question, poll_interval)
+    except asyncio.CancelledError:
+        await _give_up(run, key, poll_interval)
+        raise
     try:
         return question.decode(answer)
     except ValidationError:
-        await pauses.refuse(here, run_id, key, opened.generation)
+        await pauses.refuse(here, run_id, opened)
         raise
+
+
+async def _wait(
+    run: FlowRunContext, opened: Opened, question: Question, poll_interval: float | None
+) -> bytes:
+    run_id, key = run.run_id, opened.key
+    if poll_interval is None:
+        _log.info("%s is suspended (%s): resume_flow_run('%s') answers", run.name, key, run_id)
+        run.has_left = True
+        run.end(FlowRunSuspended(run_id))
+        raise FlowRunSuspended(run_id)
+    _log.info("%s is paused (pause %s): resume_flow_run('%s') answers", run.name, key, run_id)
+    verdict = judge_in_words(question.schema)
+    async with run.without_slot():
+        answer = await pauses.wait(bus.current(), run_id, opened, poll_interval, verdict)
+    _log.info("%s goes on", run.name)
+    return answer
+
+
+async def _give_up(run: FlowRunContext, key: str, poll_interval: float | None) -> None:
+    if run.interrupt is not None or bridge.background.ends:
+        return  # not the flow's own will: the question stands
+    if poll_interval is None:  # it is suspended by now, or not: so it is
+        run.end(FlowRunSuspended(run.run_id))
+        return
+    with suppress(RunbusError, TimeoutError):
+        async with asyncio.timeout(WITHDRAW_SECONDS):
+            await pauses.withdraw(bus.current(), run.run_id, key, run.epoch)
 
 
 async def asuspend_flow_run(
@@ -148,15 +177,22 @@ async def asuspend_flow_run(
     Raises `CannotPause` for a run without a deployment, since nobody would go on with it.
     """
     if flow_run_id is not None:
-        run = await runs.read(bus.current(), parse_run_id(flow_run_id))
-        _check_deployed(run)
-        if run.state.is_final():
-            raise AlreadyEnded(flow_run_id=run.id, state=run.state.name)
-        await Control(bus.current(), run.id).say("suspend", run.epoch)
-        return None
+        return await _suspend_other(parse_run_id(flow_run_id))
     here = get_run_context()
     _check_deployed(here.flow_run)
     return await _pause(here, wait_for_input, timeout, None, key)
+
+
+async def _suspend_other(run_id: UUID) -> None:
+    here = bus.current()
+    _check_deployed(await runs.read(here, run_id))
+    if await runs.move(here, run_id, "Suspended", after=["Scheduled"]) is None:
+        return
+    run = await runs.read(here, run_id)
+    if run.state.is_final():
+        raise AlreadyEnded(flow_run_id=run.id, state=run.state.name)
+    if run.state.name != "Suspended":
+        await Control(here, run.id).say("suspend", run.epoch)
 
 
 def _check_deployed(run: FlowRun) -> None:
@@ -170,7 +206,7 @@ def _check_deployed(run: FlowRun) -> None:
 async def aresume_flow_run(
     flow_run_id: UUID | str, run_input: Mapping[str, Any] | None = None, by: str | None = None
 ) -> None:
-    """Answer a paused run, so that it goes on.
+    """Answer a paused run, so that it goes on; one that was suspended from outside needs no answer.
 
     `run_input` has a value for each field, `{"value": …}` for a built-in type; fields that are left
     out take the form's defaults. `by` says who answers. The first answer counts.
@@ -182,6 +218,9 @@ async def aresume_flow_run(
     answerer = "" if by is None else check_text("by", by)
     here = bus.current()
     run = await runs.read(here, run_id)
+    if run.state.name == "Suspended" and run.pause is None:
+        await _resume_unasked(run)
+        return
     pause = await _pending_pause(run)
     answer, problems = judge(pause.schema, _encode_answer(run_input))
     if problems:
@@ -194,18 +233,30 @@ async def aresume_flow_run(
         await deployments.hint(here, run.deployment_id, run_id)
 
 
+async def _resume_unasked(run: FlowRun) -> None:
+    found = await runs.resume(bus.current(), run.id)
+    if found is not None:
+        raise NotPaused(flow_run_id=run.id, state=found)
+    if run.deployment_id is not None:
+        await deployments.hint(bus.current(), run.deployment_id, run.id)
+
+
 async def acancel_flow_run(flow_run_id: UUID | str) -> None:
     """Ask a run to end: at once where it waits, elsewhere at its next verb or `await`.
 
-    Raises `AlreadyEnded` and `RunMissing`.
+    One that nobody executes has ended when this returns. Raises `AlreadyEnded` and `RunMissing`.
     """
     run_id = parse_run_id(flow_run_id)
     here = bus.current()
+    found: str | None = states.UNATTENDED[0]
+    while found in states.UNATTENDED:  # until one of the two moves fits: others move it, too
+        found = await runs.move(here, run_id, "Cancelled", after=states.UNATTENDED)
+        if found is not None:
+            found = await runs.move(here, run_id, "Cancelling")
+    if found is not None and found != "Cancelling":
+        raise AlreadyEnded(flow_run_id=run_id, state=found)
+    # Its execution is the last one: nothing follows on `Cancelling`.
     run = await runs.read(here, run_id)
-    nobody_has_it = run.state.name in {"Scheduled", "Suspended"} and run.deployment_id is not None
-    refused_by = await runs.move(here, run_id, "Cancelled" if nobody_has_it else "Cancelling")
-    if refused_by is not None and refused_by != "Cancelling":
-        raise AlreadyEnded(flow_run_id=run_id, state=refused_by)
     await Control(here, run_id).say("cancel", run.epoch)
 
 

@@ -14,8 +14,15 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from runbus import bridge
-from runbus.engine import run_async, run_sync
-from runbus.errors import FlowInterrupt, FlowRunHandedBack, InvalidArgument, RunbusError, RunMissing
+from runbus.engine import Claim, run_async, run_sync
+from runbus.errors import (
+    FlowInterrupt,
+    FlowRunHandedBack,
+    InvalidArgument,
+    RunbusError,
+    RunLost,
+    RunMissing,
+)
 from runbus.logging import show_on_terminal
 from runbus.store import bus, deployments, pauses, recovery, runs
 from runbus.store.link import settle
@@ -172,10 +179,12 @@ class Worker:
         place = Place(places)
         await place.take()
         await bridge.in_background(_held_lease)
-        if not await runs.claim(here, run_id, self._lease.process, self._served):
+        epoch = await runs.claim(here, run_id, self._lease.process, self._served)
+        if not epoch:
             await place.leave()
             return
-        work = self._execute(here, deployment, run, place)
+        claim = Claim(run_id=run_id, epoch=epoch, slot=place)
+        work = self._execute(here, deployment, run, claim)
         task = self._executing[run_id] = asyncio.create_task(work)
         task.add_done_callback(lambda _: self._executing.pop(run_id, None))
 
@@ -189,43 +198,44 @@ class Worker:
             claim.add_done_callback(self._claims.discard)
 
     async def _execute(
-        self, here: bus.Bus, deployment: Deployment, run: FlowRun, place: Place
+        self, here: bus.Bus, deployment: Deployment, run: FlowRun, claim: Claim
     ) -> None:
         flow = deployment.flow
         try:
             plan = flow.plan((), dict(run.parameters), run.name)
             if flow.is_async:
-                await run_async(plan, run.id, place)
+                await run_async(plan, claim)
             else:
-                await _in_thread(plan, run.id, place)
+                await _in_thread(plan, claim)
         except (TypeError, ValidationError) as error:
             # Of the parameters: what the flow itself raises is recorded by now, and this refused.
-            await _fail(here, run, error)
+            await _fail(here, run, claim.epoch, error)
         except (Exception, FlowInterrupt) as error:
             _log.debug("%s: recorded by the engine: %r", run.name, error)
         finally:
-            await place.leave()
+            await claim.slot.leave()
 
 
-async def _fail(here: bus.Bus, run: FlowRun, error: Exception) -> None:
+async def _fail(here: bus.Bus, run: FlowRun, epoch: int, error: Exception) -> None:
     message = f"{type(error).__name__}: {error}"[:500]
-    if await runs.move(here, run.id, "Failed", message) is None:
-        _log.error("%s: Failed (%s)", run.name, message)
+    with suppress(RunLost):
+        if await runs.move(here, run.id, "Failed", message, epoch=epoch) is None:
+            _log.error("%s: Failed (%s)", run.name, message)
 
 
-async def _in_thread(plan: Plan, run_id: UUID, place: Place) -> None:
+async def _in_thread(plan: Plan, claim: Claim) -> None:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
     def call() -> None:
         try:
-            run_sync(plan, run_id, place)
+            run_sync(plan, claim)
         except BaseException as error:
             _log.debug("%s: recorded by the engine: %r", plan.run_name, error)
         with suppress(RuntimeError):  # the worker's loop has ended meanwhile
             loop.call_soon_threadsafe(settle, done, None)
 
-    threading.Thread(target=call, name=f"runbus-{run_id}", daemon=True).start()
+    threading.Thread(target=call, name=f"runbus-{claim.run_id}", daemon=True).start()
     await done
 
 

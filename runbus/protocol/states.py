@@ -43,15 +43,26 @@ FINAL = frozenset(
     {StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED}
 )  # as `send.lua`, `mark_read.lua` and `move_run.lua` have it
 
-_ENDED_BY_OTHERS = {"Cancelling", "Cancelled", "Crashed"}
+UNATTENDED = ("Pending", "Scheduled", "Suspended")
+"""The states in which no process executes the run, so nobody need be asked to end it."""
+
+_ENDED_BY_OTHERS = {"Cancelled", "Crashed"}
 MOVES: dict[str, frozenset[str]] = {
-    "Scheduled": frozenset({"Pending", "Running", *_ENDED_BY_OTHERS}),
-    "Pending": frozenset({"Scheduled", "Running", "Failed", *_ENDED_BY_OTHERS}),
+    "Scheduled": frozenset({"Running", "Suspended", *_ENDED_BY_OTHERS}),
+    "Pending": frozenset({"Scheduled", "Suspended", "Running", "Failed", *_ENDED_BY_OTHERS}),
     "Running": frozenset(
-        {"Scheduled", "Pending", "Paused", "Suspended", "Completed", "Failed", *_ENDED_BY_OTHERS}
+        {
+            *("Scheduled", "Pending", "Paused", "Suspended"),
+            *("Completed", "Failed", "Cancelling", *_ENDED_BY_OTHERS),
+        }
     ),
-    "Paused": frozenset({"Running", "Scheduled", "Suspended", "Failed", *_ENDED_BY_OTHERS}),
-    "Suspended": frozenset({"Scheduled", "Suspended", "Failed", *_ENDED_BY_OTHERS}),
+    "Paused": frozenset(
+        {
+            *("Scheduled", "Pending", "Running", "Suspended"),
+            *("Completed", "Failed", "Cancelling", *_ENDED_BY_OTHERS),
+        }
+    ),
+    "Suspended": frozenset({"Scheduled", "Failed", *_ENDED_BY_OTHERS}),
     "Cancelling": frozenset({"Completed", "Failed", "Cancelled", "Crashed"}),
     "Completed": frozenset(),
     "Failed": frozenset(),

@@ -1,4 +1,4 @@
-"""Pauses in Redis: opened, answered once, expired and refused."""
+"""Pauses in Redis: opened, answered once, expired, refused and withdrawn."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from runbus.errors import (
     AlreadyAnswered,
     CannotPause,
     FlowPauseTimeout,
+    FlowRunCancelled,
     NotPaused,
     PauseChanged,
     RunLost,
@@ -53,6 +54,8 @@ class Opened:
 
     key: str
     generation: int
+    epoch: int
+    """Of the execution that met it."""
     answer: bytes | None
     """The answer of an earlier execution, None when it is to be waited for."""
     seconds_left: float | None = None
@@ -73,7 +76,7 @@ async def open_pause(
     """Open a pause, or find it again; the run moves to `state` unless it was answered.
 
     Raises `FlowPauseTimeout` when it expired in this very retry of the flow, `CannotPause`,
-    `PauseChanged` and `RunMissing`.
+    `PauseChanged`, `RunLost` and `RunMissing`; `FlowRunCancelled` in a run that is to end.
     """
     keys, place = bus.keys, tag(flow_run_id)
     reply = await bus.requests.script(
@@ -87,27 +90,41 @@ async def open_pause(
             *(retry, form.shape, state, epoch),
         ),
     )
+    return _opened(flow_run_id, key, epoch, reply)
+
+
+def _opened(flow_run_id: UUID, key: str, epoch: int, reply: list[Any]) -> Opened:
     match reply:
         case [b"PENDING", generation, left]:
             seconds = None if left == b"" else int(left) / 1000
-            return Opened(key=key, generation=generation, answer=None, seconds_left=seconds)
+            return Opened(
+                key=key, generation=generation, epoch=epoch, answer=None, seconds_left=seconds
+            )
         case [b"ANSWERED", generation, value]:
-            return Opened(key=key, generation=generation, answer=value)
-        case [b"LOST"]:
-            raise RunLost(flow_run_id)
-        case [b"EXPIRED"]:
-            raise FlowPauseTimeout(flow_run_id=flow_run_id, key=key)
-        case [b"CHANGED"]:
-            raise PauseChanged(flow_run_id=flow_run_id, key=key)
+            return Opened(key=key, generation=generation, epoch=epoch, answer=value)
+        case _:
+            raise _not_opened(flow_run_id, key, reply)
+
+
+def _not_opened(flow_run_id: UUID, key: str, reply: list[Any]) -> BaseException:
+    errors: dict[bytes, BaseException] = {
+        b"LOST": RunLost(flow_run_id),
+        b"EXPIRED": FlowPauseTimeout(flow_run_id=flow_run_id, key=key),
+        b"CHANGED": PauseChanged(flow_run_id=flow_run_id, key=key),
+        b"MISSING": RunMissing(flow_run_id),
+    }
+    match reply:
         case [b"BUSY", other]:
-            raise CannotPause(
+            return CannotPause(
                 f"flow run {flow_run_id} waits in pause {other.decode()!r} already: a run has one "
                 "pause at a time, so let one end before the next begins."
             )
+        case [b"STATE", b"Cancelling" | b"Cancelled"]:
+            return FlowRunCancelled(flow_run_id)
         case [b"STATE", found]:
-            raise CannotPause(f"flow run {flow_run_id} is {found.decode()} and cannot pause.")
+            return CannotPause(f"flow run {flow_run_id} is {found.decode()} and cannot pause.")
         case _:
-            raise RunMissing(flow_run_id)
+            return errors[reply[0]]
 
 
 async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
@@ -123,13 +140,17 @@ async def answer(
     value: bytes,
     by: str,
     *,
-    how: Literal["answered", "taken"] = "answered",
+    taken_in: int | None = None,
 ) -> None:
-    """Answer a pause that was pending when it was read; `taken`: the answer is on the stream.
+    """Answer a pause that was pending when it was read.
 
-    Raises `AlreadyAnswered` and `NotPaused`.
+    The execution with the epoch `taken_in` has found the answer on the stream. Raises
+    `AlreadyAnswered`, `NotPaused` and `RunLost`.
     """
-    reply = await _close(bus, flow_run_id, pause.key, pause.generation, how, value, by)
+    how = "answered" if taken_in is None else "taken"
+    reply = await _close(
+        bus, flow_run_id, pause.key, pause.generation, how, value, by, epoch=taken_in
+    )
     match reply:
         case [b"CLOSED"]:
             return
@@ -147,28 +168,49 @@ async def answer(
             raise RunMissing(flow_run_id)
 
 
-async def expire(bus: Bus, flow_run_id: UUID, key: str, generation: int) -> bool:
+async def expire(
+    bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: int | None = None
+) -> bool:
     """End a pause whose time is over; False when it was answered in time.
 
-    Raises `RunMissing`.
+    Who waits in it gives its `epoch`; of anybody else the server checks the time. Raises
+    `RunMissing` and `RunLost`.
     """
-    reply = await _close(bus, flow_run_id, key, generation, "expired", b"", "")
+    reply = await _close(bus, flow_run_id, key, generation, "expired", epoch=epoch)
     if reply[0] == b"MISSING":
         raise RunMissing(flow_run_id)
     return reply[0] == b"CLOSED" or reply[1] != b"answered"
 
 
-async def refuse(bus: Bus, flow_run_id: UUID, key: str, generation: int) -> None:
-    """Note that the flow does not take the answer, so that the next pause asks anew."""
-    call = (1, bus.keys.pause(flow_run_id, key), generation)
-    await bus.requests.script(scripts.REFUSE_ANSWER, call)
+async def withdraw(bus: Bus, flow_run_id: UUID, key: str, epoch: int) -> None:
+    """End a pause that the flow has given up: it goes on without an answer. Raises `RunLost`."""
+    await _close(bus, flow_run_id, key, "", "cancelled", epoch=epoch)
+
+
+async def refuse(bus: Bus, flow_run_id: UUID, opened: Opened) -> None:
+    """Note that the flow does not take the answer, so that the next pause asks anew.
+
+    Raises `RunLost`.
+    """
+    keys = (bus.keys.run(flow_run_id), bus.keys.pause(flow_run_id, opened.key))
+    call = (2, *keys, opened.generation, opened.epoch)
+    if await bus.requests.script(scripts.REFUSE_ANSWER, call) < 0:
+        raise RunLost(flow_run_id)
 
 
 async def _close(
-    bus: Bus, flow_run_id: UUID, key: str, generation: int, how: str, value: bytes, by: str
+    bus: Bus,
+    flow_run_id: UUID,
+    key: str,
+    generation: int | str,
+    how: str,
+    value: bytes = b"",
+    by: str = "",
+    *,
+    epoch: int | None = None,
 ) -> list[bytes]:
     keys, place = bus.keys, tag(flow_run_id)
-    return await bus.requests.script(
+    reply = await bus.requests.script(
         scripts.CLOSE_PAUSE,
         (
             6,
@@ -176,8 +218,12 @@ async def _close(
             *(keys.pending(place), keys.events(place), keys.scheduled(place)),
             *(str(flow_run_id), key, bus.lifetime_ms, generation, how, value, by),
             secrets.token_hex(8),
+            "" if epoch is None else epoch,
         ),
     )
+    if reply == [b"LOST"]:
+        raise RunLost(flow_run_id)
+    return reply
 
 
 async def wait(
@@ -201,7 +247,7 @@ async def wait(
                 return value
     finally:
         reader.close()
-    if await expire(bus, flow_run_id, opened.key, opened.generation):
+    if await expire(bus, flow_run_id, opened.key, opened.generation, opened.epoch):
         raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
     return await _answer_of(bus, flow_run_id, opened) or b""
 
@@ -249,7 +295,7 @@ async def _take_by_hand(
         if pause is not None:
             by = entry.get(b"by", b"").decode(errors="replace")
             with suppress(AlreadyAnswered, NotPaused):
-                await answer(bus, flow_run_id, pause, value, by, how="taken")
+                await answer(bus, flow_run_id, pause, value, by, taken_in=opened.epoch)
 
 
 def _is_for(opened: Opened, entry: dict[bytes, bytes]) -> bool:

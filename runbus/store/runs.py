@@ -59,13 +59,15 @@ async def move(
     message: str = "",
     result: bytes = b"",
     *,
+    after: Iterable[str] | None = None,
     epoch: int | None = None,
     release: bool = False,
     retry: int | None = None,
 ) -> str | None:
     """Move a run to a state. Return None, or the name of the state that does not allow it.
 
-    The process that executes the run gives its `epoch`, and `release` to let it go. Raises
+    `after` names the states to move from, by default all that the table of moves allows. The
+    process that executes the run gives its `epoch`, and `release` to let it go. Raises
     `RunMissing`, and `RunLost` when the run has passed to another process.
     """
     keys, place = bus.keys, tag(flow_run_id)
@@ -82,7 +84,7 @@ async def move(
             keys.of_run(flow_run_id),
             bus.lifetime_ms,
             secrets.token_hex(8),
-            f",{','.join(states.before(state))},",
+            f",{','.join(states.before(state) if after is None else after)},",
             state,
             states.TYPES[state],
             message,
@@ -103,6 +105,26 @@ async def claim(bus: Bus, flow_run_id: UUID, owner: str, deployments: Iterable[s
         scripts.CLAIM_RUN,
         (4, *_places(bus, flow_run_id), owner, bus.lifetime_ms, secrets.token_hex(8), *deployments),
     )
+
+
+async def resume(bus: Bus, flow_run_id: UUID) -> str | None:
+    """Schedule a suspended run that asks nothing. Return None, or the state that it is in instead.
+
+    Raises `RunMissing`.
+    """
+    keys, place = bus.keys, tag(flow_run_id)
+    reply = await bus.requests.script(
+        scripts.RESUME_RUN,
+        (
+            4,
+            *(keys.run(flow_run_id), keys.pending(place)),
+            *(keys.scheduled(place), keys.events(place)),
+            *(str(flow_run_id), bus.lifetime_ms, secrets.token_hex(8)),
+        ),
+    )
+    if reply == b"MISSING":
+        raise RunMissing(flow_run_id)
+    return None if reply == b"RESUMED" else reply.decode()
 
 
 async def reclaim(bus: Bus, flow_run_id: UUID, owner: str, max_losses: int) -> bool:

@@ -75,10 +75,11 @@ OPEN_PAUSE = Script("open_pause", "enter")
 CLOSE_PAUSE = Script("close_pause", "enter")
 REFUSE_ANSWER = Script("refuse_answer")
 CLAIM_RUN = Script("claim_run", "enter")
+RESUME_RUN = Script("resume_run", "enter")
 RECLAIM_RUN = Script("reclaim_run", "enter")
 ALL = (
     *(SEND, MARK_READ),
-    *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RECLAIM_RUN),
+    *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RESUME_RUN, RECLAIM_RUN),
     *(OPEN_PAUSE, CLOSE_PAUSE, REFUSE_ANSWER),
 )
 

@@ -1,6 +1,6 @@
 """Deployments and workers: runs that leave their process, and processes that leave their runs.
 
-Each worker is a process of its own that serves the flows of `SERVED`; faults are signals.
+Each worker is a process of its own that serves the flows of `served.py`; faults are signals.
 """
 
 from __future__ import annotations
@@ -11,142 +11,27 @@ import subprocess
 import sys
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
+from faults import LEASE_SECONDS, PATIENCE, answer, result_of, started, state_of, until
 
 from runbus import (
     cancel_flow_run,
     flow,
     get_client,
     receive_input,
-    resume_flow_run,
     run_deployment,
     suspend_flow_run,
     wait_for_flow_run,
 )
 from runbus.bridge import run as block
-from runbus.errors import AlreadyEnded, CannotPause, DeploymentMissing, NotPaused, RunFailed
+from runbus.errors import AlreadyEnded, CannotPause, DeploymentMissing, RunFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
+    from faults import StartWorker
     from servers import Server
-
-    StartWorker = Callable[..., subprocess.Popen[bytes]]
-
-LEASE_SECONDS = 1.5
-PATIENCE = 30.0
-
-SERVED = """
-import os, signal, sys, time
-from uuid import UUID
-from runbus import *
-
-@flow
-async def shop(item: str):
-    count = await pause_flow_run(int)
-    sure = await suspend_flow_run(bool)
-    return [item, count, sure]
-
-@flow
-def sync_shop(item: str):
-    count = pause_flow_run(int)
-    sure = suspend_flow_run(bool)
-    return [item, count, sure]
-
-@flow
-async def double(number: int):
-    return number * 2
-
-@flow
-def fail():
-    raise ValueError("on purpose")
-
-@flow
-async def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-@flow
-async def stall(observer: UUID, seconds: float):
-    await send_input(os.getpid(), observer, key_prefix="pid")
-    time.sleep(seconds)  # blocks the loop, as a person's input() does
-    await send_input("awake", observer)
-    return os.getpid()
-
-@flow
-def parent():
-    return run_deployment("double/x", {"number": 21}).state.result()
-
-@flow
-async def give_up():
-    await suspend_flow_run(int, timeout=0.2)
-
-names = sys.argv[2:]
-limit = int(sys.argv[1]) or None
-deployments = [each.to_deployment("x") for each in list(globals().values())
-               if isinstance(each, Flow) and (not names or each.name in names)]
-serve(*deployments, limit=limit)
-"""
-
-
-@pytest.fixture
-def start_worker(server: Server, tmp_path: Path) -> Iterator[StartWorker]:
-    """`start_worker("shop", limit=2)` serves flows in a process, all of them without a name."""
-    workers: list[subprocess.Popen[bytes]] = []
-    script = tmp_path / "served.py"
-    script.write_text(SERVED)
-
-    def start(*names: str, limit: int = 0) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            "RUNBUS_URL": server.url,
-            "RUNBUS_LEASE_SECONDS": str(LEASE_SECONDS),
-        }
-        command = [sys.executable, str(script), str(limit), *names]
-        workers.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
-        return workers[-1]
-
-    yield start
-    for worker in workers:
-        worker.kill()
-        worker.wait()
-
-
-def until(condition: Callable[[], Any], *passing: type[Exception]) -> Any:
-    """Wait for what other processes do; errors of the `passing` kinds say that it is not yet so."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            if found := condition():
-                return found
-        except passing as error:
-            if time.monotonic() > deadline:
-                raise AssertionError("it did not happen") from error
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
-
-
-def started(name: str, parameters: dict[str, Any] | None = None, **options: Any) -> UUID:
-    """Start a run, as soon as its deployment is served."""
-    return until(
-        lambda: run_deployment(name, parameters, timeout=0, **options), DeploymentMissing
-    ).id
-
-
-def state_of(run_id: UUID) -> str:
-    return block(lambda: get_client().read_flow_run(run_id)).state.name
-
-
-def answer(run_id: UUID, value: object) -> None:
-    """Answer a run as soon as it waits."""
-    until(lambda: resume_flow_run(run_id, {"value": value}) is None, NotPaused)
-
-
-def result_of(run_id: UUID) -> Any:
-    return wait_for_flow_run(run_id, timeout=PATIENCE).state.result()
 
 
 @pytest.mark.parametrize("name", ["shop/x", "sync-shop/x"])

@@ -1,19 +1,22 @@
--- End a pending pause: by an answer, or because its time is over.
+-- End a pending pause: by an answer, because its time is over, or because the flow gave it up.
 --
 -- KEYS  1 the run (hash)  2 the pause (hash)  3 the run's resume stream
 --       4 pending (sorted set)  5 events (stream)  6 scheduled (sorted set)
 -- ARGV  1 run id
 --       2 pause key
 --       3 lifetime in ms of what outlives a run
---       4 generation
---       5 'answered', 'expired', or 'taken' for an answer that is on the stream already
+--       4 generation, '' for whichever it is
+--       5 'answered', 'expired', 'cancelled', or 'taken' for an answer that is on the stream already
 --       6 the answer's JSON  7 who answers, '' for nobody in particular
 --       8 a text of this call's own: the same call, executed again, gets the same reply
+--       9 the epoch of the process that executes the run, '' for anybody else
 -- Reply: {'CLOSED'}                      now, or by this very call before
 --        {'MISSING'}                     there is no such pause
+--        {'LOST'}                        the run has passed to another process
 --        {'STATE', state, generation, by, when in ms, value}   it is not pending any more
 --
--- Whoever looks judges the deadline: an answer that comes after it expires the pause.
+-- Whoever looks judges the deadline: an answer that comes after it expires the pause. Only the
+-- process that waits may be a little early.
 
 local run, pause, id = KEYS[1], KEYS[2], ARGV[1]
 local clock = redis.call('TIME')
@@ -23,18 +26,23 @@ local found = redis.call('HMGET', pause, 'state', 'generation', 'deadline', 'by'
 local state, becomes, deadline = found[1], ARGV[5], tonumber(found[3] or '')
 if not state then
   return { 'MISSING' }
+elseif ARGV[9] ~= '' and redis.call('HGET', run, 'epoch') ~= ARGV[9] then
+  return { 'LOST' }
 elseif found[7] == ARGV[8] then
   return { 'CLOSED' }
-elseif state ~= 'pending' or found[2] ~= ARGV[4] then
+elseif state ~= 'pending' or (ARGV[4] ~= '' and found[2] ~= ARGV[4])
+  or (becomes == 'expired' and ARGV[9] == '' and not (deadline and now >= deadline)) then
   return { 'STATE', state, found[2], found[4] or '', found[5] or '', found[6] or '' }
 end
 
-local late = becomes ~= 'expired' and deadline and now >= deadline
+local late = becomes ~= 'expired' and becomes ~= 'cancelled' and deadline and now >= deadline
 if late then
   becomes = 'expired'
 end
 if becomes == 'expired' then
   redis.call('HSET', pause, 'state', 'expired', 'answered', now)
+elseif becomes == 'cancelled' then
+  redis.call('HSET', pause, 'state', 'cancelled')
 else
   redis.call('HSET', pause, 'state', 'answered', 'value', ARGV[6], 'by', ARGV[7], 'answered', now)
   if becomes == 'answered' then

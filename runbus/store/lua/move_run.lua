@@ -28,6 +28,8 @@ elseif ARGV[10] ~= '' and found[5] ~= ARGV[10] then
   return 'LOST'
 elseif not string.find(ARGV[5], ',' .. found[1] .. ',', 1, true) then
   return found[1]
+elseif ARGV[10] ~= '' and not found[6] then
+  return 'LOST' -- it has left that process, and maybe waits for the next one
 end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -52,12 +54,18 @@ if ARGV[7] == 'RUNNING' then
     redis.call('HSET', run, 'started', now)
   end
 end
-if ARGV[7] ~= 'PAUSED' then
-  redis.call('ZREM', KEYS[5], id)
+-- A run with a question is listed as waiting wherever it is: it may be answered any time.
+if not found[4] then
+  if ARGV[6] == 'Suspended' then
+    redis.call('ZADD', KEYS[5], 'inf', id)
+  else
+    redis.call('ZREM', KEYS[5], id)
+  end
 end
 
 if FINAL[ARGV[7]] then
   redis.call('HSET', run, 'ended', now)
+  redis.call('ZREM', KEYS[5], id)
   if ARGV[9] ~= '' then
     redis.call('HSET', run, 'result', ARGV[9])
   end

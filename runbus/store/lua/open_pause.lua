@@ -42,7 +42,7 @@ elseif state == 'answered' then
   return { 'ANSWERED', generation, record[6] or '' }
 elseif found[1] ~= 'Running' and found[1] ~= 'Paused' and found[1] ~= ARGV[9] then
   return { 'STATE', found[1] }
-elseif found[2] and found[2] ~= key then
+elseif found[2] and found[2] ~= key and found[1] == 'Paused' then
   return { 'BUSY', found[2] }
 elseif state == 'expired' and record[5] == ARGV[7] then
   return { 'EXPIRED' }
@@ -50,6 +50,10 @@ elseif state == 'pending' and record[3] ~= ARGV[8] then
   return { 'CHANGED' }
 end
 
+if found[2] and found[2] ~= key then
+  -- An earlier execution waited in it, and this one came by another way.
+  redis.call('HSET', string.sub(run, 1, -4) .. 'pause:' .. found[2], 'state', 'cancelled')
+end
 if state ~= 'pending' then
   generation = generation + 1
   deadline = ARGV[6] ~= '' and now + ARGV[6] or ''

@@ -1,12 +1,17 @@
 -- Note that the flow itself refused an answer, so that the next pause asks anew.
 --
--- KEYS  1 the pause (hash)
+-- KEYS  1 the run (hash)  2 the pause (hash)
 -- ARGV  1 generation
--- Reply: 1 refused, 0 there is another answer by now, or none.
+--       2 the epoch of the process that executes the run
+-- Reply: 1 refused, 0 there is another answer by now, or none; -1 when the run has passed to
+--        another process.
 
-local found = redis.call('HMGET', KEYS[1], 'state', 'generation')
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[2] then
+  return -1
+end
+local found = redis.call('HMGET', KEYS[2], 'state', 'generation')
 if found[1] == 'answered' and found[2] == ARGV[1] then
-  redis.call('HSET', KEYS[1], 'state', 'refused')
+  redis.call('HSET', KEYS[2], 'state', 'refused')
   return 1
 end
 return 0
