@@ -49,7 +49,14 @@ class Settings(BaseSettings):
     )
 
     url: SecretStr | None = None
-    """Where the server is (`redis://`, `rediss://`, `unix://`). Unset: an embedded server."""
+    """Where the server is. Unset: an embedded server.
+
+    `redis://user:password@host:port/database`, `rediss://…` (TLS) or `unix:///path`;
+    `redis+sentinel://host:port,host:port/name` with the name of the primary that the sentinels
+    know, and `redis+cluster://host:port,host:port` with some of its nodes, both with TLS as
+    `rediss+…`. Options of a redis-py connection follow a `?`: `ssl_ca_certs`, `ssl_certfile` and
+    `ssl_keyfile` are paths; the sentinels' own user is `sentinel_username` and
+    `sentinel_password`."""
 
     prefix: Annotated[str, AfterValidator(_without_braces)] = "runbus"
     """What every key begins with."""

@@ -187,11 +187,7 @@ class Server:
 
     def _popen(self, stdout: Any) -> subprocess.Popen[bytes]:
         command = [str(self._binary), *_as_arguments(self._config()), *self._config_args]
-        if sys.platform == "linux":
-            command = [sys.executable, "-ISc", _DIE_WITH_PARENT, str(os.getpid()), *command]
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT
-        )
+        return popen(command, stdout)
 
     def _config(self) -> Mapping[str, str]:
         return {
@@ -233,6 +229,15 @@ class Server:
 
     def _log_tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+
+
+def popen(command: list[str], stdout: Any) -> subprocess.Popen[bytes]:
+    """Start a program that dies with this process."""
+    if sys.platform == "linux":
+        command = [sys.executable, "-ISc", _DIE_WITH_PARENT, str(os.getpid()), *command]
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT
+    )
 
 
 def binary_of(engine: Engine) -> Path:

@@ -1,8 +1,6 @@
-"""The bus: all that one event loop holds of one server.
+"""The bus: all that one event loop holds of the servers.
 
-At most three connections, whatever number of runs wait or send: one for commands, one for waiting,
-and one for the run that is in the middle of a conversation. A bus
-belongs to its event loop and ends with it. It is made at the first use in a loop.
+A bus belongs to its event loop and ends with it. It is made at the first use in a loop.
 """
 
 from __future__ import annotations
@@ -18,38 +16,36 @@ from typing import TYPE_CHECKING
 from runbus.errors import RunbusError, UnsentInputs
 from runbus.protocol.keys import Keys
 from runbus.store import scripts
-from runbus.store.channel import Channel
 from runbus.store.lease import Lease
 from runbus.store.link import LinkLost
 from runbus.store.outbox import Outbox
 from runbus.store.requests import Requests
-from runbus.store.topology import server_for
-from runbus.store.watch import Watch
+from runbus.store.topology import topology_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from uuid import UUID
 
     from runbus.settings import Settings
+    from runbus.store.channel import Channel
     from runbus.store.link import Command, Link
+    from runbus.store.topology.route import Route
 
 _log = logging.getLogger("runbus")
 
 
 class Bus:
-    """One event loop's connections to one server, and what goes over them."""
+    """One event loop's connections, and what goes over them."""
 
     def __init__(self, settings: Settings) -> None:
-        server = server_for(settings)
         self.settings = settings
         self.lifetime_ms = int(settings.retention_seconds * 1000)
         """How long keys outlive what they belong to, in milliseconds."""
         self.keys = Keys(settings.prefix)
         self.loop = asyncio.get_running_loop()
-        self.watch = Watch(server, self.keys, settings)
-        commands = Channel(server, settings, on_link=scripts.load)
-        self.outbox = Outbox(commands, self.keys, settings)
-        self.requests = Requests(commands, settings)
+        self.topology = topology_for(settings, self.keys)
+        self.outbox = Outbox(self.topology, self.keys, settings)
+        self.requests = Requests(self.topology, settings)
         self.lease = Lease(self)
         self._tasks: set[asyncio.Task[None]] = set()
         self._life = self._live()
@@ -64,17 +60,18 @@ class Bus:
             count=count,
             lifetime_ms=self.lifetime_ms,
         )
-        link = self.outbox.channel.link
+        route = self.topology.route(keys.run(flow_run_id))
+        link = route.link
         if link is not None:
             scripts.MARK_READ.run(link, call, _note_refusal)
         else:
-            task = self.loop.create_task(self._connect_and_mark(call))
+            task = self.loop.create_task(self._connect_and_mark(route, call))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _connect_and_mark(self, call: Command) -> None:
+    async def _connect_and_mark(self, route: Channel | Route, call: Command) -> None:
         try:
-            link = await self.outbox.channel.connected()
+            link = await route.connected()
         except (RunbusError, LinkLost) as error:
             _note_refusal(error)
         else:
@@ -96,8 +93,7 @@ class Bus:
         await self._drain()
         self.report_unsent()
         await self.lease.end()
-        for channel in self._channels():
-            channel.close()
+        self.topology.close()
         await asyncio.sleep(0)  # the transports end in the next turn
         await asyncio.sleep(0)
 
@@ -115,10 +111,7 @@ class Bus:
 
     def links(self) -> list[Link]:
         """Return the connections that are alive."""
-        return [channel.link for channel in self._channels() if channel.link is not None]
-
-    def _channels(self) -> tuple[Channel, ...]:
-        return self.outbox.channel, self.watch.channel, self.watch.express.channel
+        return [link for node in self.topology.nodes() for link in node.links()]
 
 
 _of_loop: dict[tuple[asyncio.AbstractEventLoop, Settings], Bus] = {}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runbus.settings import Settings
     from runbus.store.link import OnPush
-    from runbus.store.topology import Server
+    from runbus.store.topology.server import Server
 
 
 _log = logging.getLogger("runbus")
@@ -40,13 +40,16 @@ class Channel:
         on_link: Callable[[Link], None] | None = None,
         on_failure: Callable[[RunbusError], None] | None = None,
         on_lost: Callable[[], None] | None = None,
+        patience: float | None = None,
     ) -> None:
+        """`patience` is how long (seconds) to try to connect; by default, `retry_seconds`."""
         self.server = server
         self.link: Link | None = None
         """The link while it is alive."""
         self.trouble: OSError | None = None
         """Why the last attempt to connect failed, until one succeeds."""
         self._settings = settings
+        self._patience = settings.retry_seconds if patience is None else patience
         self._on_push = on_push
         self._on_link = on_link
         self._on_failure = on_failure
@@ -61,8 +64,15 @@ class Channel:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
             self._connecting.add_done_callback(self._note_cancelled)
 
-    async def connected(self) -> Link:
-        """Return the live link, connecting first if need be. Raises `ServerUnreachable`."""
+    async def connected(self, after: Exception | None = None) -> Link:
+        """Return the live link, connecting first if need be. Raises `ServerUnreachable`.
+
+        `after` a call that failed on a server that was demoted, the link is a new one: its name
+        may lead to the new primary by now.
+        """
+        if self.link is not None and str(after).startswith("READONLY"):
+            self.link.close()
+            await asyncio.sleep(0)  # the transport ends in the next turn
         if self.link is not None:
             return self.link
         if self._closed:
@@ -126,7 +136,7 @@ class Channel:
                 link = await self._connect_once()
             except OSError as error:
                 self._note_trouble(error)
-                if clock() - started >= self._settings.retry_seconds:
+                if clock() - started >= self._patience:
                     raise self.unreachable(clock() - started) from None
             else:
                 self.trouble = None
@@ -139,9 +149,8 @@ class Channel:
         return ServerUnreachable(address=self.server.address, seconds=seconds, cause=cause)
 
     def _note_trouble(self, error: OSError) -> None:
-        if self.trouble is None:
-            seconds = self._settings.retry_seconds
-            _log.warning("no connection: %s. Trying again for %g s.", error, seconds)
+        if self.trouble is None and self._patience:
+            _log.warning("no connection: %s. Trying again for %g s.", error, self._patience)
         self.trouble = error
 
     async def _connect_once(self) -> Link:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runbus.errors import RunbusError
     from runbus.settings import Settings
     from runbus.store.tail import Tail
-    from runbus.store.topology import Server
+    from runbus.store.topology.server import Server
 
 # A receiver that stops waiting holds the connection no longer than this.
 BLOCK_MS = 1000

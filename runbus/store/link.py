@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 # Its stub takes a tuple of one.
 _pack: Callable[[Command], bytes] = cast("Any", hiredis).pack_command
 _INCOMPLETE = object()
-# Errors that pass: the server starts, runs a long script, or is no longer the primary.
+# Errors that pass: the server starts, runs a long script, or is not the one to ask.
 _TRANSIENT = (
     *("LOADING", "BUSY", "READONLY", "MASTERDOWN", "NOREPLICAS"),
-    *("TRYAGAIN", "CLUSTERDOWN", "NOSCRIPT"),
+    *("TRYAGAIN", "CLUSTERDOWN", "MOVED", "ASK", "NOSCRIPT"),
 )
 
 

@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from runbus.store.channel import Channel
     from runbus.store.link import Command, Link
     from runbus.store.receipt import Sent
+    from runbus.store.topology import Topology
+    from runbus.store.topology.route import Route
 
 # Not larger: while the server works on one call, this side wakes the callers of the one before.
 MAX_BATCH = 64
@@ -72,10 +74,10 @@ CLOCK_MARGIN_MS = 10_000
 
 
 class Outbox:
-    """All sends of one event loop to one server."""
+    """All sends of one event loop."""
 
-    def __init__(self, channel: Channel, keys: Keys, settings: Settings) -> None:
-        self.channel = channel
+    def __init__(self, topology: Topology, keys: Keys, settings: Settings) -> None:
+        self._topology = topology
         self._keys = keys
         self._settings = settings
         self._lanes: dict[tuple[int, str], Lane] = {}
@@ -137,7 +139,8 @@ class Outbox:
         if len(self._lanes) >= self._sweep_at:
             self._lanes = {stream: lane for stream, lane in self._lanes.items() if lane.busy}
             self._sweep_at = max(IDLE_LANES, 2 * len(self._lanes))
-        lane = Lane(self.channel, self._settings, _call_keys(self._keys, sent), sent.stream)
+        keys = _call_keys(self._keys, sent)
+        lane = Lane(self._topology.route(keys[0]), self._settings, keys, sent.stream)
         self._lanes[stream] = lane
         return lane
 
@@ -190,7 +193,7 @@ class Lane:
 
     def __init__(
         self,
-        channel: Channel,
+        channel: Channel | Route,
         settings: Settings,
         keys: tuple[str, str, str, str],
         name: str,
@@ -316,17 +319,11 @@ class Lane:
                 break
             await asyncio.sleep(delay)
             try:
-                return await self._attempt(await self._channel.connected(), batch)
+                return await self._attempt(await self._channel.connected(cause), batch)
             except (LinkLost, ReplyError) as error:
                 batch.maybe_stored |= isinstance(error, LinkLost)
                 cause = error
-                self._leave_replica(error)
         raise self._channel.unreachable(self._settings.retry_seconds, cause)
-
-    def _leave_replica(self, error: Exception) -> None:
-        # The server was demoted: its name may lead to the new primary by now.
-        if str(error).startswith("READONLY") and self._channel.link is not None:
-            self._channel.link.close()
 
     async def _attempt(self, link: Link, batch: Batch) -> list[bytes]:
         scan_from = "+" if batch.looks_back else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from runbus.protocol.keys import tag
 from runbus.store.link import settle
 from runbus.store.tail import Arm, Tail
 
@@ -35,7 +34,6 @@ class Reader:
         "bus",
         "flow_run_id",
         "poll_interval",
-        "tag",
         "tails",
     )
 
@@ -52,8 +50,9 @@ class Reader:
         self.bus = bus
         self.flow_run_id = flow_run_id
         self.poll_interval = poll_interval
-        self.tag = tag(flow_run_id)
-        self.tails = [Tail(self, bus.watch, name, key) for name, key in streams.items()]
+        self.tails = [
+            Tail(self, bus.topology.watch(key), name, key) for name, key in streams.items()
+        ]
         self._marks = marks
         self._futures: list[asyncio.Future[bool]] = []
         self._polls: list[asyncio.Future[bool]] | None = None
@@ -135,7 +134,8 @@ class Reader:
 
     def _begin_wait(self, future: asyncio.Future[bool], *, polls: bool) -> None:
         if not self._futures:
-            self.bus.watch.start_waiting(self)
+            for tail in self.tails:
+                tail.watch.start_waiting(tail)
         self._futures.append(future)
         if polls:
             self._poll(future)
@@ -143,14 +143,15 @@ class Reader:
             if polls or tail.arm is Arm.UNKNOWN:
                 tail.read()
         if not polls and len(self.tails) == 1:
-            self.bus.watch.express.offer(self.tails[0])
+            self.tails[0].watch.express.offer(self.tails[0])
 
     def _end_wait(self, future: asyncio.Future[bool]) -> None:
         self._futures.remove(future)
         if self._polls and future in self._polls:
             self._polls.remove(future)
         if not self._futures:
-            self.bus.watch.stop_waiting(self)
+            for tail in self.tails:
+                tail.watch.stop_waiting(tail)
 
     def _expire(self, future: asyncio.Future[bool]) -> None:
         # A short timeout may be over before the first read is back, and then nobody has looked.
@@ -166,7 +167,7 @@ class Reader:
 
     def _give_up(self, future: asyncio.Future[bool]) -> None:
         # While the server does not answer, it is not known that nothing came.
-        settle(future, self.bus.watch.channel.unreachable(GRACE_SECONDS))
+        settle(future, self.tails[0].watch.channel.unreachable(GRACE_SECONDS))
 
     def _has_read_all(self) -> bool:
         return all(tail.arm is Arm.ARMED for tail in self.tails)

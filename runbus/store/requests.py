@@ -15,6 +15,7 @@ from hiredis import ReplyError
 from runbus.errors import ServerRefused
 from runbus.store.backoff import backoff
 from runbus.store.link import LinkLost, is_transient, settle
+from runbus.store.topology.single import Single
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,28 +24,67 @@ if TYPE_CHECKING:
     from runbus.store.channel import Channel
     from runbus.store.link import Command, Link
     from runbus.store.scripts import Script
+    from runbus.store.topology import Topology
+    from runbus.store.topology.route import Route
 
 
 class Requests:
-    """What one event loop asks one server, beside sending and receiving."""
+    """What one event loop asks, beside sending and receiving."""
 
-    def __init__(self, channel: Channel, settings: Settings) -> None:
-        self._channel = channel
+    def __init__(self, topology: Topology, settings: Settings) -> None:
+        self._topology = topology
         self._seconds = settings.retry_seconds
 
     async def command(self, *command: str | bytes | float) -> Any:
         """Return the reply to a command. Raises `ServerUnreachable` and `ServerRefused`."""
-        return await self._repeat(lambda link: link.call(*command))
+        return await self._repeat(
+            self._topology.route_for(command), lambda link: link.call(*command)
+        )
 
     async def script(self, script: Script, call: Command) -> Any:
         """Return the reply of a script. Raises `ServerUnreachable` and `ServerRefused`."""
-        return await self._repeat(lambda link: script.call(link, call))
+        # A call begins with the number of its keys, and then the keys, which share a slot.
+        route = self._topology.route(str(call[1]))
+        return await self._repeat(route, lambda link: script.call(link, call))
 
     async def commands(self, *commands: Command) -> list[Any]:
         """Return the replies to several commands that go out together. An error is raised."""
-        return await self._repeat(partial(_send_all, commands)) if commands else []
+        groups = self._topology.spread(commands)
+        if len(groups) <= 1:
+            return await self._together(commands)
+        parts = [tuple(commands[place] for place in group) for group in groups]
+        answers = await asyncio.gather(*(self._together(part) for part in parts))
+        replies: list[Any] = [None] * len(commands)
+        for group, answer in zip(groups, answers, strict=True):
+            for place, reply in zip(group, answer, strict=True):
+                replies[place] = reply
+        return replies
 
-    async def _repeat(self, ask: Callable[[Link], asyncio.Future[Any]]) -> Any:
+    async def _together(self, commands: tuple[Command, ...]) -> list[Any]:
+        if not commands:
+            return []
+        route = self._topology.route_for(commands[0])
+        if isinstance(self._topology, Single):
+            return await self._repeat(route, partial(_send_all, commands))
+        return await self._repeat_singly(route, commands)
+
+    async def _repeat_singly(self, route: Channel | Route, commands: tuple[Command, ...]) -> Any:
+        # A slot of the group may have moved on its own, so what failed finds its own way.
+        try:
+            link = await route.connected()
+        except LinkLost:
+            return [await self.command(*command) for command in commands]
+        replies = await asyncio.gather(
+            *(link.call(*command) for command in commands), return_exceptions=True
+        )
+        for place, reply in enumerate(replies):
+            if isinstance(reply, (LinkLost, ReplyError)):
+                replies[place] = await self.command(*commands[place])
+        return replies
+
+    async def _repeat(
+        self, route: Channel | Route, ask: Callable[[Link], asyncio.Future[Any]]
+    ) -> Any:
         clock = asyncio.get_running_loop().time
         started = clock()
         cause: Exception | None = None
@@ -53,20 +93,14 @@ class Requests:
                 break
             await asyncio.sleep(delay)
             try:
-                return await ask(await self._channel.connected())
+                return await ask(await route.connected(cause))
             except LinkLost as error:
                 cause = error
             except ReplyError as error:
                 if not is_transient(error):
-                    raise ServerRefused(address=self._channel.server.address, reply=error) from None
+                    raise ServerRefused(address=route.server.address, reply=error) from None
                 cause = error
-                self._leave_replica(error)
-        raise self._channel.unreachable(clock() - started, cause)
-
-    def _leave_replica(self, error: Exception) -> None:
-        # The server was demoted: its name may lead to the new primary by now.
-        if str(error).startswith("READONLY") and self._channel.link is not None:
-            self._channel.link.close()
+        raise route.unreachable(clock() - started, cause)
 
 
 def _send_all(commands: tuple[Command, ...], link: Link) -> asyncio.Future[Any]:

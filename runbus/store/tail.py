@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from enum import Enum, auto
 from functools import partial
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
@@ -16,6 +17,7 @@ from hiredis import ReplyError
 from runbus.errors import ServerRefused
 from runbus.protocol.entries import Entry, read_entry
 from runbus.store.link import LinkLost, is_transient
+from runbus.store.slots import hash_tag
 
 if TYPE_CHECKING:
     from runbus.store.reader import Reader
@@ -48,7 +50,6 @@ class Tail:
     __slots__ = (
         "_futile_rereads",
         "_rereads",
-        "_watch",
         "arm",
         "conversation",
         "cursor",
@@ -59,13 +60,17 @@ class Tail:
         "page",
         "read_count",
         "reader",
+        "tag",
         "unread",
+        "watch",
     )
 
     def __init__(self, reader: Reader, watch: Watch, name: str, key: str) -> None:
         self.reader = reader
         self.name = name
         self.key = key.encode()
+        self.tag = intern(hash_tag(key))
+        """The hash tag of its key."""
         self.cursor: bytes | str = "0-0"
         """The id of the last entry that was read."""
         self.unread: list[Any] = []
@@ -81,7 +86,8 @@ class Tail:
         self.marked_at = 0.0
         """When that was, by the loop's clock."""
         self.arm = Arm.UNKNOWN
-        self._watch = watch
+        self.watch = watch
+        """What wakes it: that of the server which has its stream."""
         self._rereads = False
         self._futile_rereads = 0
         watch.add(self)
@@ -101,12 +107,12 @@ class Tail:
 
     def read(self) -> None:
         """Read the next page, unless a read is on its way. The reader hears of the outcome."""
-        link = self._watch.channel.link
+        link = self.watch.channel.link
         if link is None or self.arm is Arm.READING or self.unread:
             return
         self.arm = Arm.READING
         command = ("XREAD", "COUNT", self.page, "STREAMS", self.key, self.cursor)
-        link.send(command, partial(self._hear, self.cursor))
+        link.send(command, partial(self._hear, self.watch, self.cursor))
 
     def accept(self, entries: list[Any], cursor: bytes | str) -> None:
         """Take entries that were read past a cursor on another connection, if they are news."""
@@ -127,27 +133,41 @@ class Tail:
         if self.arm is Arm.ARMED:
             self.arm = Arm.UNKNOWN
 
+    def move(self, watch: Watch) -> None:
+        """Go over to the server that has the stream now, and read there if the reader waits."""
+        waits = self.reader.waits
+        if waits:
+            self.watch.stop_waiting(self)
+        self.watch.discard(self)
+        self.watch, self.arm = watch, Arm.UNKNOWN
+        watch.add(self)
+        if waits:
+            watch.start_waiting(self)
+            self.read()
+
     def close(self) -> None:
         """Stop hearing of changes."""
-        self._watch.discard(self)
+        self.watch.discard(self)
 
     def _reread(self) -> None:
         # A key that keeps changing without new entries (the server's tracking table overflows,
         # say) must not keep both sides busy.
         self._rereads = True
-        if self._watch.express.serves(self):
-            self._watch.call_later(EXPRESS_SECONDS, self._read_if_awaited)
+        if self.watch.express.serves(self):
+            self.watch.call_later(EXPRESS_SECONDS, self._read_if_awaited)
         elif self._futile_rereads <= 1:
             self.read()
         else:
             bound = min(LONGEST_REREAD_SECONDS, REREAD_SECONDS * self._futile_rereads)
-            self._watch.call_later(random.uniform(bound / 2, bound), self.read)  # noqa: S311
+            self.watch.call_later(random.uniform(bound / 2, bound), self.read)  # noqa: S311
 
     def _read_if_awaited(self) -> None:
         if self.arm is Arm.UNKNOWN and self.reader.waits:
             self.read()
 
-    def _hear(self, cursor: bytes | str, reply: Any) -> None:
+    def _hear(self, watch: Watch, cursor: bytes | str, reply: Any) -> None:
+        if watch is not self.watch:
+            return  # it has moved since, and reads there
         self.arm = Arm.UNKNOWN
         if isinstance(reply, LinkLost):
             pass  # the watch reads again once it is connected
@@ -187,9 +207,10 @@ class Tail:
 
     def _hear_error(self, error: ReplyError) -> None:
         if is_transient(error):
-            self._watch.call_later(random.uniform(0.5, 1) * RETRY_SECONDS, self.change)  # noqa: S311
+            self.watch.heed(error)
+            self.watch.call_later(random.uniform(0.5, 1) * RETRY_SECONDS, self.change)  # noqa: S311
         else:
-            self.reader.fail(ServerRefused(address=self._watch.channel.server.address, reply=error))
+            self.reader.fail(ServerRefused(address=self.watch.channel.server.address, reply=error))
 
     def _fit_page(self, entries: list[Any]) -> None:
         size = sum(len(fields[-1]) for _, fields in entries) or 1

@@ -24,19 +24,26 @@ from runbus.store.express import Express
 from runbus.store.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runbus.errors import RunbusError
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
     from runbus.store.link import Link
-    from runbus.store.reader import Reader
     from runbus.store.tail import Tail
-    from runbus.store.topology import Server
+    from runbus.store.topology.server import Server
 
 
 class Watch:
     """The readers of one event loop on one server, and the connection that wakes them."""
 
-    def __init__(self, server: Server, keys: Keys, settings: Settings) -> None:
+    def __init__(
+        self,
+        server: Server,
+        keys: Keys,
+        settings: Settings,
+        on_redirect: Callable[[Exception], None] | None = None,
+    ) -> None:
         self.channel = Channel(
             server,
             settings,
@@ -51,7 +58,8 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self.call_later = self._loop.call_later
         self._tails: dict[bytes, list[Tail]] = {}
-        self._waiting: dict[str, set[Reader]] = {}
+        self._on_redirect = on_redirect
+        self._waiting: dict[str, set[Tail]] = {}
         self._followed: dict[str, bytes] = {}
         self._heartbeat = Heartbeat(self.channel, self._any_followed)
 
@@ -67,22 +75,33 @@ class Watch:
             if not tails:
                 del self._tails[tail.key]
 
-    def start_waiting(self, reader: Reader) -> None:
-        """Keep the connection alive, and proven alive, while this reader waits."""
-        self._waiting.setdefault(reader.tag, set()).add(reader)
+    def tails(self) -> list[Tail]:
+        """Return all tails."""
+        return [tail for tails in self._tails.values() for tail in tails]
+
+    def heed(self, error: Exception) -> None:
+        """Take note that the server sent a reader elsewhere."""
+        if self._on_redirect is not None:
+            self._on_redirect(error)
+
+    def start_waiting(self, tail: Tail) -> None:
+        """Keep the connection alive, and proven alive, while this tail's reader waits."""
+        tag = tail.tag
+        self._waiting.setdefault(tag, set()).add(tail)
         if self.channel.link is None:
             self.channel.connect()
-        elif reader.tag not in self._followed:
-            self._follow(self.channel.link, reader.tag)
-        self._heartbeat.start(reader.poll_interval)
+        elif tag not in self._followed:
+            self._follow(self.channel.link, tag)
+        self._heartbeat.start(tail.reader.poll_interval)
 
-    def stop_waiting(self, reader: Reader) -> None:
+    def stop_waiting(self, tail: Tail) -> None:
         """End what `start_waiting` began."""
-        readers = self._waiting[reader.tag]
-        readers.remove(reader)
-        if not readers:
-            del self._waiting[reader.tag]
-        self._heartbeat.stop(reader.poll_interval)
+        tag = tail.tag
+        tails = self._waiting[tag]
+        tails.remove(tail)
+        if not tails:
+            del self._waiting[tag]
+        self._heartbeat.stop(tail.reader.poll_interval)
 
     def _hear(self, message: list[Any]) -> None:
         if message[0] != b"invalidate":
@@ -112,7 +131,7 @@ class Watch:
         self._change_all()
 
     def _fail(self, error: RunbusError) -> None:
-        for reader in [reader for readers in self._waiting.values() for reader in readers]:
+        for reader in {tail.reader for tails in self._waiting.values() for tail in tails}:
             reader.fail(error)
 
     def _change_all(self) -> None:
@@ -131,10 +150,10 @@ class Watch:
     def _change_tag(self, key: bytes) -> None:
         for tag in [tag for tag, here in self._followed.items() if here == key]:
             del self._followed[tag]
-            readers = self._waiting.get(tag, set())
-            if readers and self.channel.link is not None:
+            tails = self._waiting.get(tag, set())
+            if tails and self.channel.link is not None:
                 self._follow(self.channel.link, tag)
-            for tail in [tail for reader in readers for tail in reader.tails]:
+            for tail in tuple(tails):
                 tail.change()
 
     def _any_followed(self) -> bytes:

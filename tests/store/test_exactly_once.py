@@ -73,7 +73,7 @@ class Network:
             return self.wires[-1]
         return None
 
-    async def connected(self) -> Any:
+    async def connected(self, after: Exception | None = None) -> Any:
         if self.link is None:
             self.wires.append(Wire())
         return self.link

@@ -1,8 +1,4 @@
-"""Where the data is: which server to connect to, and how.
-
-One server today. Sentinel (ask who is primary, then connect) and Cluster (one server for each
-range of slots, found by a key's tag) are other classes with the same two members.
-"""
+"""One server: its address, and how to connect to it."""
 
 from __future__ import annotations
 
@@ -33,13 +29,6 @@ class Server(Protocol):
     async def connect(self, link: Link) -> None:
         """Connect the link. Raises `OSError`, or a `RunbusError` where retrying is no use."""
         ...
-
-
-def server_for(settings: Settings) -> Server:
-    """Return the server that the settings name; without a URL, the embedded one."""
-    if settings.url is None:
-        return EmbeddedServer(settings)
-    return RemoteServer(settings.url.get_secret_value(), settings)
 
 
 class RemoteServer:
@@ -110,9 +99,10 @@ def _connection_options(url: str) -> tuple[type[AbstractConnection], dict[str, A
     except (ValueError, TypeError, AttributeError, RedisError):
         # Neither the URL nor what the parser says of it may be shown: they may hold a password.
         raise SettingsError(
-            "RUNBUS_URL is not a usable URL: write redis://host:port/database, rediss://… or "
-            "unix:///path, with options of a redis-py connection only, and percent-encode "
-            "special characters in the password."
+            "RUNBUS_URL is not a usable URL: write redis://host:port/database, rediss://…, "
+            "unix:///path, redis+sentinel://host:port,host:port/name or "
+            "redis+cluster://host:port,host:port, with options of a redis-py connection only, "
+            "and percent-encode special characters in the password."
         ) from None
     return connection_class, options
 

@@ -1,0 +1,56 @@
+"""A node: one server of those that hold the data, and all that an event loop has of it.
+
+At most three connections, whatever number of runs wait or send: one for commands, one for
+waiting, and one for the run that is in the middle of a conversation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbus.store import scripts
+from runbus.store.channel import Channel
+from runbus.store.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runbus.protocol.keys import Keys
+    from runbus.settings import Settings
+    from runbus.store.link import Link
+    from runbus.store.topology.server import Server
+
+
+class Node:
+    """One server's channels and watch."""
+
+    def __init__(
+        self,
+        server: Server,
+        keys: Keys,
+        settings: Settings,
+        *,
+        patience: float | None = None,
+        on_redirect: Callable[[Exception], None] | None = None,
+    ) -> None:
+        self.server = server
+        self.commands = Channel(server, settings, on_link=scripts.load, patience=patience)
+        self.watch = Watch(server, keys, settings, on_redirect)
+
+    def channels(self) -> tuple[Channel, ...]:
+        """Return its channels, connected or not."""
+        return self.commands, self.watch.channel, self.watch.express.channel
+
+    def links(self) -> list[Link]:
+        """Return the connections that are alive."""
+        return [channel.link for channel in self.channels() if channel.link is not None]
+
+    def cut(self) -> None:
+        """End the connections; whoever needs one gets a new one."""
+        for link in self.links():
+            link.close()
+
+    def close(self) -> None:
+        """End the connections for good."""
+        for channel in self.channels():
+            channel.close()

@@ -1,0 +1,204 @@
+"""Cluster: each slot has a primary, and primaries change while everything goes on.
+
+The map of the slots is asked for every second, at once when a server says MOVED or a connection
+is lost, and believed when its epoch is the newest that was seen. What is sent goes by the map; a
+call that was told otherwise repeats where it was told to (MOVED, ASK), and one that is told to
+wait waits (TRYAGAIN, CLUSTERDOWN). When a slot has moved, the tails of its streams go over to
+the watch of the new primary and read there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from hiredis import ReplyError
+
+from runbus.errors import ServerRefused, ServerUnreachable
+from runbus.store.link import LinkLost
+from runbus.store.node import Node
+from runbus.store.slots import key_of, read_owners, slot_of
+from runbus.store.topology.lookout import Lookout
+from runbus.store.topology.route import Route, asking
+from runbus.store.topology.server import RemoteServer
+
+if TYPE_CHECKING:
+    from runbus.protocol.keys import Keys
+    from runbus.settings import Settings
+    from runbus.store.link import Command, Link
+    from runbus.store.slots import Address
+    from runbus.store.topology.urls import SeveralServers
+    from runbus.store.watch import Watch
+
+ASK_SECONDS = 1.0
+
+
+class Cluster:
+    """The topology of a cluster."""
+
+    def __init__(self, several: SeveralServers, keys: Keys, settings: Settings) -> None:
+        self._several = several
+        self._keys = keys
+        self._settings = settings
+        self._seconds = min(ASK_SECONDS, settings.connect_timeout_seconds)
+        self._nodes: dict[Address, Node] = {}
+        self._owners: dict[int, Address] = {}
+        self._epoch = -1
+        self._routes: dict[int, Route] = {}
+        self._turns = count()
+        for address in several.hosts:
+            self.node(address)
+        self._lookout = Lookout(self._look)
+        self._lookout.look()
+
+    @property
+    def address(self) -> str:
+        """How a person would name it."""
+        hosts = ",".join(f"{host}:{port}" for host, port in self._several.hosts)
+        return f"the cluster at {hosts}"
+
+    def route(self, key: str) -> Route:
+        """Return the way to a key, which outlives all changes of the map."""
+        return self._route_of_slot(slot_of(key))
+
+    def route_for(self, command: Command) -> Route:
+        """Return the way for a command; one without a key goes to any primary."""
+        key = key_of(command)
+        return self._route_of_slot(0 if key is None else slot_of(key))
+
+    def watch(self, key: str) -> Watch:
+        """Return the watch of a stream, at its primary of this moment."""
+        return self._owner(slot_of(key)).watch
+
+    def spread(self, commands: tuple[Command, ...]) -> list[list[int]]:
+        """Put commands together that have the same primary, by their places."""
+        groups: dict[Address | None, list[int]] = {}
+        for place, command in enumerate(commands):
+            slot = slot_of(key_of(command) or "")
+            groups.setdefault(self._owners.get(slot), []).append(place)
+        return list(groups.values())
+
+    def nodes(self) -> list[Node]:
+        """Return all nodes."""
+        return list(self._nodes.values())
+
+    def close(self) -> None:
+        """End all connections for good."""
+        self._lookout.close()
+        for node in self._nodes.values():
+            node.close()
+
+    def node(self, address: Address) -> Node:
+        """Return the node at an address."""
+        if address not in self._nodes:
+            server = RemoteServer(self._several.url_of(*address), self._settings)
+            self._nodes[address] = Node(
+                server, self._keys, self._settings, patience=0, on_redirect=self.heed
+            )
+        return self._nodes[address]
+
+    def owner_link(self, slot: int) -> Link | None:
+        """Return the live connection to a slot's primary."""
+        address = self._owners.get(slot)
+        node = self._nodes.get(address) if address is not None else None
+        return node.commands.link if node is not None else None
+
+    async def connected(self, slot: int, after: Exception | None) -> Link:
+        """Return a connection to a slot's primary, in the light of what the last one said."""
+        redirect = _redirect(after)
+        if redirect is not None:
+            return await self._redirected(after, *redirect[:2])
+        if after is not None or not self._owners:
+            await asyncio.wait([self._lookout.look()], timeout=self._seconds)
+        return await self._linked(self._owner(slot))
+
+    async def _redirected(self, error: Exception | None, word: str, address: Address) -> Link:
+        if word == "ASK":  # for this call alone
+            return asking(await self._linked(self.node(address)))
+        self.heed(error)
+        return await self._linked(self.node(address))
+
+    def heed(self, error: Exception | None) -> None:
+        """Take note of an error that says that the map is out of date."""
+        redirect = _redirect(error)
+        if self._owners and redirect is not None and redirect[0] == "MOVED":
+            self._take_over(self._owners | {redirect[2]: redirect[1]})
+        self._lookout.look()
+
+    async def _linked(self, node: Node) -> Link:
+        # A server that is gone must not keep anybody from asking again where the slot is.
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await node.commands.connected()
+        except TimeoutError:
+            raise LinkLost(f"{node.server.address} does not answer") from None
+        except ServerUnreachable as error:
+            raise LinkLost(str(error.cause)) from None
+
+    def _route_of_slot(self, slot: int) -> Route:
+        if slot not in self._routes:
+            self._routes[slot] = Route(self, slot)
+        return self._routes[slot]
+
+    def _owner(self, slot: int) -> Node:
+        return self.node(self._owners.get(slot) or self._several.hosts[0])
+
+    # The map.
+
+    async def _look(self) -> None:
+        for address, node in self._in_turn():
+            try:
+                async with asyncio.timeout(self._seconds / 2):
+                    link = await node.commands.connected()
+                    info = await link.call("CLUSTER", "INFO")
+                    slots = await link.call("CLUSTER", "SLOTS")
+            except (OSError, ReplyError, TimeoutError, ServerRefused, ServerUnreachable):
+                continue
+            if self._is_news(info):
+                self._take_over(read_owners(slots, address[0]))
+                return
+
+    def _in_turn(self) -> list[tuple[Address, Node]]:
+        # Never the same first: one that is cut off from the others would keep its own idea.
+        primaries = set(self._owners.values())
+        known = [item for item in self._nodes.items() if item[0] in primaries]
+        turn = next(self._turns) % max(1, len(known))
+        rest = [item for item in self._nodes.items() if item[0] not in primaries]
+        return known[turn:] + known[:turn] + rest
+
+    def _is_news(self, info: bytes) -> bool:
+        facts = dict(line.split(":", 1) for line in info.decode().split("\r\n") if ":" in line)
+        epoch = int(facts.get("cluster_current_epoch", 0))
+        if self._owners and (facts.get("cluster_state") != "ok" or epoch < self._epoch):
+            return False
+        self._epoch = epoch
+        return True
+
+    def _take_over(self, owners: dict[int, Address]) -> None:
+        if owners == self._owners or not owners:
+            return
+        self._owners = owners
+        for node in list(self._nodes.values()):
+            for tail in node.watch.tails():
+                owner = self._owner(slot_of(tail.key))
+                if owner is not node:
+                    tail.move(owner.watch)
+        self._leave_others(set(owners.values()))
+
+    def _leave_others(self, primaries: set[Address]) -> None:
+        for address in [each for each in self._nodes if each not in primaries]:
+            node = self._nodes[address]
+            if address in self._several.hosts:
+                node.cut()  # it may be asked for the map again
+            else:
+                self._nodes.pop(address).close()
+
+
+def _redirect(error: Exception | None) -> tuple[str, Address, int] | None:
+    """Read `MOVED <slot> <host>:<port>` and `ASK …`."""
+    words: list[Any] = str(error).split(" ") if isinstance(error, ReplyError) else []
+    if len(words) < 3 or words[0] not in {"MOVED", "ASK"}:  # noqa: PLR2004
+        return None
+    host, _, port = words[2].rpartition(":")
+    return (words[0], (host, int(port)), int(words[1])) if host else None

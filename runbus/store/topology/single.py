@@ -1,0 +1,57 @@
+"""One node for all keys: a server at a URL, the embedded one, or a primary that Sentinel names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbus.store.node import Node
+from runbus.store.topology.lookout import Lookout
+from runbus.store.topology.sentinel import SentinelServer
+
+if TYPE_CHECKING:
+    from runbus.protocol.keys import Keys
+    from runbus.settings import Settings
+    from runbus.store.channel import Channel
+    from runbus.store.link import Command
+    from runbus.store.topology.server import Server
+    from runbus.store.watch import Watch
+
+
+class Single:
+    """The topology of one server."""
+
+    def __init__(self, server: Server, keys: Keys, settings: Settings) -> None:
+        self._node = Node(server, keys, settings)
+        self._server = server
+        follows = isinstance(server, SentinelServer)
+        self._lookout = Lookout(self._look) if follows else None
+
+    def route(self, _: str) -> Channel:
+        """Return the way to a key."""
+        return self._node.commands
+
+    def route_for(self, _: Command) -> Channel:
+        """Return the way for a command."""
+        return self._node.commands
+
+    def watch(self, _: str) -> Watch:
+        """Return the watch of a stream."""
+        return self._node.watch
+
+    def spread(self, commands: tuple[Command, ...]) -> list[list[int]]:
+        """Put commands together that can go out together, by their places."""
+        return [list(range(len(commands)))]
+
+    def nodes(self) -> list[Node]:
+        """Return all nodes."""
+        return [self._node]
+
+    def close(self) -> None:
+        """End all connections for good."""
+        if self._lookout is not None:
+            self._lookout.close()
+        self._node.close()
+
+    async def _look(self) -> None:
+        if isinstance(self._server, SentinelServer) and await self._server.has_moved():
+            self._node.cut()

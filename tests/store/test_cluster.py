@@ -1,0 +1,205 @@
+"""A cluster of six nodes: everything works over it, and goes on while primaries change.
+
+Runs on real clusters of both engines; slots are moved and primaries killed while in use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+from clusters import Cluster, until
+
+from runbus import (
+    flow,
+    pause_flow_run,
+    receive_input,
+    resume_flow_run,
+    send_input,
+)
+from runbus.errors import NotPaused
+from runbus.settings import temporary_settings
+from runbus.store import bus
+from runbus.variables import Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module", params=["valkey", "redis"])
+def shared_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster that the tests of this file share; they leave it whole."""
+    with Cluster(request.param) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster, as what runbus talks to."""
+    with temporary_settings(url=shared_cluster.url):
+        yield shared_cluster
+
+
+async def listen(run_id: UUID, count: int) -> list[int]:
+    """The next inputs of a run, waited for."""
+    inbox = receive_input(int, flow_run_id=run_id, timeout=40)
+    return [await anext(inbox) for _ in range(count)]
+
+
+def on_every_node(cluster: Cluster) -> list[UUID]:
+    """A run id for each of three primaries."""
+    found: dict[int, UUID] = {}
+    while len(found) < 3:
+        run_id = uuid4()
+        found.setdefault(cluster.owner_of(cluster.slot_of(run_id)), run_id)
+    return list(found.values())
+
+
+async def test_everybody_hears(cluster: Cluster) -> None:
+    """A hundred runs all over the cluster wait, and each gets its own inputs in order."""
+    run_ids = [uuid4() for _ in range(100)]
+    listening = [asyncio.create_task(listen(run_id, 5)) for run_id in run_ids]
+    await asyncio.sleep(0)
+    for number in range(5):
+        await asyncio.gather(*(settled(send_input(number, run_id)) for run_id in run_ids))
+    assert await asyncio.gather(*listening) == [list(range(5))] * 100
+    links = bus.current().links()
+    assert len(links) <= 3 * 3
+
+
+async def settled(sent: Any) -> None:
+    await sent
+
+
+async def test_a_pause_over_the_cluster(cluster: Cluster) -> None:
+    """A flow pauses and is answered, and variables are kept, whatever slot they are in."""
+
+    @flow
+    async def ask() -> int:
+        return await pause_flow_run(int, timeout=20)
+
+    asking = [asyncio.create_task(ask()) for _ in range(6)]
+    answered: set[UUID] = set()
+    client = __import__("runbus").get_client()
+    while len(answered) < 6:
+        for run in await client.read_flow_runs():
+            if run.id not in answered and run.state.name == "Paused":
+                try:
+                    await resume_flow_run(run.id, {"value": 7})
+                except NotPaused:
+                    continue
+                answered.add(run.id)
+        await asyncio.sleep(0.01)
+    assert await asyncio.gather(*asking) == [7] * 6
+    await Variable.set("colour", "red", overwrite=True)
+    assert await Variable.get("colour") == "red"
+
+
+async def talk_through(cluster: Cluster, run_ids: list[UUID], trouble: Any) -> float:
+    """Send and receive while trouble is made in a thread; return the longest silence."""
+    counts = dict.fromkeys(run_ids, 0)
+    stop = asyncio.Event()
+    longest = 0.0
+
+    async def speak(run_id: UUID) -> None:
+        nonlocal longest
+        while not stop.is_set():
+            start = time.monotonic()
+            await send_input(counts[run_id], run_id)
+            longest = max(longest, time.monotonic() - start)
+            counts[run_id] += 1
+            await asyncio.sleep(0.005)
+
+    async def hear(run_id: UUID) -> None:
+        inbox, number = receive_input(int, flow_run_id=run_id, timeout=40), 0
+        while not stop.is_set() or number < counts[run_id]:
+            assert await anext(inbox) == number
+            number += 1
+
+    speaking = [asyncio.create_task(speak(run_id)) for run_id in run_ids]
+    hearing = [asyncio.create_task(hear(run_id)) for run_id in run_ids]
+    await asyncio.to_thread(trouble)
+    await asyncio.sleep(0.3)
+    stop.set()
+    await asyncio.gather(*speaking)
+    # A last input for whoever began to wait for one more.
+    for run_id in run_ids:
+        await send_input(counts[run_id], run_id)
+    await asyncio.gather(*hearing)
+    return longest
+
+
+async def test_a_slot_moves_while_in_use(cluster: Cluster) -> None:
+    """A slot goes from one primary to another, key by key; nothing is lost, doubled or late."""
+    run_id, quiet = uuid4(), uuid4()
+    quiet = UUID(quiet.hex[:-2] + run_id.hex[-2:])
+    slot = cluster.slot_of(run_id)
+    source = cluster.owner_of(slot)
+    target = next(n for n in range(6) if n != source and cluster.call(n, "ROLE")[0] == "master")
+    waiting = asyncio.create_task(listen(quiet, 1))
+    await asyncio.sleep(0.1)
+    await talk_through(
+        cluster,
+        [run_id],
+        lambda: cluster.move_slot(slot, source, target, lambda: time.sleep(0.3)),
+    )
+    assert cluster.owner_of(slot) == target
+    started = time.monotonic()
+    await send_input(1, quiet)
+    assert await waiting == [1]
+    assert time.monotonic() - started < 2
+
+
+async def test_a_replica_takes_over_by_hand(cluster: Cluster) -> None:
+    """CLUSTER FAILOVER while senders send and a run waits: all go on."""
+    run_ids = on_every_node(cluster)
+    slot = cluster.slot_of(run_ids[0])
+    quiet = UUID(uuid4().hex[:-2] + run_ids[0].hex[-2:])
+    waiting = asyncio.create_task(listen(quiet, 1))
+    await asyncio.sleep(0.1)
+    before = cluster.owner_of(slot)
+    replica = cluster.replica_of(before)
+
+    def fail_over() -> None:
+        cluster.call(replica, "CLUSTER", "FAILOVER")
+        until(lambda: cluster.owner_of(slot, but=before) == replica, "the replica takes over")
+
+    await talk_through(cluster, run_ids, fail_over)
+    # Somebody else's client adds it, at the new primary.
+    name = f"runbus:{{{quiet.hex[-2:]}}}:{quiet}:input:int"
+    started = time.monotonic()
+    cluster.call(replica, "XADD", name, "*", "value", "1")
+    assert await waiting == [1]
+    assert time.monotonic() - started < 2
+    until(lambda: cluster.replica_of(replica) == before, "the old primary follows")
+
+
+@pytest.mark.parametrize("engine", ["valkey", "redis"])
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+async def test_a_primary_is_gone(engine: Any, how: str) -> None:
+    """A primary dies or freezes: its runs go on within 2 s after the replica took over."""
+    with Cluster(engine) as cluster, temporary_settings(url=cluster.url):
+        run_id = on_every_node(cluster)[0]
+        slot = cluster.slot_of(run_id)
+        primary = cluster.owner_of(slot)
+        quiet = UUID(uuid4().hex[:-2] + run_id.hex[-2:])
+        waiting = asyncio.create_task(listen(quiet, 1))
+        await send_input(0, run_id)
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(getattr(cluster.nodes[primary], how))
+        sent = send_input(1, run_id)
+        took_over = until
+        new = await asyncio.to_thread(
+            took_over, lambda: 1 + cluster.owner_of(slot, but=primary), "a new primary"
+        )
+        started = time.monotonic()
+        await sent
+        assert time.monotonic() - started < 2
+        name = f"runbus:{{{quiet.hex[-2:]}}}:{quiet}:input:int"
+        await asyncio.to_thread(cluster.call, new - 1, "XADD", name, "*", "value", "1")
+        assert await waiting == [1]
+        assert time.monotonic() - started < 2
+        assert await listen(run_id, 2) == [0, 1]
