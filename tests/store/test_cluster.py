@@ -15,15 +15,18 @@ from clusters import Cluster, until
 
 from runbus import (
     flow,
+    get_client,
     pause_flow_run,
     receive_input,
     resume_flow_run,
+    run_deployment,
     send_input,
 )
 from runbus.errors import NotPaused
 from runbus.settings import temporary_settings
-from runbus.store import bus
+from runbus.store import bus, deployments
 from runbus.variables import Variable
+from runbus.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +86,7 @@ async def test_a_pause_over_the_cluster(cluster: Cluster) -> None:
 
     asking = [asyncio.create_task(ask()) for _ in range(6)]
     answered: set[UUID] = set()
-    client = __import__("runbus").get_client()
+    client = get_client()
     while len(answered) < 6:
         for run in await client.read_flow_runs():
             if run.id not in answered and run.state.name == "Paused":
@@ -96,6 +99,25 @@ async def test_a_pause_over_the_cluster(cluster: Cluster) -> None:
     assert await asyncio.gather(*asking) == [7] * 6
     await Variable.set("colour", "red", overwrite=True)
     assert await Variable.get("colour") == "red"
+
+
+async def test_deployments_over_the_cluster(cluster: Cluster) -> None:
+    """A worker hears of runs in every slot, executes them, and their ends are heard of."""
+
+    @flow
+    async def double(number: int) -> int:
+        return 2 * number
+
+    worker = Worker([double.to_deployment("there")])
+    working = asyncio.create_task(worker.run())
+    while await deployments.read(bus.current(), "double/there") is None:
+        await asyncio.sleep(0.01)
+    runs = await asyncio.gather(
+        *(run_deployment("double/there", {"number": n}, timeout=30) for n in range(12))
+    )
+    worker.stop()
+    await working
+    assert [run.state.result() for run in runs] == [2 * number for number in range(12)]
 
 
 async def talk_through(cluster: Cluster, run_ids: list[UUID], trouble: Any) -> float:
@@ -191,9 +213,8 @@ async def test_a_primary_is_gone(engine: Any, how: str) -> None:
         await asyncio.sleep(0.2)
         await asyncio.to_thread(getattr(cluster.nodes[primary], how))
         sent = send_input(1, run_id)
-        took_over = until
         new = await asyncio.to_thread(
-            took_over, lambda: 1 + cluster.owner_of(slot, but=primary), "a new primary"
+            until, lambda: 1 + cluster.owner_of(slot, but=primary), "a new primary"
         )
         started = time.monotonic()
         await sent

@@ -1,6 +1,6 @@
 """Cluster: each slot has a primary, and primaries change while everything goes on.
 
-The map of the slots is asked for every second, at once when a server says MOVED or a connection
+The map of the slots is asked for twice a second, at once when a server says MOVED or a connection
 is lost, and believed when its epoch is the newest that was seen. What is sent goes by the map; a
 call that was told otherwise repeats where it was told to (MOVED, ASK), and one that is told to
 wait waits (TRYAGAIN, CLUSTERDOWN). When a slot has moved, the tails of its streams go over to
@@ -149,7 +149,8 @@ class Cluster:
     async def _look(self) -> None:
         for address, node in self._in_turn():
             try:
-                async with asyncio.timeout(self._seconds / 2):
+                # A frozen server must not hold the look up: the next one may tell of its successor.
+                async with asyncio.timeout(self._seconds / (4 if node.commands.link else 2)):
                     link = await node.commands.connected()
                     info = await link.call("CLUSTER", "INFO")
                     slots = await link.call("CLUSTER", "SLOTS")

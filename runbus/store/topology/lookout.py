@@ -1,4 +1,4 @@
-"""The lookout: asks every second whether the data has moved to another server.
+"""The lookout: asks twice a second whether the data has moved to another server.
 
 A primary that was demoted or is frozen says nothing of it to those who only wait.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-SECONDS = 1.0
+SECONDS = 0.5
 
 
 class Lookout:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from runbus.errors import ServerRefused, SettingsError
+from runbus.errors import ServerRefused
+from runbus.store.topology.urls import not_usable
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
@@ -98,12 +99,7 @@ def _connection_options(url: str) -> tuple[type[AbstractConnection], dict[str, A
         connection_class(**options)  # finds options that do not exist, before the first use
     except (ValueError, TypeError, AttributeError, RedisError):
         # Neither the URL nor what the parser says of it may be shown: they may hold a password.
-        raise SettingsError(
-            "RUNBUS_URL is not a usable URL: write redis://host:port/database, rediss://…, "
-            "unix:///path, redis+sentinel://host:port,host:port/name or "
-            "redis+cluster://host:port,host:port, with options of a redis-py connection only, "
-            "and percent-encode special characters in the password."
-        ) from None
+        raise not_usable() from None
     return connection_class, options
 
 

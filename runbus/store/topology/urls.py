@@ -49,13 +49,18 @@ def parse(url: str) -> SeveralServers | None:
         if not _is_path(kind, path):
             raise ValueError
     except ValueError:
-        # Not a word of the URL: it may hold a password.
-        raise SettingsError(
-            "RUNBUS_URL is not a usable URL: write redis+sentinel://host:port,host:port/name, with "
-            "the name of the primary that the sentinels know, or redis+cluster://host:port,"
-            "host:port, and percent-encode special characters in the password."
-        ) from None
+        raise not_usable() from None
     return SeveralServers(kind, scheme, userinfo + at, found, path, parts.query)
+
+
+def not_usable() -> SettingsError:
+    """The error for a URL of no such form. It shows nothing of it: it may hold a password."""
+    return SettingsError(
+        "RUNBUS_URL is not a usable URL: write redis://host:port/database, rediss://…, "
+        "unix:///path, redis+sentinel://host:port,host:port/name or "
+        "redis+cluster://host:port,host:port, with options of a redis-py connection only, and "
+        "percent-encode special characters in the password."
+    )
 
 
 def _host_and_port(text: str, default: int) -> tuple[str, int]:
