@@ -77,6 +77,28 @@ async def settled(sent: Any) -> None:
     await sent
 
 
+async def test_a_send_costs_one_call_on_one_primary(cluster: Cluster) -> None:
+    """Nothing is shared between the tags: a send is one call where its tag is, and none elsewhere.
+
+    So a send costs the same with any number of primaries.
+    """
+    run_ids = on_every_node(cluster)
+    for run_id in run_ids:
+        await send_input(0, run_id)
+    for number in range(6):
+        cluster.call(number, "CONFIG", "RESETSTAT")
+    for count, run_id in enumerate(run_ids, start=10):
+        for number in range(count):
+            await send_input(number, run_id)
+    for count, run_id in enumerate(run_ids, start=10):
+        owner = cluster.owner_of(cluster.slot_of(run_id))
+        calls = cluster.clients[owner].info("commandstats")
+        assert calls["cmdstat_evalsha"]["calls"] == count
+        assert calls["cmdstat_xadd"]["calls"] == count
+        named = [each["name"] for each in cluster.clients[owner].client_list()]
+        assert named.count("runbus") <= 3
+
+
 async def test_a_pause_over_the_cluster(cluster: Cluster) -> None:
     """A flow pauses and is answered, and variables are kept, whatever slot they are in."""
 
