@@ -113,6 +113,7 @@ class Worker:
             for name, each in self._served.items()
         }
         self._lease = await bridge.in_background(_held_lease)
+        await self._register(here)  # first: who reads that they are served may start runs
         show_on_terminal()
         _log.info("serving %s", ", ".join(self._served))
         duties = [

@@ -7,8 +7,36 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
-from runbus import RunInput, bound_run, flow_run_id_for, receive_input, send_input
+from runbus import (
+    RunInput,
+    bound_run,
+    cancel_flow_run,
+    flow,
+    flow_run_id_for,
+    get_client,
+    get_run_context,
+    get_run_logger,
+    pause_flow_run,
+    receive_input,
+    resume_flow_run,
+    run_deployment,
+    send_input,
+    serve,
+    suspend_flow_run,
+    wait_for_flow_run,
+)
+from runbus.blocks.system import JSON
+from runbus.deployments import arun_deployment
+from runbus.flow_runs import (
+    acancel_flow_run,
+    apause_flow_run,
+    aresume_flow_run,
+    asuspend_flow_run,
+    await_for_flow_run,
+)
 from runbus.input import AutomaticRunInput, Sent
+from runbus.protocol.records import FlowRun, Pause
+from runbus.variables import Variable
 
 
 class Greeting(RunInput):
@@ -49,3 +77,50 @@ def in_a_thread() -> None:
             assert_type(greeting.send_to(uuid4(), sender="somebody"), Sent)
     form = Greeting.with_initial_data(description="**Who** is there?", text="me")
     assert_type(form, type[Greeting])
+
+
+@flow
+async def ask(times: int) -> str:
+    """The typed spellings of the verbs tell what they return."""
+    assert_type(await apause_flow_run(), None)
+    assert_type(await apause_flow_run(wait_for_input=str, timeout=60), str)
+    assert_type(await apause_flow_run(Greeting.with_initial_data(text="me")), Greeting)
+    order: Order = await asuspend_flow_run(Order, timeout=None)
+    greeting: Greeting = await pause_flow_run(wait_for_input=Greeting, key=f"pause-{times}")
+    await suspend_flow_run()
+    get_run_logger().info("%d in %s", order.number, get_run_context().flow_run.name)
+    return greeting.text
+
+
+@flow(name="ask-in-a-thread", retries=2, timeout_seconds=60)
+def ask_in_a_thread(name: str = "me") -> int:
+    """The plain spellings take what the flow says it expects."""
+    seats: int = pause_flow_run(int)
+    sure: bool = suspend_flow_run(wait_for_input=bool, timeout=3600)
+    run: FlowRun = run_deployment("ask/x", {"times": seats}, timeout=0, tags=["tea"])
+    resume_flow_run(run.id, {"text": name}, by="me")
+    ended: FlowRun = wait_for_flow_run(run.id, timeout=60)
+    cancel_flow_run(ended.id)
+    Variable.set("seats", seats, overwrite=True)
+    return seats if sure and ended.state.is_completed() else 0
+
+
+async def from_outside(run_id: UUID) -> None:
+    """A flow keeps its parameters and its result; the client knows what it reads."""
+    assert_type(await ask(times=1), str)
+    assert_type(ask_in_a_thread("you"), int)
+    async with get_client() as client:
+        assert_type(await client.read_flow_run(run_id), FlowRun)
+        assert_type(await client.read_flow_runs(limit=10), list[FlowRun])
+        assert_type(await client.read_pause(run_id), Pause | None)
+    run = await arun_deployment("ask/x", {"times": 1}, idempotency_key="order 7")
+    assert_type(run, FlowRun)
+    assert_type(await await_for_flow_run(run.id), FlowRun)
+    await aresume_flow_run(run.id, {"text": "hi"})
+    await acancel_flow_run(run.id)
+    await JSON(value={"seats": 4}).save("seats", overwrite=True)
+
+
+def in_a_worker() -> None:
+    """Flows of every kind are served together."""
+    serve(ask.to_deployment("x"), ask_in_a_thread.to_deployment("y", limit=2), limit=10)
