@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from runbus import get_client
+from runbus.bridge import run as block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from servers import Server
 
 COMMAND = [sys.executable, "-m", "runbus", "demo"]
+FIRST_LINE = re.compile(r"[a-z]+(-[a-z]+)+ greets you, from a process of its own. q ends it.")
 
 
 @pytest.fixture
@@ -49,15 +55,22 @@ def test_piped_input(environment: dict[str, str], end: str) -> None:
         timeout=60,
         check=True,
     )
-    assert done.stdout.replace("What is your name? ", "").strip().splitlines() == [
-        "Hello, andrew!",
-        "Hello, Zoë!",
-    ]
+    first, *others = done.stdout.replace("What is your name? ", "").strip().splitlines()
+    assert FIRST_LINE.fullmatch(first)
+    assert others == ["Hello, andrew!", "Hello, Zoë!"]
     assert done.stderr == ""
+    assert ended_runs() == {"sender": "Completed", "greeter": "Completed"}
+
+
+def ended_runs() -> dict[str, str]:
+    """Each flow's run and its state; the greeter is the sender's child."""
+    runs = {run.flow_name: run for run in block(lambda: get_client().read_flow_runs())}
+    assert runs["greeter"].parent_run_id == runs["sender"].id
+    return {name: run.state.name for name, run in runs.items()}
 
 
 def test_on_a_terminal(environment: dict[str, str]) -> None:
-    """It asks, and Ctrl-C ends it without a traceback."""
+    """It asks and answers on a calm screen; Ctrl-C ends it, its runs and its greeter."""
     terminal, side = pty.openpty()
     with started(environment, stdin=side, stdout=side, stderr=side, start_new_session=True) as demo:
         shown = read_until(terminal, "What is your name? ")
@@ -67,8 +80,29 @@ def test_on_a_terminal(environment: dict[str, str]) -> None:
         interrupt(demo)
         assert demo.returncode == 130
     os.close(side)
+    shown += read_to_the_end(terminal)
+    os.close(terminal)
+    first, *others = shown.replace("^C", "").splitlines()
+    assert FIRST_LINE.fullmatch(first)
+    assert others == ["What is your name? ada", "Hello, ada!", "What is your name? "]
+    assert ended_runs() == {"sender": "Crashed", "greeter": "Completed"}
+
+
+@pytest.mark.parametrize("pressed", [b"\x03", b"\x04"], ids=["Ctrl-C", "Ctrl-D"])
+def test_keys_end_it(environment: dict[str, str], pressed: bytes) -> None:
+    """The keys of a terminal, which reach all of its processes."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(COMMAND[0], COMMAND, environment)
+    read_until(terminal, "What is your name? ")
+    time.sleep(0.1)  # until `input()` waits: no other process can see that it does
+    os.write(terminal, pressed)
+    shown = read_to_the_end(terminal)
+    _, status = os.waitpid(child, 0)
     os.close(terminal)
     assert "Traceback" not in shown
+    assert os.waitstatus_to_exitcode(status) == (130 if pressed == b"\x03" else 0)
+    assert ended_runs()["greeter"] == "Completed"
 
 
 def interrupt(demo: subprocess.Popen[str]) -> None:
@@ -88,13 +122,23 @@ def read_until(terminal: int, text: str) -> str:
     return shown
 
 
+def read_to_the_end(terminal: int) -> str:
+    """Read what a terminal shows until no process has it any more."""
+    shown = b""
+    with suppress(OSError):  # how Linux says that
+        while more := os.read(terminal, 1000):
+            shown += more
+    return shown.decode()
+
+
 def test_the_greeter_ends_with_the_prompt(environment: dict[str, str], valkey: Server) -> None:
-    """A prompt that is killed leaves no greeter behind."""
+    """A prompt that is killed leaves no greeter behind, and no run of a greeter."""
     with started(environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as demo:
         assert demo.stdin
         assert demo.stdout
         demo.stdin.write("ada\n")
         demo.stdin.flush()
+        assert FIRST_LINE.fullmatch(demo.stdout.readline().strip())
         assert "Hello" in demo.stdout.readline()
         demo.send_signal(signal.SIGKILL)
         # The greeter inherited no other pipe: reading ends when the last writer has.
@@ -102,6 +146,10 @@ def test_the_greeter_ends_with_the_prompt(environment: dict[str, str], valkey: S
     with valkey.client() as client:
         while len(client.client_list(_type="normal")) > 1:
             pass
+    assert ended_runs()["greeter"] == "Cancelled"
+    # The sender's own run is nobody's until some process finds its lease ended.
+    with valkey.client() as client:
+        client.flushall()
 
 
 def test_a_server_that_is_not_there(environment: dict[str, str]) -> None:
