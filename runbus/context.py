@@ -43,6 +43,8 @@ class FlowRunContext:
     """How many times the flow was retried."""
     timeout_seconds: float | None = None
     """How long the flow may take, in seconds."""
+    log_prints: bool = False
+    """Whether what the flow prints becomes lines of the run."""
     pauses: int = 0
     """How many pauses without a key of their own were passed."""
     children: int = 0

@@ -30,6 +30,7 @@ from runbus.errors import (
 )
 from runbus.log_shipper import shipper
 from runbus.logging import show_on_terminal
+from runbus.prints import watch_prints
 from runbus.protocol.values import encode
 from runbus.store import bus, runs
 from runbus.store.control import Control
@@ -59,6 +60,8 @@ class Plan:
     retries: int
     retry_delay_seconds: float
     timeout_seconds: float | None
+    log_prints: bool | None = None
+    """None: as the flow that it is called in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +133,7 @@ class Execution:
             timeout_seconds=self._plan.timeout_seconds,
             lease=self._lease,
             slot=None if self._claim is None else self._claim.slot,
+            log_prints=self._logs_prints(),
         )
         self._lease.add(self._context)
         self._ear = bridge.start(partial(self._listen, self._context))
@@ -226,6 +230,14 @@ class Execution:
                 context.end(FlowRunCancelled(self._run_id))
             elif word == "suspend":
                 context.end(FlowRunSuspended(self._run_id))
+
+    def _logs_prints(self) -> bool:
+        logs, parent = self._plan.log_prints, current_flow_run()
+        if logs is None:
+            logs = parent is not None and parent.log_prints
+        if logs:
+            watch_prints()
+        return logs
 
     def _fields(self) -> dict[str, str | bytes]:
         parent = current_flow_run()

@@ -35,6 +35,7 @@ class Flow(Generic[P, R]):
         retries: int = 0,
         retry_delay_seconds: float = 0,
         timeout_seconds: float | None = None,
+        log_prints: bool | None = None,
     ) -> None:
         if not callable(fn):
             raise InvalidArgument("fn", fn, "a flow is made of a function")
@@ -49,6 +50,7 @@ class Flow(Generic[P, R]):
         self.retries = retries
         self.retry_delay_seconds = retry_delay_seconds
         self.timeout_seconds = timeout_seconds
+        self.log_prints = log_prints
         self.is_async = inspect.iscoroutinefunction(fn)
         self._parameters = Parameters(fn)
         update_wrapper(self, fn)
@@ -68,6 +70,7 @@ class Flow(Generic[P, R]):
             "retries": self.retries,
             "retry_delay_seconds": self.retry_delay_seconds,
             "timeout_seconds": self.timeout_seconds,
+            "log_prints": self.log_prints,
         }
         return Flow(self.fn, **{**current, **options})
 
@@ -95,6 +98,7 @@ class Flow(Generic[P, R]):
             retries=self.retries,
             retry_delay_seconds=self.retry_delay_seconds,
             timeout_seconds=self.timeout_seconds,
+            log_prints=self.log_prints,
         )
 
     def run_name(self, parameters: dict[str, Any]) -> str:
@@ -124,6 +128,7 @@ def flow(
     retries: int = ...,
     retry_delay_seconds: float = ...,
     timeout_seconds: float | None = ...,
+    log_prints: bool | None = ...,
 ) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
 def flow(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a flow: `@flow`, or `@flow(name=…, retries=…, …)`.
@@ -131,6 +136,8 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     `name` is the flow's, by default the function's with dashes. `flow_run_name` names each run: a
     text with `{parameter}` in it, or a function; by default two words. A flow that raises an error
     is called again up to `retries` times, `retry_delay_seconds` apart. `timeout_seconds` ends one
-    call: an async one where it awaits, a sync one at its next verb.
+    call: an async one where it awaits, a sync one at its next verb. With `log_prints`, what the
+    flow's code prints becomes lines of `get_run_logger`, at the level of information, unless it is
+    printed to a `file`; by default as in the flow that this one is called in.
     """
     return partial(Flow, **options) if fn is None else Flow(fn, **options)
