@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from runbus.context import FlowRunContext
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
-    from runbus.store.pauses import Opened
+    from runbus.store.pauses import Form, Opened
 
 T = TypeVar("T")
 WITHDRAW_SECONDS = 3
@@ -96,7 +96,7 @@ async def _pause(
     name = str(run.pauses) if key is None else check_key_prefix(key)
     try:
         return await _ask(run, name, question, timeout, poll_interval)
-    except (CannotPause, ValidationError):
+    except (CannotPause, InvalidArgument, ValidationError):
         # No pause was passed: the next one has the same number.
         run.pauses -= key is None
         raise
@@ -110,33 +110,33 @@ async def _ask(
     poll_interval: float | None,
 ) -> Any:
     here, run_id = bus.current(), run.run_id
+    form = await question.form(key, run_id)
     try:
         opened = await pauses.open_pause(
             here,
             run_id,
             key,
-            question.form,
+            form,
             timeout=timeout,
             retry=run.flow_run.retry,
             epoch=run.epoch,
             state="Suspended" if poll_interval is None else "Paused",
         )
-        answer = opened.answer
-        if answer is None:
-            answer = await _wait(run, opened, question, poll_interval)
+        if opened.answer is None:
+            await _wait(run, opened, form, poll_interval)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
         raise
     try:
-        return question.decode(answer)
+        return await question.answer(key, run_id)
     except ValidationError:
         await pauses.refuse(here, run_id, opened)
         raise
 
 
 async def _wait(
-    run: FlowRunContext, opened: Opened, question: Question, poll_interval: float | None
-) -> bytes:
+    run: FlowRunContext, opened: Opened, form: Form, poll_interval: float | None
+) -> None:
     run_id, key = run.run_id, opened.key
     if poll_interval is None:
         _log.info("%s is suspended (%s): resume_flow_run('%s') answers", run.name, key, run_id)
@@ -144,11 +144,9 @@ async def _wait(
         run.end(FlowRunSuspended(run_id))
         raise FlowRunSuspended(run_id)
     _log.info("%s is paused (pause %s): resume_flow_run('%s') answers", run.name, key, run_id)
-    verdict = judge_in_words(question.schema)
     async with run.without_slot():
-        answer = await pauses.wait(bus.current(), run_id, opened, poll_interval, verdict)
+        await pauses.wait(bus.current(), run_id, opened, poll_interval, judge_in_words(form))
     _log.info("%s goes on", run.name)
-    return answer
 
 
 async def _give_up(run: FlowRunContext, key: str, poll_interval: float | None) -> None:

@@ -1,5 +1,6 @@
 """Typed inputs between runs."""
 
+from runbus.input.form import Form, Keyset
 from runbus.input.inbox import Inbox
 from runbus.input.run_input import (
     AutomaticRunInput,
@@ -12,7 +13,9 @@ from runbus.store.receipt import Sent
 
 __all__ = [
     "AutomaticRunInput",
+    "Form",
     "Inbox",
+    "Keyset",
     "RunInput",
     "RunInputMetadata",
     "Sent",

@@ -1,20 +1,58 @@
-"""A model's form: what a person sees before anything is filled in."""
+"""A model's form: what a person sees before anything is filled in, and what they answered."""
 
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from pydantic import BaseModel, create_model
 
-from runbus.errors import UsageError
+from runbus.errors import NotPaused, UsageError
+from runbus.store import bus, pauses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
     from pydantic.fields import FieldInfo
 
+    from runbus.protocol.records import Pause
+
 M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What a pause shows, and what an answer to it is checked against."""
+
+    schema: dict[str, Any]
+    """The JSON Schema of the answer."""
+    description: str = ""
+    """Markdown, to show above the form."""
+
+
+class Keyset(TypedDict):
+    """The names of what one pause stores, each unique in its run."""
+
+    description: str
+    response: str
+    schema: str
+
+
+def keyset_of(pause_key: str) -> Keyset:
+    """Return the names of what the pause of this key stores."""
+    names = {part: f"pause-{pause_key}-{part}" for part in ("description", "response", "schema")}
+    return Keyset(**names)
+
+
+async def read_answered(keyset: Keyset, flow_run_id: UUID) -> Pause:
+    """Read the pause whose answer is named in a keyset. Raises `NotPaused` before that."""
+    key = keyset["response"].removeprefix("pause-").removesuffix("-response")
+    pause = await pauses.read(bus.current(), flow_run_id, key)
+    if pause is None or pause.value is None:
+        raise NotPaused(flow_run_id=flow_run_id, state=f"without an answer to {key!r}")
+    return pause
 
 
 def with_defaults(model: type[M], defaults: Mapping[str, Any]) -> type[M]:

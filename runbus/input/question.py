@@ -11,23 +11,39 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from runbus.errors import InvalidArgument
+from runbus.input.form import keyset_of
 from runbus.input.run_input import AutomaticRunInput, RunInput, run_input_subclass_from_type
 from runbus.protocol.answers import flaw_of, problems_of, shape_of, with_defaults
-from runbus.protocol.values import json_schema
-from runbus.store.pauses import Form
+from runbus.store.pauses import Form as StoredForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """What a pause asks for."""
 
-    form: Form
-    schema: dict[str, Any] | None
-    decode: Callable[[bytes], Any]
-    """Read an accepted answer. Raises pydantic's `ValidationError`."""
+    model: type[RunInput] | None = None
+    """None when no answer is wanted."""
+    unwrap: Callable[[Any], Any] = lambda answer: answer
+    """Take what the flow asked for out of the model."""
+
+    async def form(self, key: str, run_id: UUID) -> StoredForm:
+        """Return what the pause of this key stores. Raises `UsageError` for an unusable schema."""
+        if self.model is None:
+            return StoredForm()
+        asked = await self.model.save(keyset_of(key), run_id)
+        if flaw := flaw_of(asked.schema):
+            reason = f"its JSON Schema cannot be used: {flaw}"
+            raise InvalidArgument("wait_for_input", self.model, reason)
+        shape = hashlib.sha256(to_json(shape_of(asked.schema))).hexdigest()[:32]
+        return StoredForm(schema=to_json(asked.schema), shape=shape, description=asked.description)
+
+    async def answer(self, key: str, run_id: UUID) -> Any:
+        """Read the answer to the pause of this key. Raises pydantic's `ValidationError`."""
+        return self.model and self.unwrap(await self.model.load(keyset_of(key), run_id))
 
 
 def question_about(input_type: Any) -> Question:
@@ -36,21 +52,12 @@ def question_about(input_type: Any) -> Question:
     Raises `UsageError` for what is no type.
     """
     if input_type is None:
-        return Question(form=Form(), schema=None, decode=lambda _: None)
+        return Question()
     if isinstance(input_type, (str, bytes, int, float, BaseModel)):
         raise InvalidArgument("wait_for_input", input_type, "it is a value: pass a type")
     if isinstance(input_type, type) and issubclass(input_type, BaseModel):
-        return _question(run_input_subclass_from_type(input_type), lambda answer: answer)
-    return _question(AutomaticRunInput[input_type], lambda answer: answer.value)
-
-
-def _question(model: type[RunInput], unwrap: Callable[[Any], Any]) -> Question:
-    schema = json_schema(model)
-    if flaw := flaw_of(schema):
-        raise InvalidArgument("wait_for_input", model, f"its JSON Schema cannot be used: {flaw}")
-    shape = hashlib.sha256(to_json(shape_of(schema))).hexdigest()[:32]
-    form = Form(schema=to_json(schema), shape=shape, description=model.description_of_form() or "")
-    return Question(form=form, schema=schema, decode=lambda data: unwrap(model.decode(data)))
+        return Question(model=run_input_subclass_from_type(input_type))
+    return Question(model=AutomaticRunInput[input_type], unwrap=lambda answer: answer.value)
 
 
 def judge(schema: dict[str, Any] | None, data: bytes) -> tuple[bytes, dict[str, str]]:
@@ -65,9 +72,9 @@ def judge(schema: dict[str, Any] | None, data: bytes) -> tuple[bytes, dict[str, 
     return to_json(answer), problems_of(schema, answer)
 
 
-def judge_in_words(schema: dict[str, Any] | None) -> Callable[[bytes], tuple[bytes, str]]:
+def judge_in_words(form: StoredForm) -> Callable[[bytes], tuple[bytes, str]]:
     """Return a judge whose verdict is one text, empty for a good answer."""
-    return partial(_in_words, schema)
+    return partial(_in_words, from_json(form.schema) if form.schema else None)
 
 
 def _in_words(schema: dict[str, Any] | None, data: bytes) -> tuple[bytes, str]:

@@ -32,16 +32,18 @@ from runbus.errors import (
     NotSerializable,
     UsageError,
 )
-from runbus.input.form import with_defaults
+from runbus.input.form import Form, read_answered, with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.protocol.entries import Entry, check_text, new_key
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
-from runbus.protocol.values import decoder, encode
+from runbus.protocol.values import decoder, encode, json_schema
 from runbus.store.receipt import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from runbus.input.form import Keyset
 
 # Among the model's private values, so that a copy has it too. Not a `PrivateAttr`, whose set-up
 # takes longer than reading a small model.
@@ -49,7 +51,7 @@ _RECEIVED = "_received"
 
 _RESERVED = {
     *("metadata", "respond", "send_to", "receive"),
-    *("encode", "decode", "with_initial_data"),
+    *("encode", "decode", "save", "load", "with_initial_data"),
 }
 
 T = TypeVar("T")
@@ -83,7 +85,7 @@ class RunInput(BaseModel):
     """The base of models that runs send to each other.
 
     A subclass may override `encode` and `decode` to store its values in a way of its own, for
-    example encrypted.
+    example encrypted, and `save` and `load` to ask in a pause for something else than itself.
     """
 
     model_config = ConfigDict(
@@ -121,11 +123,6 @@ class RunInput(BaseModel):
         model._description = description if description is not None else cls._description
         return model
 
-    @classmethod
-    def description_of_form(cls) -> str | None:
-        """Return the Markdown that `with_initial_data` was given, None without it."""
-        return cls._description
-
     def encode(self) -> bytes:
         """Return how this value is stored: its JSON. Raises `NotSerializable`."""
         return encode(self)
@@ -134,6 +131,31 @@ class RunInput(BaseModel):
     def decode(cls, data: bytes) -> Self:
         """Read a value that was stored. Raises pydantic's `ValidationError`."""
         return cls.__pydantic_validator__.validate_json(data, by_alias=True, by_name=True)
+
+    @classmethod
+    async def save(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> Form:
+        """Return the form that a pause for this model stores.
+
+        An override may return another form, and keep what it needs elsewhere under the names in
+        `keyset`. Other than in Prefect, it returns what is to be stored and does not store it: the
+        pause does, in the step that pauses the run, so that no paused run is without its form. It
+        is called each time that the flow meets the pause, in a replay too, and must not block: for
+        a sync flow it runs on the event loop that all threads share.
+        """
+        return Form(schema=json_schema(cls), description=cls._description or "")
+
+    @classmethod
+    async def load(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> Self:
+        """Read the answer of a pause; its `metadata.sender` is who answered, as they said.
+
+        An override may read another model, `await Other.load(keyset, flow_run_id)`, and make this
+        one of it. Raises `NotPaused` before there is an answer; of pydantic's `ValidationError` the
+        pause makes a refused answer.
+        """
+        run_id = run_id_or_current(flow_run_id, "load")
+        pause = await read_answered(keyset, run_id)
+        received = (keyset["response"], pause.by, run_id)
+        return _as_received(cls.decode(pause.value or b""), received)
 
     def respond(
         self, value: object, sender: UUID | str | None = None, key_prefix: str | None = None
@@ -296,13 +318,15 @@ def _decoder_with_metadata(
         return lambda data, _: bare(data)
 
     def decode_with_metadata(data: bytes, entry: Entry) -> RunInput:
-        run_input = decode(data)
-        received = (entry.key, entry.sender, receiver)
-        private = {**(run_input.__pydantic_private__ or {}), _RECEIVED: received}
-        object.__setattr__(run_input, "__pydantic_private__", private)
-        return run_input
+        return _as_received(decode(data), (entry.key, entry.sender, receiver))
 
     return decode_with_metadata
+
+
+def _as_received(run_input: R, received: tuple[str, str | None, UUID]) -> R:
+    private = {**(run_input.__pydantic_private__ or {}), _RECEIVED: received}
+    object.__setattr__(run_input, "__pydantic_private__", private)
+    return run_input
 
 
 def _automatic(decode: Callable[[bytes], Any]) -> Callable[[bytes], AutomaticRunInput[Any]]:
