@@ -43,6 +43,8 @@ class FlowRun:
     """How many times its flow was retried."""
     epoch: int = 0
     """How many times a process took it; who has an older number may not write for it."""
+    tags: tuple[str, ...] = ()
+    """The words by which it was marked when it was started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,7 @@ def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
         pause=_text(fields, "pause"),
         retry=int(fields.get("retry", b"0")),
         epoch=int(fields.get("epoch", b"0")),
+        tags=tuple(from_json(fields.get("tags", b"[]"))),
     )
 
 

@@ -170,6 +170,15 @@ def test_an_idempotency_key_gives_the_same_run(start_worker: StartWorker) -> Non
     assert result_of(one) == 2
 
 
+def test_tags_are_on_the_run(start_worker: StartWorker) -> None:
+    """A run carries the tags that it was started with; one that is called directly has none."""
+    start_worker("double")
+    run_id = started("double/x", {"number": 1}, tags=["tea", "green"])
+    assert wait_for_flow_run(run_id, timeout=PATIENCE).tags == ("green", "tea")
+    other = started("double/x", {"number": 1})
+    assert wait_for_flow_run(other, timeout=PATIENCE).tags == ()
+
+
 def test_a_deployments_run_is_its_callers_child(start_worker: StartWorker) -> None:
     """A flow starts a deployment and waits for it, in the same worker."""
     start_worker("double", "parent", limit=1)  # who waits gives its place to whom it waits for

@@ -1,0 +1,1 @@
+"""What code may ask about the run that it is part of: `from runbus.runtime import flow_run`."""

@@ -1,0 +1,65 @@
+"""Fixtures for the tests of programs that use runbus: `pytest_plugins = ["runbus.testing"]`.
+
+`runbus_server` gives a test a real server, empty and of the tests' own. It needs
+`runbus[embedded]` and pytest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runbus import bridge
+from runbus.settings import temporary_settings
+from runbus.store import bus, embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BATCH = 1000
+
+
+@pytest.fixture(scope="session")
+def runbus_server_url() -> Iterator[str]:
+    """The URL of a Valkey server that ends, with all that it holds, when the tests have ended."""
+    home = Path(tempfile.mkdtemp(prefix="runbus-"))  # short: a socket's path may not be long
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RUNBUS_HOME", str(home))
+        url = embedded.ensure_running()
+    yield url
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RUNBUS_HOME", str(home))
+        embedded.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def runbus_server(runbus_server_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Let runbus, and processes that the test starts, use that server, which is empty.
+
+    No setting of this machine counts meanwhile: all others have their defaults.
+    """
+    for name in [name for name in os.environ if name.startswith("RUNBUS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RUNBUS_CONFIG", os.devnull)
+    monkeypatch.setenv("RUNBUS_URL", runbus_server_url)
+    with temporary_settings():
+        bridge.run(_remove_keys)
+        yield runbus_server_url
+
+
+async def _remove_keys() -> None:
+    here = bus.current()
+    cursor = b"0"
+    while True:
+        cursor, keys = await here.requests.command("SCAN", cursor, "COUNT", BATCH)
+        # Not the lease of this very process, which is renewed only now and then.
+        if found := [key for key in keys if key != here.keys.lease(here.lease.process).encode()]:
+            await here.requests.command("UNLINK", *found)
+        if cursor == b"0":
+            return
