@@ -108,7 +108,6 @@ class Execution:
         if self._claim is None:
             show_on_terminal()
             await runs.create(self._bus, self._run_id, self._fields(), owner=self._lease.process)
-            _log.info("%s: a run of %s begins", self._plan.run_name, self._plan.flow_name)
         return await self._enter(1 if self._claim is None else self._claim.epoch)
 
     async def begin_again(self, delay: float) -> FlowRunContext:
@@ -126,6 +125,9 @@ class Execution:
         flow_run = await runs.read(self._bus, self._run_id)
         if flow_run.epoch != epoch:
             raise RunLost(self._run_id)
+        if self._ear is None:
+            does = "begins" if flow_run.run_count <= 1 else "goes on"
+            _log.info("%s: a run of %s %s", flow_run.name, flow_run.flow_name, does)
         self._leave()
         self._context = FlowRunContext(
             flow_run=flow_run,

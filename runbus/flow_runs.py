@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext, suppress
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pydantic import ValidationError
@@ -123,7 +124,7 @@ async def _ask(
             state="Suspended" if poll_interval is None else "Paused",
         )
         if opened.answer is None:
-            await _wait(run, opened, form, poll_interval)
+            await _wait(run, opened, question, form, poll_interval)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
         raise
@@ -135,18 +136,19 @@ async def _ask(
 
 
 async def _wait(
-    run: FlowRunContext, opened: Opened, form: Form, poll_interval: float | None
+    run: FlowRunContext, opened: Opened, question: Question, form: Form, poll_interval: float | None
 ) -> None:
-    run_id, key = run.run_id, opened.key
+    advice = f"{question.title(form)}; to answer: runbus resume {quote(run.name)}"
     if poll_interval is None:
-        _log.info("%s is suspended (%s): resume_flow_run('%s') answers", run.name, key, run_id)
+        _log.info("%s is suspended for %s", run.name, advice)
         run.has_left = True
-        run.end(FlowRunSuspended(run_id))
-        raise FlowRunSuspended(run_id)
-    _log.info("%s is paused (pause %s): resume_flow_run('%s') answers", run.name, key, run_id)
+        run.end(FlowRunSuspended(run.run_id))
+        raise FlowRunSuspended(run.run_id)
+    _log.info("%s is paused for %s", run.name, advice)
+    judged = judge_in_words(form)
     async with run.without_slot():
-        await pauses.wait(bus.current(), run_id, opened, poll_interval, judge_in_words(form))
-    _log.info("%s goes on", run.name)
+        answered = await pauses.wait(bus.current(), run.run_id, opened, poll_interval, judged)
+    _log.info("%s goes on%s", run.name, f", resumed by {answered.by}" if answered.by else "")
 
 
 async def _give_up(run: FlowRunContext, key: str, poll_interval: float | None) -> None:

@@ -21,12 +21,17 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
+LONGEST_TITLE = 80
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """What a pause asks for."""
 
     model: type[RunInput] | None = None
     """None when no answer is wanted."""
+    name: str = ""
+    """Of the type that the flow asked for."""
     unwrap: Callable[[Any], Any] = lambda answer: answer
     """Take what the flow asked for out of the model."""
 
@@ -40,6 +45,13 @@ class Question:
             raise InvalidArgument("wait_for_input", self.model, reason)
         shape = hashlib.sha256(to_json(shape_of(asked.schema))).hexdigest()[:32]
         return StoredForm(schema=to_json(asked.schema), shape=shape, description=asked.description)
+
+    def title(self, form: StoredForm) -> str:
+        """Return in a few words what is asked for: how its description begins, or its type."""
+        lines = (line.strip("#*_ ") for line in form.description.splitlines())
+        if title := next(filter(None, lines), ""):
+            return title[:LONGEST_TITLE]
+        return "a word to go on" if self.model is None else self.name
 
     async def answer(self, key: str, run_id: UUID) -> Any:
         """Read the answer to the pause of this key. Raises pydantic's `ValidationError`."""
@@ -55,9 +67,14 @@ def question_about(input_type: Any) -> Question:
         return Question()
     if isinstance(input_type, (str, bytes, int, float, BaseModel)):
         raise InvalidArgument("wait_for_input", input_type, "it is a value: pass a type")
+    name: str = getattr(input_type, "__name__", "") or str(input_type)
     if isinstance(input_type, type) and issubclass(input_type, BaseModel):
-        return Question(model=run_input_subclass_from_type(input_type))
-    return Question(model=AutomaticRunInput[input_type], unwrap=lambda answer: answer.value)
+        return Question(model=run_input_subclass_from_type(input_type), name=name)
+    return Question(
+        model=AutomaticRunInput[input_type],
+        name=name,
+        unwrap=lambda answer: answer.value,
+    )
 
 
 def judge(schema: dict[str, Any] | None, data: bytes) -> tuple[bytes, dict[str, str]]:

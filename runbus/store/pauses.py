@@ -228,8 +228,8 @@ async def _close(
 
 async def wait(
     bus: Bus, flow_run_id: UUID, opened: Opened, poll_interval: float, judge: Judge
-) -> bytes:
-    """Wait on the run's resume stream until a pause is answered; return the answer.
+) -> Pause:
+    """Wait on the run's resume stream until a pause is answered; return it.
 
     The stream wakes, the record decides. An entry that somebody added by hand is an answer too if
     `judge` finds nothing wrong with it. Raises `FlowPauseTimeout`.
@@ -240,16 +240,18 @@ async def wait(
     try:
         while await reader.wait(None if deadline is None else max(0, deadline - bus.loop.time())):
             entries = _take_all(reader)
-            if (value := await _answer_of(bus, flow_run_id, opened)) is not None:
-                return value
+            if (answered := await _answered(bus, flow_run_id, opened)) is not None:
+                return answered
             await _take_by_hand(bus, flow_run_id, opened, entries, judge)
-            if (value := await _answer_of(bus, flow_run_id, opened)) is not None:
-                return value
+            if (answered := await _answered(bus, flow_run_id, opened)) is not None:
+                return answered
     finally:
         reader.close()
-    if await expire(bus, flow_run_id, opened.key, opened.generation, opened.epoch):
+    is_over = await expire(bus, flow_run_id, opened.key, opened.generation, opened.epoch)
+    answered = None if is_over else await _answered(bus, flow_run_id, opened)
+    if answered is None:
         raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
-    return await _answer_of(bus, flow_run_id, opened) or b""
+    return answered
 
 
 def _deadline(bus: Bus, opened: Opened) -> float | None:
@@ -265,14 +267,14 @@ def _take_all(reader: Reader) -> list[dict[bytes, bytes]]:
     return entries
 
 
-async def _answer_of(bus: Bus, flow_run_id: UUID, opened: Opened) -> bytes | None:
+async def _answered(bus: Bus, flow_run_id: UUID, opened: Opened) -> Pause | None:
     pause = await read(bus, flow_run_id, opened.key)
     if pause is None:
         raise RunMissing(flow_run_id)
     if pause.state == "expired":
         raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
     is_answer = pause.state == "answered" and pause.generation == opened.generation
-    return (pause.value or b"") if is_answer else None
+    return pause if is_answer else None
 
 
 async def _take_by_hand(
