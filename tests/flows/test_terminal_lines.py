@@ -38,17 +38,31 @@ def test_a_pause_says_what_it_waits_for(
     caplog.set_level(logging.INFO, "runbus.flow_runs")
 
     @flow(flow_run_name="calm-otter")
-    def ask() -> str:
+    def ask() -> None:
         with pytest.raises(FlowPauseTimeout):
             pause_flow_run(asked_for, timeout=0.01)
-        return str(get_run_context().run_id)
 
-    run_id = ask()
+    ask()
     assert caplog.messages == [
         "calm-otter: a run of ask begins",
-        f"calm-otter is paused for {title}: resume_flow_run('{run_id}') answers",
+        f"calm-otter is paused for {title}: `runbus resume calm-otter` answers",
         "calm-otter: Completed",
     ]
+
+
+def test_a_name_that_a_shell_would_take_apart(
+    valkey: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is quoted in the command that answers."""
+    caplog.set_level(logging.INFO, "runbus.flow_runs")
+
+    @flow(flow_run_name="tea; for two")
+    def ask() -> None:
+        with pytest.raises(FlowPauseTimeout):
+            pause_flow_run(timeout=0.01)
+
+    ask()
+    assert "`runbus resume 'tea; for two'` answers" in caplog.messages[1]
 
 
 @pytest.mark.parametrize(("by", "line"), [("ada", " goes on, resumed by ada"), (None, " goes on")])
