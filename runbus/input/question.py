@@ -48,14 +48,19 @@ class Question:
 
     def title(self, form: StoredForm) -> str:
         """Return in a few words what is asked for: how its description begins, or its type."""
-        lines = (line.strip("#*_ ") for line in form.description.splitlines())
+        lines = (_plain(line) for line in form.description.splitlines())
         if title := next(filter(None, lines), ""):
-            return title[:LONGEST_TITLE]
-        return "a word to go on" if self.model is None else self.name
+            return f'"{title[:LONGEST_TITLE]}"'
+        return "a go-ahead" if self.model is None else self.name
 
     async def answer(self, key: str, run_id: UUID) -> Any:
         """Read the answer to the pause of this key. Raises pydantic's `ValidationError`."""
         return self.model and self.unwrap(await self.model.load(keyset_of(key), run_id))
+
+
+def _plain(markdown: str) -> str:
+    # For a terminal, which must not take a text for commands of its own.
+    return "".join(each for each in markdown.strip("# ") if each.isprintable() and each not in "*`")
 
 
 def question_about(input_type: Any) -> Question:

@@ -21,12 +21,13 @@ class Guest(RunInput):
 
 
 ASKED_FOR: list[tuple[Any, str]] = [
-    (None, "a word to go on"),
+    (None, "a go-ahead"),
     (str, "str"),
     (list[int], "list"),
     (Guest, "Guest"),
-    (Guest.with_initial_data(description="\n## Who **comes**?\n\nTell us."), "Who **comes**?"),
-    (Guest.with_initial_data(description="x" * 300), "x" * 80),
+    (Guest.with_initial_data(description="\n## Who **comes**?\n\nTell us."), '"Who comes?"'),
+    (Guest.with_initial_data(description="x" * 300), f'"{"x" * 80}"'),
+    (Guest.with_initial_data(description="\x1b[31mred"), '"[31mred"'),
 ]
 
 
@@ -45,7 +46,7 @@ def test_a_pause_says_what_it_waits_for(
     ask()
     assert caplog.messages == [
         "calm-otter: a run of ask begins",
-        f"calm-otter is paused for {title}: `runbus resume calm-otter` answers",
+        f"calm-otter is paused for {title}; to answer: runbus resume calm-otter",
         "calm-otter: Completed",
     ]
 
@@ -62,7 +63,7 @@ def test_a_name_that_a_shell_would_take_apart(
             pause_flow_run(timeout=0.01)
 
     ask()
-    assert "`runbus resume 'tea; for two'` answers" in caplog.messages[1]
+    assert "to answer: runbus resume 'tea; for two'" in caplog.messages[1]
 
 
 @pytest.mark.parametrize(("by", "line"), [("ada", " goes on, resumed by ada"), (None, " goes on")])
