@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-import time
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from servers import Server
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -92,26 +94,59 @@ def test_the_settings_table_is_complete() -> None:
     assert named == {name.upper() for name in Settings.model_fields}
 
 
-def test_the_served_greeter_greets(valkey: Server) -> None:
-    """The two programs of the section on deployments, in two processes."""
-    served, asking = (code for language, code in BLOCKS if language == "py" and "greet" in code)
-    environment = {**os.environ, "RUNBUS_URL": valkey.url}
-    command = [sys.executable, "-c", served]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as worker:
+def program(name: str) -> str:
+    """The one program that the README shows and that has this in it."""
+    (code,) = (code for language, code in BLOCKS if language == "py" and name in code)
+    return code
+
+
+@contextmanager
+def running(code: str, server: Server) -> Iterator[subprocess.Popen[str]]:
+    """A program in a process of its own, with pipes to it."""
+    pipe = subprocess.PIPE
+    environment = {**os.environ, "RUNBUS_URL": server.url, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
+    with subprocess.Popen(
+        command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    ) as process:
         try:
-            assert worker.stderr is not None
-            while "serving greet/demo" not in worker.stderr.readline():
-                assert worker.poll() is None
-            until_registered(valkey)
-            assert run(asking, valkey) == "Hello, Ada!\n"
+            yield process
         finally:
-            worker.terminate()
-            worker.communicate()
-    assert worker.returncode == 0
+            process.kill()
 
 
-def until_registered(server: Server) -> None:
-    """Wait until the worker has stored its deployment."""
-    with server.client() as client:
-        while not client.exists("runbus:deployment:{greet/demo}"):
-            time.sleep(0.01)
+def test_the_greeter_greets_the_sender(valkey: Server) -> None:
+    """The two programs of the main job, in two processes."""
+    with running(program("greeter.serve"), valkey) as greeter:
+        assert greeter.stderr
+        assert "serving greeter/demo" in greeter.stderr.readline()
+        with running(program("def sender"), valkey) as sender:
+            said, told = sender.communicate("Ada\nGrace\nq\n", timeout=30)
+        asked = "What is your name? "
+        assert (sender.returncode, said) == (
+            0,
+            f"{asked}Hello, Ada!\n{asked}Hello, Grace!\n{asked}",
+        )
+        assert not [line for line in told.splitlines() if not LINE_OF_A_RUN.match(line)]
+        while "Completed" not in (line := greeter.stderr.readline()):
+            assert LINE_OF_A_RUN.match(line)
+        greeter.terminate()
+        assert greeter.wait(30) == 0
+
+
+def test_a_newcomer_pauses_answers_and_resumes(valkey: Server) -> None:
+    """The programs on pausing, in two processes; each terminal shows what the README shows."""
+    shown = [
+        line for language, code in BLOCKS if language == "text" for line in code.splitlines()
+        if "calm-otter" in line or "news:" in line
+    ]  # fmt: skip
+    with running(program("def publish"), valkey) as publishing:
+        assert publishing.stderr
+        told = [publishing.stderr.readline() for _ in range(2)]
+        assert run(program('by="ada"'), valkey) == "Shall **The news** go out?\n"
+        said, rest = publishing.communicate(timeout=30)
+    assert publishing.returncode == 0
+    lines = [line.rstrip("\n") for line in (*told, *rest.splitlines())]
+    name = lines[0].split()[1].rstrip(":")
+    seen = [*lines[:3], said.rstrip("\n"), *lines[3:]]
+    assert [line.replace(name, "calm-otter")[8:] for line in seen] == [line[8:] for line in shown]

@@ -1,7 +1,7 @@
 """A pause that asks for nothing: somebody looks, and says go on.
 
-Try: run it, and call `resume_flow_run(id)`; or `cancel_flow_run(id)`, and nothing is deployed; or
-wait, and the pause runs out.
+Try: run it, and resume the run, as its line says; or cancel it (`cancel_flow_run(id)`), and nothing
+is deployed; or wait, and the pause runs out.
 """
 
 from runbus import flow, pause_flow_run

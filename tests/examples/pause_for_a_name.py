@@ -1,8 +1,7 @@
 """A pause that asks for one value of a built-in type.
 
-Try: run it, and answer from another terminal, with the id that its line shows:
-
-    python -c "from runbus import resume_flow_run; resume_flow_run('<id>', {'value': 'Ada'})"
+Try: run it, and answer from another terminal, as the line says that it prints. A program answers
+with `resume_flow_run(id, {"value": "Ada"})`.
 """
 
 import asyncio
