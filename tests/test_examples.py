@@ -227,19 +227,20 @@ def test_a_greeter_and_a_sender(server: Server) -> None:
     """Two processes: names go one way and greetings the other, across a suspend and a resume."""
     ask = "What is your name? "
     talk = "import sender; sender.sender(idle_seconds=1)"
-    with example(server, "greeter") as greeter, running(server, "-c", talk) as sender:
+    with example(server, "greeter") as greeter:
         assert greeter.stderr
         assert "serving greeter/hall" in greeter.stderr.readline()
-        said = conversation(sender)
-        assert said("Ada") == f"{ask}Hello, Ada!\n"
-        assert said("Grace") == f"{ask}Hello, Grace!\n"
-        suspended = run_in("Suspended")
-        assert suspended.flow_name == "greeter"
-        assert said("Edsger") == f"{ask}Hello, Edsger!\n"
-        assert said("q") == f"{ask}3 greetings\n"
-        assert printed(sender) == ""
-        assert sorted(run.state.name for run in runs()) == ["Completed", "Completed"]
-        assert result_of(suspended) == 3
+        with running(server, "-c", talk) as sender:
+            said = conversation(sender)
+            assert said("Ada") == f"{ask}Hello, Ada!\n"
+            assert said("Grace") == f"{ask}Hello, Grace!\n"
+            suspended = run_in("Suspended")
+            assert suspended.flow_name == "greeter"
+            assert said("Edsger") == f"{ask}Hello, Edsger!\n"
+            assert said("q") == f"{ask}3 greetings\n"
+            assert printed(sender) == ""
+            assert sorted(run.state.name for run in runs()) == ["Completed", "Completed"]
+            assert result_of(suspended) == 3
     remove_blocks(server)
 
 
