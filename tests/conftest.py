@@ -44,7 +44,7 @@ class SharedServers:
         """Give the engine's server as a new test expects it, whatever the last one did to it."""
         server = self._running.get(engine)
         if server is None:
-            server = self._running[engine] = _started(engine)
+            server = self._running[engine] = started(engine)
         if not server.is_alive:
             server.restart()
         server.thaw()
@@ -85,13 +85,19 @@ def valkey(request: pytest.FixtureRequest, shared_servers: SharedServers) -> Ite
 @pytest.fixture(**_BOTH_ENGINES)
 def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of each engine in turn that the test may kill, freeze and restart."""
-    with _started(request.param) as server, _in_use(server, request.node):
+    with started(request.param) as server, _in_use(server, request.node):
         yield server
 
 
-def _started(engine: Engine) -> Server:
+@pytest.fixture(scope="session")
+def start_server() -> Callable[..., Server]:
+    """Start a server of an engine with options of its own; the test ends it."""
+    return started
+
+
+def started(engine: Engine, *options: str) -> Server:
     try:
-        return Server.start(engine)
+        return Server.start(engine, *options)
     except EngineMissing as missing:
         if _SERVERS_REQUIRED:
             pytest.fail(f"{missing}, and servers are required here")

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import pytest
 import trustme
-from conftest import _started
 from servers import _PORTS, Server
 
 from runbus import receive_input, send_input
@@ -20,7 +19,7 @@ from runbus.errors import ServerRefused, ServerUnreachable
 from runbus.settings import temporary_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -41,9 +40,10 @@ class Guarded:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def guarded(
+    start_server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Guarded]:
     """A server with a certificate for `localhost` that asks its clients for theirs."""
-    _started("redis").shutdown()  # so that a missing engine skips
     directory = tmp_path_factory.mktemp("tls")
     ours, other = trustme.CA(), trustme.CA()
     paths = {name: directory / name for name in ("ca", "other", "cert", "key", "own", "own-key")}
@@ -61,7 +61,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         *("--tls-ca-cert-file", str(paths["ca"])),
         *("--tls-cert-file", str(paths["cert"]), "--tls-key-file", str(paths["key"])),
     )
-    with Server.start("redis", *config) as server:
+    with start_server("redis", *config) as server:
         yield Guarded(server, port, paths["ca"], paths["other"], paths["own"], paths["own-key"])
 
 
