@@ -101,6 +101,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     loop = background.loop
     future: ThreadFuture[T] = asyncio.run_coroutine_threadsafe(work(), loop)
     try:
+        wait_for(future)
         return future.result()
     except BaseException:
         future.cancel()
@@ -108,6 +109,18 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     finally:
         if background.ends:
             background.stop()
+
+
+def wait_for(future: ThreadFuture[Any]) -> None:
+    """Block until a future is done, in one step that a Ctrl-C ends cleanly.
+
+    The condition in `Future.result` may be interrupted between giving up its lock and asking for it
+    again, and then raises a RuntimeError.
+    """
+    done = threading.Lock()
+    done.acquire()
+    future.add_done_callback(lambda _: done.release())
+    done.acquire()
 
 
 def start(work: Callable[[], Coroutine[Any, Any, T]]) -> ThreadFuture[T]:
