@@ -1,25 +1,39 @@
-"""The client: runs, as seen from outside of them."""
+"""The client: runs, deployments and workers, as seen from outside of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from runbus import deployments as deployment_verbs
 from runbus import flow_runs
-from runbus.errors import InvalidArgument
+from runbus.errors import AmbiguousRun, DeploymentMissing, InvalidArgument, InvalidRunId, RunMissing
+from runbus.protocol.entries import check_place, check_text
 from runbus.protocol.ids import parse_run_id
-from runbus.store import bus, pauses, runs
+from runbus.protocol.records import Waiting
+from runbus.protocol.run_filter import RunFilter, state_names
+from runbus.store import bus, deployments, events, listing, log, pauses, runs, streams, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from datetime import datetime
     from uuid import UUID
 
-    from runbus.protocol.records import FlowRun, Pause
+    from runbus.protocol.deployment_info import DeploymentInfo, WorkerInfo
+    from runbus.protocol.event import Event
+    from runbus.protocol.log_line import LogLine
+    from runbus.protocol.records import FlowRun, Pause, StateChange
+    from runbus.protocol.stored_input import StoredInput, StreamInfo
 
 LARGEST_PAGE = 1000
+MOST_CANDIDATES = 5
+"""How many runs an error names that a text may mean."""
 
 
 class Client:
-    """Reads and steers runs, on the server of the settings. Its methods are to be awaited."""
+    """Reads and steers runs, on the server of the settings.
+
+    Its methods are to be awaited; those that begin with `follow` are to be iterated (`async for`).
+    """
 
     async def __aenter__(self) -> Self:
         return self
@@ -27,23 +41,96 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         """Do nothing: the connections are the event loop's."""
 
+    # Runs.
+
     async def read_flow_run(self, flow_run_id: UUID | str) -> FlowRun:
         """Read a run. Raises `RunMissing`."""
         return await runs.read(bus.current(), parse_run_id(flow_run_id))
 
-    async def read_flow_runs(self, *, limit: int = 200, offset: int = 0) -> list[FlowRun]:
-        """List runs, the newest first."""
-        _check_page(limit, offset)
-        here = bus.current()
-        found = await runs.read_several(here, await runs.newest(here, offset, limit))
-        return [run for run in found if run is not None]
+    async def find_flow_run(self, text: str) -> FlowRun:
+        """Read the run with this id, or that is the only one whose id begins so or of this name.
 
-    async def read_pending_flow_runs(self, *, limit: int = 50, offset: int = 0) -> list[FlowRun]:
-        """List the runs that wait for an answer, the earliest deadline first."""
+        Raises `RunMissing`, and `AmbiguousRun` where several would do.
+        """
+        try:
+            return await self.read_flow_run(text)
+        except (InvalidRunId, RunMissing):
+            found = await self._list(RunFilter(called=check_text("text", text)), MOST_CANDIDATES)
+        if not found:
+            raise RunMissing(text)
+        if len(found) > 1:
+            raise AmbiguousRun(text, {run.id: run.name for run in found})
+        return found[0]
+
+    async def read_flow_runs(
+        self,
+        *,
+        state: str | Iterable[str] | None = None,
+        flow_name: str | None = None,
+        deployment_id: str | None = None,
+        parent_run_id: UUID | str | None = None,
+        text: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int = 200,
+        offset: int = 0,
+    ) -> list[FlowRun]:
+        """List runs, the newest first.
+
+        `state` is the name of a state, or several; `deployment_id` is `flow/name`; `text` is part
+        of a run's or a flow's name, or the beginning of a run's id. `limit` is 1,000 at most.
+        """
+        chosen = RunFilter(
+            states=state_names(state),
+            flow_name=flow_name,
+            deployment_id=deployment_id,
+            parent_run_id=None if parent_run_id is None else parse_run_id(parent_run_id),
+            text=text,
+            created_after=created_after,
+            created_before=created_before,
+        )
+        return await self._list(chosen, limit, offset)
+
+    async def _list(self, chosen: RunFilter, limit: int, offset: int = 0) -> list[FlowRun]:
         _check_page(limit, offset)
         here = bus.current()
-        found = await runs.read_several(here, await runs.most_urgent(here, offset, limit))
-        return [run for run in found if run is not None]
+        page = await listing.page(listing.Newest(here, chosen), offset, limit)
+        return [run for run in await runs.read_several(here, page) if run is not None]
+
+    async def read_history(self, flow_run_id: UUID | str) -> list[StateChange]:
+        """List the states that a run came into, the newest last; of very many the last 1,000."""
+        return await runs.history(bus.current(), parse_run_id(flow_run_id))
+
+    def follow_events(self) -> AsyncGenerator[Event]:
+        """Yield the changes of all runs' states, from now on."""
+        return events.follow_all(bus.current())
+
+    async def wait_for_flow_run(
+        self, flow_run_id: UUID | str, timeout: float | None = 10800
+    ) -> FlowRun:
+        """See `runbus.flow_runs.await_for_flow_run`."""
+        return await flow_runs.await_for_flow_run(flow_run_id, timeout)
+
+    async def cancel_flow_run(self, flow_run_id: UUID | str) -> None:
+        """See `runbus.flow_runs.acancel_flow_run`."""
+        await flow_runs.acancel_flow_run(flow_run_id)
+
+    # Pauses.
+
+    async def read_waiting(self, *, limit: int = 50, offset: int = 0) -> list[Waiting]:
+        """List the runs that wait for an answer with what they ask, the earliest deadline first."""
+        _check_page(limit, offset)
+        here = bus.current()
+        page = await listing.page(listing.Deadlines(here), offset, limit)
+        found = [run for run in await runs.read_several(here, page) if run is not None]
+        asked = [(run.id, run.pause) for run in found if run.pause]
+        answers = await pauses.read_several(here, asked)
+        pause_of = dict(zip((run_id for run_id, _ in asked), answers, strict=True))
+        return [Waiting(run=run, pause=pause_of.get(run.id)) for run in found]
+
+    async def count_waiting(self) -> int:
+        """Return how many runs wait for an answer."""
+        return await listing.count_waiting(bus.current())
 
     async def read_pause(self, flow_run_id: UUID | str) -> Pause | None:
         """Read the pause in which a run waits: its form and deadline. None when it does not wait.
@@ -52,6 +139,10 @@ class Client:
         """
         run = await self.read_flow_run(flow_run_id)
         return await pauses.read(bus.current(), run.id, run.pause) if run.pause else None
+
+    async def read_pauses(self, flow_run_id: UUID | str) -> list[Pause]:
+        """List the pauses of a run, answered ones too, in the order in which they were opened."""
+        return await pauses.read_all(bus.current(), parse_run_id(flow_run_id))
 
     async def resume_flow_run(
         self,
@@ -62,15 +153,97 @@ class Client:
         """See `runbus.flow_runs.aresume_flow_run`."""
         await flow_runs.aresume_flow_run(flow_run_id, run_input, by)
 
-    async def cancel_flow_run(self, flow_run_id: UUID | str) -> None:
-        """See `runbus.flow_runs.acancel_flow_run`."""
-        await flow_runs.acancel_flow_run(flow_run_id)
+    # Log lines.
 
-    async def wait_for_flow_run(
-        self, flow_run_id: UUID | str, timeout: float | None = 10800
+    async def read_logs(
+        self, flow_run_id: UUID | str, *, after: str | None = None, limit: int = 1000
+    ) -> list[LogLine]:
+        """List lines that a run logged, the oldest first; `after` is the `id` of a line."""
+        _check_page(limit)
+        run_id = parse_run_id(flow_run_id)
+        return await log.read(bus.current(), run_id, after=check_place(after), limit=limit)
+
+    def follow_logs(self, flow_run_id: UUID | str) -> AsyncGenerator[LogLine]:
+        """Yield the lines of a run's log from the first on, until the run has ended.
+
+        Raises `RunMissing`.
+        """
+        return log.follow(bus.current(), parse_run_id(flow_run_id))
+
+    # Inputs.
+
+    async def read_streams(self, flow_run_id: UUID | str) -> list[StreamInfo]:
+        """List the input streams of a run by their names."""
+        return await streams.info(bus.current(), parse_run_id(flow_run_id))
+
+    async def read_inputs(
+        self,
+        flow_run_id: UUID | str,
+        stream: str | None = None,
+        *,
+        after: str | None = None,
+        limit: int = 1000,
+        newest_first: bool = False,
+    ) -> list[StoredInput]:
+        """List inputs of a run, on one stream or on all, without receiving them.
+
+        They come in the order of time; `after` is the `id` of an input.
+        """
+        _check_page(limit)
+        return await streams.read(
+            bus.current(),
+            parse_run_id(flow_run_id),
+            stream,
+            after=check_place(after),
+            limit=limit,
+            newest_first=newest_first,
+        )
+
+    def follow_inputs(
+        self, flow_run_id: UUID | str, stream: str | None = None
+    ) -> AsyncGenerator[StoredInput]:
+        """Yield the inputs of a run from the first on, until the run has ended."""
+        return streams.follow(bus.current(), parse_run_id(flow_run_id), stream)
+
+    # Deployments and workers.
+
+    async def read_deployments(self) -> list[DeploymentInfo]:
+        """List the deployments by their names."""
+        return await deployments.read_all(bus.current())
+
+    async def read_deployment(self, name: str) -> DeploymentInfo:
+        """Read the deployment `flow/name`. Raises `DeploymentMissing`."""
+        (found,) = await deployments.read_info(bus.current(), [check_text("name", name)])
+        if found is None:
+            raise DeploymentMissing(name)
+        return found
+
+    async def create_flow_run_from_deployment(
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        flow_run_name: str | None = None,
+        idempotency_key: str | None = None,
+        tags: Iterable[str] | None = None,
     ) -> FlowRun:
-        """See `runbus.flow_runs.await_for_flow_run`."""
-        return await flow_runs.await_for_flow_run(flow_run_id, timeout)
+        """Start a run of the deployment `flow/name`, which is nobody's child, and return it.
+
+        See `runbus.deployments.arun_deployment`. Raises `DeploymentMissing`.
+        """
+        return await deployment_verbs.arun_deployment(
+            name,
+            parameters,
+            timeout=0,
+            as_subflow=False,
+            flow_run_name=flow_run_name,
+            idempotency_key=idempotency_key,
+            tags=tags,
+        )
+
+    async def read_workers(self) -> list[WorkerInfo]:
+        """List the processes that serve deployments, those that have done so longest first."""
+        return await workers.read_all(bus.current())
 
 
 def get_client() -> Client:
@@ -78,7 +251,7 @@ def get_client() -> Client:
     return Client()
 
 
-def _check_page(limit: int, offset: int) -> None:
+def _check_page(limit: int, offset: int = 0) -> None:
     if not 0 < limit <= LARGEST_PAGE:
         raise InvalidArgument("limit", limit, f"pass 1 to {LARGEST_PAGE}")
     if offset < 0:

@@ -14,6 +14,7 @@
     │   ├── MissingAwait (TypeError)
     │   ├── WrongSyntax (TypeError)
     │   ├── RunMissing (LookupError)           runbus knows no run of this id
+    │   ├── AmbiguousRun (LookupError)         several runs of this name
     │   ├── NotPaused                          the run does not wait for an answer
     │   ├── AlreadyAnswered                    somebody was first
     │   ├── DeploymentMissing (LookupError)
@@ -161,12 +162,23 @@ class WrongSyntax(UsageError, TypeError):
 class RunMissing(UsageError, LookupError):
     """Runbus knows no run of this id."""
 
-    def __init__(self, flow_run_id: UUID) -> None:
+    def __init__(self, flow_run_id: UUID | str) -> None:
         self.flow_run_id = flow_run_id
+        """Its id, or the text that was to find it."""
         super().__init__(
             f"there is no flow run {flow_run_id} here: it never was, its keys have expired, or it "
             "is on another server or under another RUNBUS_PREFIX."
         )
+
+
+class AmbiguousRun(UsageError, LookupError):
+    """Several runs have this name, or ids that begin so."""
+
+    def __init__(self, text: str, candidates: dict[UUID, str]) -> None:
+        self.candidates = candidates
+        """The newest of them: their ids and names."""
+        those = ", ".join(f"{run_id} ({name})" for run_id, name in candidates.items())
+        super().__init__(f"{text!r} may mean {those}: pass more of the id.")
 
 
 class NotPaused(UsageError):

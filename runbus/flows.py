@@ -101,6 +101,10 @@ class Flow(Generic[P, R]):
             log_prints=self.log_prints,
         )
 
+    def parameters_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what the flow is called with."""
+        return self._parameters.schema()
+
     def run_name(self, parameters: dict[str, Any]) -> str:
         """Return a name for a new run."""
         if callable(self.flow_run_name):

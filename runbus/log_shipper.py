@@ -39,7 +39,9 @@ class LogShipper(logging.Handler):
         run_id = getattr(record, "flow_run_id", None)
         if run_id is None:
             return
-        self._lines.append((str(run_id), (record.levelname, record.getMessage())))
+        # The run's own log need not say on each line whose it is.
+        message = record.getMessage().removeprefix(f"{getattr(record, 'flow_run_name', '')}: ")
+        self._lines.append((str(run_id), (record.levelname, message)))
         with self._scheduling:
             first, self._is_scheduled = not self._is_scheduled, True
         if first:

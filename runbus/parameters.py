@@ -7,11 +7,12 @@ import sys
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import ConfigDict, validate_call
+from pydantic import ConfigDict, TypeAdapter, validate_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_CONFIG = ConfigDict(arbitrary_types_allowed=True)
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -39,21 +40,39 @@ class Parameters:
 
     @cached_property
     def _validated(self) -> Callable[..., Arguments]:
+        collect = self._collector(list(self._signature.parameters.values()))
+        return cast("Any", validate_call(config=_CONFIG)(collect))
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the arguments by name; what has none is open (`{}`)."""
+        # Late: only who serves the flow needs it.
+        from runbus.lenient_schema import LenientSchema
+
+        # Lists of surplus arguments have no names; the others are all passed by theirs.
+        named = [
+            each if each.kind is each.VAR_KEYWORD else each.replace(kind=each.KEYWORD_ONLY)
+            for each in self._signature.parameters.values()
+            if each.kind is not each.VAR_POSITIONAL
+        ]
+        collector: Any = self._collector(named)
+        adapter: TypeAdapter[Any] = TypeAdapter(collector, config=_CONFIG)
+        return adapter.json_schema(schema_generator=LenientSchema)
+
+    def _collector(self, parameters: list[inspect.Parameter]) -> Callable[..., Arguments]:
         @wraps(self._fn)
         def collect(*args: Any, **kwargs: Any) -> Arguments:
             return args, kwargs
 
         annotations = inspect.get_annotations(self._fn)
         collect.__annotations__ = {
-            name: self._resolved(annotations.get(name, Any)) for name in self._signature.parameters
+            each.name: self._resolved(annotations.get(each.name, Any)) for each in parameters
         }
         collect.__signature__ = self._signature.replace(  # pyright: ignore[reportAttributeAccessIssue]
             parameters=[
-                each.replace(annotation=collect.__annotations__[each.name])
-                for each in self._signature.parameters.values()
+                each.replace(annotation=collect.__annotations__[each.name]) for each in parameters
             ]
         )
-        return cast("Any", validate_call(config=ConfigDict(arbitrary_types_allowed=True))(collect))
+        return collect
 
     def _resolved(self, annotation: Any) -> Any:
         # A text under `from __future__ import annotations`; one that names a type which only the

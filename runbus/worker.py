@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from runbus import bridge
 from runbus.engine import Claim, run_async, run_sync
@@ -24,7 +27,7 @@ from runbus.errors import (
     RunMissing,
 )
 from runbus.logging import show_on_terminal
-from runbus.store import bus, deployments, pauses, recovery, runs
+from runbus.store import bus, deployments, pauses, recovery, runs, workers
 from runbus.store.link import settle
 
 if TYPE_CHECKING:
@@ -51,6 +54,14 @@ class Deployment:
     """`flow/deployment`."""
     limit: int | None = None
     """How many of its runs execute at once in one worker."""
+
+    def fields(self) -> dict[str, str | bytes]:
+        """Return what is stored of it."""
+        return {
+            "flow": self.flow.name,
+            "description": self.flow.description or "",
+            "parameters": to_json(self.flow.parameters_schema()),
+        }
 
 
 class Places:
@@ -123,6 +134,8 @@ class Worker:
         for duty in duties:
             duty.cancel()
         await self._end_runs()
+        with suppress(RunbusError):
+            await workers.forget(here, self._lease.process)
 
     def stop(self) -> None:
         """Claim no more runs."""
@@ -162,9 +175,10 @@ class Worker:
 
     async def _register(self, here: bus.Bus) -> None:
         for name, deployment in self._served.items():
-            description = deployment.flow.description or ""
-            fields = {"flow": deployment.flow.name, "description": description}
-            await deployments.register(here, name, fields)
+            await deployments.register(here, name, deployment.fields())
+        described = {"host": socket.gethostname(), "pid": os.getpid()}
+        served = {"deployments": to_json(sorted(self._served))}
+        await workers.register(here, self._lease.process, {**described, **served})
 
     async def _claim(self, here: bus.Bus, run_id: UUID) -> None:
         if run_id in self._executing:

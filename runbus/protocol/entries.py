@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from runbus.errors import InvalidArgument
@@ -60,6 +61,18 @@ def _text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
+def time_of(entry_id: bytes) -> datetime:
+    """Return when the server stored an entry."""
+    return datetime.fromtimestamp(int(entry_id.partition(b"-")[0]) / 1000, UTC)
+
+
+def fields_by_name(fields: Fields) -> dict[str, str]:
+    """Return an entry's fields as text, by their names."""
+    return {
+        _text(name): _text(value) for name, value in zip(fields[::2], fields[1::2], strict=True)
+    }
+
+
 def new_key(name: str, random: bytes) -> str:
     """Return `<name>-<uuid>`, the key of an input that its sender gives none; from 16 bytes.
 
@@ -77,6 +90,13 @@ def new_key(name: str, random: bytes) -> str:
 def is_made_up(name: str, key: str) -> bool:
     """Whether a key could have been made by `new_key`."""
     return re.fullmatch(re.escape(name) + _UUID4, key) is not None
+
+
+def check_place(place: str | None) -> str | None:
+    """Return the id of an entry, to read on after it. Raises `InvalidArgument`."""
+    if place is not None and not re.fullmatch(r"[0-9]{1,20}(-[0-9]{1,20})?", place):
+        raise InvalidArgument("after", place, "pass the id of an entry: <milliseconds>-<number>")
+    return place
 
 
 def check_text(argument: str, text: object) -> str:

@@ -101,6 +101,18 @@ class Keys:
         """String: there as long as a process lives, which renews its lifetime."""
         return f"{self.prefix}:lease:{process}"
 
+    def deployments(self) -> str:
+        """Set: the names of the deployments. Each that is served renews its lifetime."""
+        return f"{self.prefix}:deployments"
+
+    def workers(self) -> str:
+        """Set: the processes that serve deployments. Each of them renews its lifetime."""
+        return f"{self.prefix}:workers"
+
+    def worker(self, process: str) -> str:
+        """Hash: a process that serves deployments. Lives as long as the process renews it."""
+        return f"{self.prefix}:worker:{process}"
+
     def deployment(self, name: str) -> str:
         """Hash: a deployment. Lives until it is deleted."""
         return f"{self.prefix}:deployment:{{{name}}}"
@@ -120,6 +132,10 @@ class Keys:
     def here(self, tag: str) -> str:
         """String: a constant, read beside the waiters of one tag; made again when it expires."""
         return self._of_tag(tag, "here")
+
+    def of_tag(self, tag: str) -> str:
+        """What every key of a tag begins with."""
+        return self._of_tag(tag, "")
 
     def _of_tag(self, tag: str, part: str) -> str:
         return f"{self.prefix}:{{{tag}}}:{part}"

@@ -69,6 +69,24 @@ class Pause:
     """The answer's JSON."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A run that somebody has to answer."""
+
+    run: FlowRun
+    pause: Pause | None
+    """What it asks; None when it was suspended from outside, and only has to be resumed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateChange:
+    """A state that a run came into."""
+
+    time: datetime
+    state: str
+    """The name of the state."""
+
+
 def read_fields(reply: Mapping[bytes, bytes] | list[bytes]) -> Fields:
     """Return a hash's fields by name, from a RESP3 map or a script's flat list."""
     pairs = (
@@ -82,26 +100,26 @@ def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
     if "state_name" not in fields:
         return None
     name = fields["state_name"].decode()
-    parent = _text(fields, "parent")
+    parent = text_in(fields, "parent")
     return FlowRun(
         id=flow_run_id,
-        name=_text(fields, "name") or "",
-        flow_name=_text(fields, "flow") or "",
+        name=text_in(fields, "name") or "",
+        flow_name=text_in(fields, "flow") or "",
         state=State(
             name=name,
             type=TYPES[name],
-            message=_text(fields, "message") or "",
-            timestamp=_time(fields, "moved"),
+            message=text_in(fields, "message") or "",
+            timestamp=time_in(fields, "moved"),
             data=fields.get("result") or None,
         ),
-        deployment_id=_text(fields, "deployment"),
+        deployment_id=text_in(fields, "deployment"),
         parent_run_id=UUID(parent) if parent else None,
         parameters=from_json(fields.get("parameters", b"{}")),
-        created=_time(fields, "created") or datetime.fromtimestamp(0, UTC),
-        start_time=_time(fields, "started"),
-        end_time=_time(fields, "ended"),
+        created=time_in(fields, "created") or datetime.fromtimestamp(0, UTC),
+        start_time=time_in(fields, "started"),
+        end_time=time_in(fields, "ended"),
         run_count=int(fields.get("run_count", b"0")),
-        pause=_text(fields, "pause"),
+        pause=text_in(fields, "pause"),
         retry=int(fields.get("retry", b"0")),
         epoch=int(fields.get("epoch", b"0")),
         tags=tuple(from_json(fields.get("tags", b"[]"))),
@@ -118,19 +136,27 @@ def read_pause(key: str, fields: Fields) -> Pause | None:
         state=fields["state"].decode(),
         generation=int(fields["generation"]),
         schema=from_json(schema) if schema else None,
-        description=_text(fields, "description"),
-        opened=_time(fields, "opened") or datetime.fromtimestamp(0, UTC),
-        deadline=_time(fields, "deadline"),
-        answered=_time(fields, "answered"),
-        by=_text(fields, "by"),
+        description=text_in(fields, "description"),
+        opened=time_in(fields, "opened") or datetime.fromtimestamp(0, UTC),
+        deadline=time_in(fields, "deadline"),
+        answered=time_in(fields, "answered"),
+        by=text_in(fields, "by"),
         value=fields.get("value"),
     )
 
 
-def _text(fields: Fields, name: str) -> str | None:
+def read_state_change(item: bytes) -> StateChange:
+    """Read an item of a run's history."""
+    moved, _, state = item.decode().partition(" ")
+    return StateChange(time=datetime.fromtimestamp(int(moved) / 1000, UTC), state=state)
+
+
+def text_in(fields: Fields, name: str) -> str | None:
+    """Return a field's text; None where it is empty or missing."""
     return fields[name].decode(errors="replace") if fields.get(name) else None
 
 
-def _time(fields: Fields, name: str) -> datetime | None:
+def time_in(fields: Fields, name: str) -> datetime | None:
+    """Return the time in a field of milliseconds; None where it is empty or missing."""
     value = fields.get(name)
     return datetime.fromtimestamp(int(value) / 1000, UTC) if value else None

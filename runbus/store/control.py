@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runbus.protocol.entries import fields_by_name
 from runbus.store.reader import Reader
 
 if TYPE_CHECKING:
@@ -39,12 +40,10 @@ class Control:
         )
         try:
             while await reader.wait(None):
-                while (tail := reader.next_tail()) is not None:
-                    _, fields = tail.unread[-1]
-                    tail.advance()
-                    said = dict(zip(fields[::2], fields[1::2], strict=True))
+                for _, _, fields in reader.taken():
+                    said = fields_by_name(fields)
                     # A word without an epoch was said by hand, and means whoever hears it.
-                    if said.get(b"epoch", b"%d" % epoch) == b"%d" % epoch:
-                        yield said.get(b"word", b"").decode(errors="replace")
+                    if said.get("epoch", str(epoch)) == str(epoch):
+                        yield said.get("word", "")
         finally:
             reader.close()

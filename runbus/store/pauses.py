@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -133,6 +133,25 @@ async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
     return read_pause(key, read_fields(reply))
 
 
+async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pause | None]:
+    """Read pauses, each by its run and its key; None for each that is not there."""
+    wanted = list(pauses)
+    replies = await bus.requests.commands(
+        *(("HGETALL", bus.keys.pause(flow_run_id, key)) for flow_run_id, key in wanted)
+    )
+    return [
+        read_pause(key, read_fields(reply)) for (_, key), reply in zip(wanted, replies, strict=True)
+    ]
+
+
+async def read_all(bus: Bus, flow_run_id: UUID) -> list[Pause]:
+    """Read the pauses of a run, in the order in which they were opened."""
+    fields = await bus.requests.command("HKEYS", bus.keys.streams(flow_run_id))
+    keys = [each.decode()[6:] for each in fields if each.startswith(b"pause:")]
+    found = await read_several(bus, [(flow_run_id, key) for key in keys])
+    return sorted((each for each in found if each is not None), key=lambda each: each.opened)
+
+
 async def answer(
     bus: Bus,
     flow_run_id: UUID,
@@ -259,12 +278,7 @@ def _deadline(bus: Bus, opened: Opened) -> float | None:
 
 
 def _take_all(reader: Reader) -> list[dict[bytes, bytes]]:
-    entries: list[dict[bytes, bytes]] = []
-    while (tail := reader.next_tail()) is not None:
-        _, fields = tail.unread[-1]
-        entries.append(dict(zip(fields[::2], fields[1::2], strict=True)))
-        tail.advance()
-    return entries
+    return [dict(zip(each[::2], each[1::2], strict=True)) for _, _, each in reader.taken()]
 
 
 async def _answered(bus: Bus, flow_run_id: UUID, opened: Opened) -> Pause | None:

@@ -10,7 +10,7 @@ from runbus.store.tail import Arm, Tail
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from uuid import UUID
 
     from runbus.store.bus import Bus
@@ -87,6 +87,13 @@ class Reader:
             elif tail.arm is not Arm.ARMED:
                 return None  # its next entry, still on the server, may come before the others'
         return earliest
+
+    def taken(self) -> Iterator[tuple[str, bytes, list[bytes]]]:
+        """Take all entries that are at hand: the name of the stream, the entry's id and fields."""
+        while (tail := self.next_tail()) is not None:
+            entry_id, fields = tail.unread[-1]
+            tail.advance()
+            yield tail.name, entry_id, fields
 
     async def wait(self, timeout: float | None) -> bool:
         """Wait until `next_tail` has an entry; False when the time (seconds) is over.

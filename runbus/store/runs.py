@@ -9,7 +9,13 @@ from uuid import UUID
 from runbus.errors import RunLost, RunMissing
 from runbus.protocol import states
 from runbus.protocol.keys import TAGS, tag
-from runbus.protocol.records import FlowRun, read_fields, read_flow_run
+from runbus.protocol.records import (
+    FlowRun,
+    StateChange,
+    read_fields,
+    read_flow_run,
+    read_state_change,
+)
 from runbus.store import scripts
 
 if TYPE_CHECKING:
@@ -148,7 +154,7 @@ def _places(bus: Bus, flow_run_id: UUID) -> tuple[str, ...]:
 async def scheduled(bus: Bus) -> list[UUID]:
     """List the runs that wait for a worker, those that wait longest first."""
     ranges = await _ranges(bus, bus.keys.scheduled, SWEEP)
-    return _page(sorted(ranges), 0, len(ranges))
+    return _ids(ranges)
 
 
 async def overdue(bus: Bus) -> list[UUID]:
@@ -156,8 +162,7 @@ async def overdue(bus: Bus) -> list[UUID]:
     seconds, microseconds = await bus.requests.command("TIME")
     now = int(seconds) * 1000 + int(microseconds) // 1000
     ranges = await _ranges(bus, bus.keys.pending, SWEEP)
-    late = sorted(each for each in ranges if each[0] <= now)
-    return _page(late, 0, len(late))
+    return _ids(each for each in ranges if each[0] <= now)
 
 
 async def owners(bus: Bus) -> dict[str, list[UUID]]:
@@ -192,27 +197,18 @@ async def read_several(bus: Bus, flow_run_ids: list[UUID]) -> list[FlowRun | Non
     ]
 
 
-async def newest(bus: Bus, offset: int, limit: int) -> list[UUID]:
-    """List run ids by when the runs were created, the newest first."""
-    ranges = await _ranges(bus, bus.keys.runs, offset + limit, "REV")
-    return _page(sorted(ranges, reverse=True), offset, limit)
+async def history(bus: Bus, flow_run_id: UUID) -> list[StateChange]:
+    """Read the last states of a run, the newest last."""
+    items = await bus.requests.command("LRANGE", bus.keys.history(flow_run_id), 0, -1)
+    return [read_state_change(item) for item in items]
 
 
-async def most_urgent(bus: Bus, offset: int, limit: int) -> list[UUID]:
-    """List the ids of paused runs by their deadline, those without one last."""
-    ranges = await _ranges(bus, bus.keys.pending, offset + limit)
-    return _page(sorted(ranges), offset, limit)
-
-
-async def _ranges(
-    bus: Bus, index: Callable[[str], str], count: int, *options: str
-) -> list[tuple[float, bytes]]:
-    # Every tag has an index of its own, and any of them may hold the whole page.
+async def _ranges(bus: Bus, index: Callable[[str], str], count: int) -> list[tuple[float, bytes]]:
     replies = await bus.requests.commands(
-        *(("ZRANGE", index(each), 0, count - 1, *options, "WITHSCORES") for each in TAGS)
+        *(("ZRANGE", index(each), 0, count - 1, "WITHSCORES") for each in TAGS)
     )
     return [(score, member) for reply in replies for member, score in reply]
 
 
-def _page(ranked: list[tuple[float, bytes]], offset: int, limit: int) -> list[UUID]:
-    return [UUID(member.decode()) for _, member in ranked[offset : offset + limit]]
+def _ids(ranked: Iterable[tuple[float, bytes]]) -> list[UUID]:
+    return [UUID(member.decode()) for _, member in sorted(ranked)]

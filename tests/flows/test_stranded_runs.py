@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def waiting_runs() -> list[UUID]:
-    return [run.id for run in block(lambda: get_client().read_pending_flow_runs())]
+    return [each.run.id for each in block(lambda: get_client().read_waiting())]
 
 
 async def pause_states(run_id: UUID, *keys: str) -> list[str]:
@@ -192,7 +192,7 @@ async def test_a_run_that_nobody_executes_is_cancelled_at_once(valkey: Server, s
     run_id = await unattended(state)
     await cancel_flow_run(run_id)
     assert (await get_client().read_flow_run(run_id)).state.name == "Cancelled"
-    assert await get_client().read_pending_flow_runs() == []
+    assert await get_client().read_waiting() == []
     with pytest.raises(AlreadyEnded):
         await cancel_flow_run(run_id)
 

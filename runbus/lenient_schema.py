@@ -1,0 +1,17 @@
+"""JSON Schema of types that it cannot describe: they stay open."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic.json_schema import GenerateJsonSchema
+
+
+class LenientSchema(GenerateJsonSchema):
+    """Leaves open (`{}`) what JSON Schema cannot say."""
+
+    ignored_warning_kinds: ClassVar[Any] = {"skipped-choice", "non-serializable-default"}
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+        """Return what anything fits."""
+        return {}

@@ -1,0 +1,71 @@
+"""What is served, and by whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from runbus.protocol.records import text_in, time_in
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from runbus.protocol.records import Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentInfo:
+    """A deployment: a flow that some workers serve under a name."""
+
+    name: str
+    """`flow/name`."""
+    flow_name: str
+    description: str | None
+    parameters: dict[str, Any]
+    """The JSON Schema of the flow's parameters; empty when they have none."""
+    workers: int
+    """How many workers serve it now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerInfo:
+    """A process that serves deployments."""
+
+    process: str
+    """Its name among those that execute runs."""
+    host: str
+    pid: int
+    deployments: tuple[str, ...]
+    """The names of what it serves."""
+    started: datetime | None
+    executing: int
+    """How many runs it has."""
+
+
+def read_deployment(name: str, fields: Fields, workers: int) -> DeploymentInfo | None:
+    """Read a deployment; None where there is none."""
+    if "flow" not in fields:
+        return None
+    return DeploymentInfo(
+        name=name,
+        flow_name=text_in(fields, "flow") or "",
+        description=text_in(fields, "description"),
+        parameters=from_json(fields.get("parameters") or b"{}"),
+        workers=workers,
+    )
+
+
+def read_worker(process: str, fields: Fields, executing: int) -> WorkerInfo | None:
+    """Read a worker; None where there is none."""
+    if "pid" not in fields:
+        return None
+    return WorkerInfo(
+        process=process,
+        host=text_in(fields, "host") or "",
+        pid=int(fields["pid"]),
+        deployments=tuple(from_json(fields.get("deployments") or b"[]")),
+        started=time_in(fields, "started"),
+        executing=executing,
+    )

@@ -1,0 +1,32 @@
+"""An event: a run has changed its state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from runbus.protocol.entries import fields_by_name, time_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One change of one run's state."""
+
+    time: datetime
+    flow_run_id: UUID
+    state: str
+    """The name of the state that the run is in now."""
+
+
+def read_event(entry_id: bytes, fields: list[bytes]) -> Event | None:
+    """Read an event; None for what somebody else put there."""
+    found = fields_by_name(fields)
+    try:
+        run_id = UUID(found["run"])
+        return Event(time=time_of(entry_id), flow_run_id=run_id, state=found["state"])
+    except (KeyError, ValueError):
+        return None

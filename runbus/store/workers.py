@@ -1,0 +1,52 @@
+"""Workers in Redis: which processes serve what. A record ends with the process that renews it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbus.protocol.deployment_info import WorkerInfo, read_worker
+from runbus.protocol.records import read_fields
+from runbus.store import runs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runbus.store.bus import Bus
+
+
+async def register(bus: Bus, process: str, fields: Mapping[str, str | int | bytes]) -> None:
+    """Store a worker for the time of three leases, or renew what is stored."""
+    key, lifetime = bus.keys.worker(process), int(bus.settings.lease_seconds * 3000)
+    seconds, microseconds = await bus.requests.command("TIME")
+    now = int(seconds) * 1000 + int(microseconds) // 1000
+    await bus.requests.commands(
+        ("HSET", key, *(part for item in fields.items() for part in item)),
+        ("HSETNX", key, "started", now),
+        ("PEXPIRE", key, lifetime),
+        ("SADD", bus.keys.workers(), process),
+        ("PEXPIRE", bus.keys.workers(), bus.lifetime_ms),
+    )
+
+
+async def forget(bus: Bus, process: str) -> None:
+    """Take note that a worker has ended."""
+    await bus.requests.commands(
+        ("DEL", bus.keys.worker(process)), ("SREM", bus.keys.workers(), process)
+    )
+
+
+async def read_all(bus: Bus) -> list[WorkerInfo]:
+    """List the workers, those that have worked longest first."""
+    members = await bus.requests.command("SMEMBERS", bus.keys.workers())
+    names = sorted(name.decode() for name in members)
+    replies = await bus.requests.commands(*(("HGETALL", bus.keys.worker(name)) for name in names))
+    owners = await runs.owners(bus) if names else {}
+    found = [
+        read_worker(name, read_fields(reply), len(owners.get(name, ())))
+        for name, reply in zip(names, replies, strict=True)
+    ]
+    return sorted((each for each in found if each is not None), key=_age)
+
+
+def _age(worker: WorkerInfo) -> tuple[float, str]:
+    return (worker.started.timestamp() if worker.started else 0, worker.process)
