@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runbus.protocol.event import Event
     from runbus.protocol.log_line import LogLine
     from runbus.protocol.records import FlowRun, Pause, StateChange
+    from runbus.protocol.report import ServerReport
     from runbus.protocol.stored_input import StoredInput, StreamInfo
 
 LARGEST_PAGE = 1000
@@ -244,6 +245,12 @@ class Client:
     async def read_workers(self) -> list[WorkerInfo]:
         """List the processes that serve deployments, those that have done so longest first."""
         return await workers.read_all(bus.current())
+
+    async def server_report(self) -> ServerReport:
+        """Look at the server: what is wrong with it, and what to do. Changes nothing of any run."""
+        from runbus.store import diagnosis  # late: only who looks needs it
+
+        return await diagnosis.examine(bus.current())
 
 
 def get_client() -> Client:

@@ -1,0 +1,163 @@
+"""A diagnosis of the server: asks it what `runbus doctor` tells.
+
+Each check stands alone, so that a server that hides one thing (ACL) still tells the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from hiredis import ReplyError
+
+from runbus.errors import RunbusError, ServerRefused, ServerUnreachable
+from runbus.protocol import report
+from runbus.protocol.keys import TAGS
+from runbus.protocol.report import Check, ServerReport
+from runbus.store import runs
+from runbus.store.channel import Channel
+from runbus.store.link import LinkLost
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from runbus.protocol.report import Info
+    from runbus.store.bus import Bus
+    from runbus.store.node import Node
+    from runbus.store.topology.route import Route
+
+__all__ = ["Check", "ServerReport", "examine"]
+
+LONGEST_WAIT = 5.0
+PUSH_SECONDS = 2.0
+_INFO_CHECKS = (report.judge_eviction, report.judge_memory, report.judge_persistence)
+
+
+async def examine(bus: Bus) -> ServerReport:
+    """Look at the server. An unreachable one is a report too, within five seconds or so."""
+    way = bus.topology.route(bus.keys.here(TAGS[0]))
+    address = way.server.address
+    try:
+        await _reached(bus, way)
+    except RunbusError as error:
+        check = Check(name="server", ok=False, found=str(error))  # which says what to do, too
+        return ServerReport(address=address, checks=[check])
+    checks: list[Check] = []
+    info: Info = {}
+    for node in _primaries(bus):
+        info = await _info(node)
+        checks.append(report.judge_server(info, node.server.address))
+        checks += [judge(info) for judge in _INFO_CHECKS]
+    for name, look in _LOOKS.items():
+        checks.append(await _look(bus, name, look, info))
+    return ServerReport(address=address, checks=checks)
+
+
+async def _reached(bus: Bus, way: Channel | Route) -> None:
+    try:
+        async with asyncio.timeout(min(LONGEST_WAIT, bus.settings.retry_seconds)):
+            await way.connected()
+    except (TimeoutError, LinkLost):
+        raise way.unreachable(LONGEST_WAIT) from None
+
+
+def _primaries(bus: Bus) -> list[Node]:
+    """Return the nodes that have keys."""
+    watches = {bus.topology.watch(bus.keys.here(tag)) for tag in TAGS}
+    return [node for node in bus.topology.nodes() if node.watch in watches]
+
+
+async def _info(node: Node) -> Info:
+    try:
+        link = await node.commands.connected()
+        return report.read_info(await link.call("INFO"))
+    except (ReplyError, LinkLost):
+        return {}  # each check says that it does not know
+
+
+async def _look(
+    bus: Bus, name: str, look: Callable[[Bus, Info], Awaitable[Check]], info: Info
+) -> Check:
+    try:
+        return await look(bus, info)
+    except ServerUnreachable:
+        raise
+    except RunbusError as error:
+        return report.unknown(name, error)
+
+
+async def _clock(bus: Bus, _: Info) -> Check:
+    before = time.time()
+    server = await _server_time(bus)
+    after = time.time()
+    return report.judge_clock(server - (before + after) / 2, (after - before) / 2)
+
+
+async def _server_time(bus: Bus) -> float:
+    seconds, microseconds = await bus.requests.command("TIME")
+    return int(seconds) + int(microseconds) / 1e6
+
+
+async def _waking(bus: Bus, info: Info) -> Check:
+    seconds = await _time_to_hear(bus)
+    tracked = int(info.get("tracking_total_keys", "0"))
+    return report.judge_waking(seconds, tracked, await _tracking_limit(bus))
+
+
+async def _tracking_limit(bus: Bus) -> int | None:
+    name = "tracking-table-max-keys"
+    try:
+        reply = await bus.requests.command("CONFIG", "GET", name)
+    except ServerRefused:
+        return None
+    limit = reply.get(name.encode())
+    return int(limit) if limit and int(limit) else None
+
+
+async def _time_to_hear(bus: Bus) -> float | None:
+    """Change a key that a connection of its own reads; return when the push came (seconds)."""
+    heard: asyncio.Future[float] = bus.loop.create_future()
+
+    def hear(message: list[Any]) -> None:
+        if message[0] == b"invalidate" and not heard.done():
+            heard.set_result(bus.loop.time())
+
+    key = bus.keys.here(TAGS[0])
+    channel = Channel(bus.topology.watch(key).channel.server, bus.settings, on_push=hear)
+    try:
+        link = await channel.connected()
+        await link.call("GET", key)
+        started = bus.loop.time()
+        lifetime = max(1, int(bus.settings.retention_seconds))
+        await bus.requests.command("SET", key, "1", "EX", lifetime)
+        async with asyncio.timeout(PUSH_SECONDS):
+            return await heard - started
+    except (TimeoutError, ConnectionError):
+        return None
+    finally:
+        channel.close()
+
+
+async def _leases(bus: Bus, _: Info) -> Check:
+    owners = await runs.owners(bus)
+    alive = await bus.requests.commands(*(("EXISTS", bus.keys.lease(each)) for each in owners))
+    dead = {owner for owner, lives in zip(owners, alive, strict=True) if not lives}
+    return report.judge_leases({owner: len(ids) for owner, ids in owners.items()}, dead)
+
+
+async def _queue(bus: Bus, _: Info) -> Check:
+    waiting = await runs.read_several(bus, await runs.scheduled(bus))
+    found = [run for run in waiting if run is not None and run.deployment_id is not None]
+    since = [run.state.timestamp.timestamp() for run in found if run.state.timestamp]
+    longest = max(0.0, await _server_time(bus) - min(since)) if since else 0.0
+    return report.judge_queue(Counter(str(run.deployment_id) for run in found), longest)
+
+
+_LOOKS: dict[str, Callable[[Bus, Info], Awaitable[Check]]] = {
+    "clock": _clock,
+    "waking": _waking,
+    "leases": _leases,
+    "queue": _queue,
+}
