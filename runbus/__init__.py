@@ -14,12 +14,14 @@ from runbus.flow_runs import (
 from runbus.flows import Flow, flow
 from runbus.input import RunInput, RunInputMetadata, receive_input, send_input
 from runbus.logging import get_run_logger
+from runbus.protocol.durability import Replicated
 from runbus.protocol.ids import flow_run_id_for
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Flow",
+    "Replicated",
     "RunInput",
     "RunInputMetadata",
     "RunbusError",

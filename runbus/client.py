@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.protocol.deployment_info import DeploymentInfo, WorkerInfo
+    from runbus.protocol.durability import Durability
     from runbus.protocol.event import Event
     from runbus.protocol.log_line import LogLine
     from runbus.protocol.records import FlowRun, Pause, StateChange
@@ -150,9 +151,10 @@ class Client:
         flow_run_id: UUID | str,
         run_input: Mapping[str, Any] | None = None,
         by: str | None = None,
+        durability: Durability = "memory",
     ) -> None:
         """See `runbus.flow_runs.aresume_flow_run`."""
-        await flow_runs.aresume_flow_run(flow_run_id, run_input, by)
+        await flow_runs.aresume_flow_run(flow_run_id, run_input, by, durability)
 
     # Log lines.
 

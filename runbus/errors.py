@@ -30,6 +30,8 @@
     │   ├── RunFull
     │   ├── KeyInUse
     │   └── TooMuchUnsent (BufferError)
+    ├── NotDurable                             stored, but maybe not on the disk or the replicas
+    │   └── DurabilityTimeout (TimeoutError)
     ├── UnsentInputs                           sends that a run or a loop left behind
     ├── MalformedEntry (ValueError)            somebody else's bytes on a stream
     ├── ReceiveTimeout (TimeoutError)
@@ -368,6 +370,25 @@ class TooMuchUnsent(SendRefused, BufferError):
             flow_run_id=flow_run_id,
             key=key,
         )
+
+
+class NotDurable(RunbusError):
+    """Something is stored, but is not known to be as durable as was asked.
+
+    It may be lost with the server. To send it again under the same key is safe.
+    """
+
+    def __init__(self, what: str, durability: object, reason: str) -> None:
+        self.durability = durability
+        """What was asked."""
+        super().__init__(
+            f"{what} was stored, and is not known to be durable ({durability}): {reason}. It may "
+            "be lost with the server; to send it again under the same key is safe."
+        )
+
+
+class DurabilityTimeout(NotDurable, TimeoutError):
+    """The disk or the replicas took longer than `RUNBUS_DURABILITY_TIMEOUT_SECONDS`."""
 
 
 class UnsentInputs(RunbusError):

@@ -28,6 +28,7 @@ from runbus.errors import (
 )
 from runbus.input.question import judge, judge_in_words, question_about
 from runbus.protocol import states
+from runbus.protocol.durability import Durability, check_durability
 from runbus.protocol.entries import check_text
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix
@@ -204,16 +205,22 @@ def _check_deployed(run: FlowRun) -> None:
 
 
 async def aresume_flow_run(
-    flow_run_id: UUID | str, run_input: Mapping[str, Any] | None = None, by: str | None = None
+    flow_run_id: UUID | str,
+    run_input: Mapping[str, Any] | None = None,
+    by: str | None = None,
+    durability: Durability = "memory",
 ) -> None:
     """Answer a paused run, so that it goes on; one that was suspended from outside needs no answer.
 
     `run_input` has a value for each field, `{"value": …}` for a built-in type; fields that are left
-    out take the form's defaults. `by` says who answers. The first answer counts.
+    out take the form's defaults. `by` says who answers. The first answer counts. `durability` is
+    that of `send_input`.
 
     Raises `AnswerRefused`, which says per field what is wrong, `NotPaused`, `AlreadyAnswered` and
-    `RunMissing`. In each case nothing is changed.
+    `RunMissing`. In each case nothing is changed. Raises `NotDurable` where the answer is stored
+    and the run goes on, but no more than that is known.
     """
+    check_durability(durability)
     run_id = parse_run_id(flow_run_id)
     answerer = "" if by is None else check_text("by", by)
     here = bus.current()
@@ -231,6 +238,7 @@ async def aresume_flow_run(
     await pauses.answer(here, run_id, pause, answer, answerer)
     if run.deployment_id is not None:
         await deployments.hint(here, run.deployment_id, run_id)
+    await pauses.make_durable(here, run_id, pause, durability)
 
 
 async def _resume_unasked(run: FlowRun) -> None:
@@ -304,10 +312,13 @@ def suspend_flow_run(
 
 
 def resume_flow_run(
-    flow_run_id: UUID | str, run_input: Mapping[str, Any] | None = None, by: str | None = None
+    flow_run_id: UUID | str,
+    run_input: Mapping[str, Any] | None = None,
+    by: str | None = None,
+    durability: Durability = "memory",
 ) -> Any:
     """See `aresume_flow_run`."""
-    return verb("resume_flow_run", aresume_flow_run, flow_run_id, run_input, by)
+    return verb("resume_flow_run", aresume_flow_run, flow_run_id, run_input, by, durability)
 
 
 def cancel_flow_run(flow_run_id: UUID | str) -> Any:

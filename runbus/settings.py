@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     reply_timeout_seconds: Seconds = 5
     """How long a reply may take before its connection is given up as dead."""
 
+    durability_timeout_seconds: Seconds = 10
+    """How long to wait for the disk or the replicas that a send or an answer asks for."""
+
     retry_seconds: Seconds = 60
     """How long a server that cannot be reached is asked again before an error is raised."""
 

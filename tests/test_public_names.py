@@ -12,6 +12,7 @@ import runbus
 
 PATHS = {
     "Flow": ["runbus", "runbus.flows"],
+    "Replicated": ["runbus", "runbus.protocol.durability"],
     "cancel_flow_run": ["runbus", "runbus.flow_runs"],
     "flow": ["runbus", "runbus.flows"],
     "get_client": ["runbus", "runbus.client"],

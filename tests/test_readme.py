@@ -38,7 +38,7 @@ ENTRY_ID = re.compile(r"\d{13}-\d+")
 def run(code: str, server: Server) -> str:
     """What a program prints; nothing on its standard error."""
     environment = {**os.environ, "RUNBUS_URL": server.url}
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
+    command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=30, check=False
     )
@@ -105,7 +105,7 @@ def running(code: str, server: Server) -> Iterator[subprocess.Popen[str]]:
     """A program in a process of its own, with pipes to it."""
     pipe = subprocess.PIPE
     environment = {**os.environ, "RUNBUS_URL": server.url, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
+    command = [sys.executable, "-W", "error", "-c", code]
     with subprocess.Popen(
         command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
     ) as process:

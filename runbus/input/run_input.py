@@ -34,6 +34,7 @@ from runbus.errors import (
 )
 from runbus.input.form import Form, read_answered, with_defaults
 from runbus.input.inbox import Inbox, Patience
+from runbus.protocol.durability import Durability, check_durability
 from runbus.protocol.entries import Entry, check_text, new_key
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
@@ -158,7 +159,11 @@ class RunInput(BaseModel):
         return _as_received(cls.decode(pause.value or b""), received)
 
     def respond(
-        self, value: object, sender: UUID | str | None = None, key_prefix: str | None = None
+        self,
+        value: object,
+        sender: UUID | str | None = None,
+        key_prefix: str | None = None,
+        durability: Durability = "memory",
     ) -> Sent:
         """Send a value to the run that sent this input; in the receiver's name by default.
 
@@ -177,7 +182,7 @@ class RunInput(BaseModel):
                 f"the input {metadata.key!r} was sent by {metadata.sender!r}, which is no run."
             ) from None
         sender = metadata.receiver if sender is None else sender
-        return send_input(value, sent_by, sender, key_prefix)
+        return send_input(value, sent_by, sender, key_prefix, durability=durability)
 
     def send_to(
         self,
@@ -185,9 +190,10 @@ class RunInput(BaseModel):
         sender: UUID | str | None = None,
         key_prefix: str | None = None,
         key: str | None = None,
+        durability: Durability = "memory",
     ) -> Sent:
         """Send this input to a run. See `send_input`."""
-        return send_input(self, flow_run_id, sender, key_prefix, key)
+        return send_input(self, flow_run_id, sender, key_prefix, key, durability)
 
     @classmethod
     def receive(cls, **options: Unpack[ReceiveOptions]) -> Inbox[Self]:
@@ -207,6 +213,7 @@ def send_input(
     sender: UUID | str | None = None,
     key_prefix: str | None = None,
     key: str | None = None,
+    durability: Durability = "memory",
 ) -> Sent:
     """Send a value to a run.
 
@@ -216,7 +223,12 @@ def send_input(
     `sender` is the current run by default. `key_prefix` names the stream, instead of the type.
     `key` makes the send idempotent: a run stores one input under a key, however often it is sent.
 
-    Raises `UsageError` and `SendRefused`, and `ServerUnreachable`.
+    `durability` is what must have happened before it counts as stored: `"memory"`, the server has
+    it; `"fsync"`, it is in the append-only file on the server's disk; `Replicated(n)`, n replicas
+    have it too.
+
+    Raises `UsageError` and `SendRefused`, `ServerUnreachable`, and `NotDurable` where it is stored,
+    but no more than that is known.
     """
     run = current_run()
     receiver = parse_run_id(flow_run_id)
@@ -234,6 +246,7 @@ def send_input(
         own_key=key is not None,
         sender=None if sender is None else check_text("sender", sender),
         value=_encode(run_input),
+        wanted=check_durability(durability),
     )
     if run is None:
         bridge.send(sent)

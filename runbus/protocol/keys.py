@@ -133,6 +133,10 @@ class Keys:
         """String: a constant, read beside the waiters of one tag; made again when it expires."""
         return self._of_tag(tag, "here")
 
+    def barrier(self, tag: str) -> str:
+        """String: a mark by which a connection waits for the disk or for replicas. Soon gone."""
+        return self._of_tag(tag, "barrier")
+
     def of_tag(self, tag: str) -> str:
         """What every key of a tag begins with."""
         return self._of_tag(tag, "")

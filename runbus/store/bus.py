@@ -93,6 +93,7 @@ class Bus:
         await self._drain()
         self.report_unsent()
         await self.lease.end()
+        self.outbox.barrier.close()
         self.topology.close()
         await asyncio.sleep(0)  # the transports end in the next turn
         await asyncio.sleep(0)
@@ -100,7 +101,7 @@ class Bus:
     async def _drain(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.reply_timeout_seconds):
-                for sent in self.outbox.unsettled():
+                for sent in [*self.outbox.unsettled(), *self.outbox.barrier.pending()]:
                     await sent.settlement()
 
     def report_unsent(self) -> None:

@@ -49,8 +49,10 @@ from runbus.errors import (
     TooMuchUnsent,
     UnsentInputs,
 )
+from runbus.protocol.keys import tag
 from runbus.store import scripts
 from runbus.store.backoff import backoff
+from runbus.store.barrier import Barrier, Stored
 from runbus.store.link import LinkLost, is_transient
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ class Outbox:
         self._topology = topology
         self._keys = keys
         self._settings = settings
+        self.barrier = Barrier(topology, keys, settings)
         self._lanes: dict[tuple[int, str], Lane] = {}
         self._sweep_at = IDLE_LANES
         self._unawaited_bytes = 0
@@ -140,7 +143,8 @@ class Outbox:
             self._lanes = {stream: lane for stream, lane in self._lanes.items() if lane.busy}
             self._sweep_at = max(IDLE_LANES, 2 * len(self._lanes))
         keys = _call_keys(self._keys, sent)
-        lane = Lane(self._topology.route(keys[0]), self._settings, keys, sent.stream)
+        way = self._topology.route(keys[0])
+        lane = Lane(way, self._settings, keys, sent.stream, self.barrier)
         self._lanes[stream] = lane
         return lane
 
@@ -197,8 +201,10 @@ class Lane:
         settings: Settings,
         keys: tuple[str, str, str, str],
         name: str,
+        barrier: Barrier,
     ) -> None:
         self._channel = channel
+        self._barrier = barrier
         self._settings = settings
         self._keys = keys
         self._name = name
@@ -261,13 +267,26 @@ class Lane:
         for sent, reply in zip(batch.inputs, replies, strict=True):
             if reply[:1].isdigit():
                 self._last_id = entry_id = reply.decode()
-                sent.settle(entry_id, None, duplicate=False)
+                self._note_stored(sent, entry_id, duplicate=False)
             elif reply.startswith(b"="):
                 # A lane's own retry found it: that is no duplicate to the caller.
                 duplicate = sent.own_key and not batch.maybe_stored
-                sent.settle(reply[1:].decode(), None, duplicate=duplicate)
+                self._note_stored(sent, reply[1:].decode(), duplicate=duplicate)
             else:
                 sent.settle(None, self._refusal(sent, reply.decode()), duplicate=False)
+
+    def _note_stored(self, sent: Sent, entry_id: str, *, duplicate: bool) -> None:
+        if sent.wanted == "memory":
+            sent.durability = sent.wanted
+            sent.settle(entry_id, None, duplicate=duplicate)
+            return
+        stored = Stored(
+            what=f"the input {sent.key!r}",
+            tag=tag(sent.flow_run_id),
+            key=self._keys[1],
+            proof=("XRANGE", self._keys[1], entry_id, entry_id),
+        )
+        self._barrier.settle(sent, stored, entry_id, duplicate=duplicate)
 
     def _refusal(self, sent: Sent, reply: str) -> RunbusError:
         run_id, key = sent.flow_run_id, sent.key

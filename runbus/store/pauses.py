@@ -23,11 +23,13 @@ from runbus.errors import (
 from runbus.protocol.keys import tag
 from runbus.protocol.records import Pause, read_fields, read_pause
 from runbus.store import scripts
+from runbus.store.barrier import Stored
 from runbus.store.reader import Reader
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from runbus.protocol.durability import Durability
     from runbus.store.bus import Bus
 
 Judge = Callable[[bytes], tuple[bytes, str]]
@@ -185,6 +187,18 @@ async def answer(
             raise NotPaused(flow_run_id=flow_run_id, state=f"past its pause ({state.decode()})")
         case _:
             raise RunMissing(flow_run_id)
+
+
+async def make_durable(bus: Bus, flow_run_id: UUID, pause: Pause, wanted: Durability) -> None:
+    """Wait until the answer to a pause is as durable as wanted. Raises `NotDurable`."""
+    key = bus.keys.pause(flow_run_id, pause.key)
+    stored = Stored(
+        what=f"the answer to pause {pause.key!r} of flow run {flow_run_id}",
+        tag=tag(flow_run_id),
+        key=key,
+        proof=("HEXISTS", key, "answered"),
+    )
+    await bus.outbox.barrier.confirm(stored, wanted)
 
 
 async def expire(

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from uuid import UUID
 
+    from runbus.protocol.durability import Durability
+
 _log = logging.getLogger("runbus")
 
 
 class Sent:
     """One input that was sent.
 
-    `await sent` waits until it is stored, and raises what went wrong: `SendRefused` or
-    `ServerUnreachable`. It may be awaited several times and by several tasks; a cancelled
+    `await sent` waits until it is stored, and raises what went wrong: `SendRefused`, `NotDurable`
+    or `ServerUnreachable`. It may be awaited several times and by several tasks; a cancelled
     `await` does not take the input back. An error that nobody awaits is logged.
     """
 
@@ -36,6 +38,7 @@ class Sent:
         "_seen",
         "awaited",
         "duplicate",
+        "durability",
         "entry_id",
         "flow_run_id",
         "key",
@@ -48,6 +51,7 @@ class Sent:
         "size",
         "stream",
         "value",
+        "wanted",
         "watched",
     )
 
@@ -60,6 +64,7 @@ class Sent:
         own_key: bool,
         sender: str | None,
         value: bytes,
+        wanted: Durability = "memory",
     ) -> None:
         self.flow_run_id = flow_run_id
         """The run that it was sent to."""
@@ -75,6 +80,10 @@ class Sent:
         """Who sent it: a run id or the text that was passed."""
         self.value = value
         """Its JSON; emptied once it is settled."""
+        self.wanted: Durability = wanted
+        """How durable its sender wants it."""
+        self.durability: Durability | None = None
+        """How durable it is known to be, once it is settled: what was wanted, or more replicas."""
         self.size = len(value)
         """Its size in bytes."""
         self.entry_id: str | None = None
