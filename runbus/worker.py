@@ -27,11 +27,13 @@ from runbus.errors import (
     RunMissing,
 )
 from runbus.logging import show_on_terminal
+from runbus.places import Place, Places
+from runbus.solitude import Solitude
 from runbus.store import bus, deployments, pauses, recovery, runs, workers
 from runbus.store.link import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from runbus.engine import Plan
     from runbus.flows import Flow
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 5.0
 GRACE_SECONDS = 30.0
 HAND_BACK_SECONDS = 3.0
-UNLIMITED = 1_000_000
 _log = logging.getLogger("runbus.flow_runs")
 
 
@@ -64,40 +65,6 @@ class Deployment:
         }
 
 
-class Places:
-    """The places of the runs that execute at once in one worker."""
-
-    def __init__(self, limit: int | None, on_free: Callable[[], None]) -> None:
-        self.free = asyncio.Semaphore(limit or UNLIMITED)
-        self.loop = asyncio.get_running_loop()
-        self._on_free = on_free
-
-    def release(self) -> None:
-        """Take note that a run has left."""
-        self.free.release()
-        self._on_free()
-
-
-class Place:
-    """One run's place, which it leaves and takes from whatever loop it waits on."""
-
-    def __init__(self, places: Places) -> None:
-        self._places = places
-        self.is_held = False
-
-    async def take(self) -> None:
-        """Wait until there is a place."""
-        taking = asyncio.run_coroutine_threadsafe(self._places.free.acquire(), self._places.loop)
-        await asyncio.wrap_future(taking)
-        self.is_held = True
-
-    async def leave(self) -> None:
-        """Give the place back, unless that was done."""
-        if self.is_held:
-            self.is_held = False
-            self._places.loop.call_soon_threadsafe(self._places.release)
-
-
 class Worker:
     """Executes the runs of several deployments."""
 
@@ -113,6 +80,7 @@ class Worker:
         self._executing: dict[UUID, asyncio.Future[Any]] = {}
         self._turned_away: dict[UUID, None] = {}
         self._claims: set[asyncio.Task[None]] = set()
+        self._claiming = asyncio.Lock()
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -123,6 +91,7 @@ class Worker:
             name: Places(each.limit, self._claim_next) if each.limit else shared
             for name, each in self._served.items()
         }
+        self._solitude = Solitude(here.settings.lease_seconds, self._claim_all)
         self._lease = await bridge.in_background(_held_lease)
         await self._register(here)  # first: who reads that they are served may start runs
         show_on_terminal()
@@ -183,30 +152,41 @@ class Worker:
     async def _claim(self, here: bus.Bus, run_id: UUID) -> None:
         if run_id in self._executing:
             return
-        run = (await runs.read_several(here, [run_id]))[0]
-        deployment = self._served.get(run.deployment_id or "") if run is not None else None
-        if run is None or deployment is None or run.state.name != "Scheduled":
-            return
-        places = self._places[deployment.name]
-        if places.free.locked():
-            self._turned_away[run_id] = None
-            return
+        async with self._claiming:  # one after the other: a run may have to be alone
+            run = (await runs.read_several(here, [run_id]))[0]
+            deployment = self._served.get(run.deployment_id or "") if run is not None else None
+            if run is None or deployment is None or run.state.name != "Scheduled":
+                self._solitude.forget(run_id)
+                return
+            places = self._places[deployment.name]
+            if places.free.locked() or not self._solitude.allows(run):
+                self._turned_away[run_id] = None
+                return
+            await self._take(here, deployment, run, places)
+
+    async def _take(
+        self, here: bus.Bus, deployment: Deployment, run: FlowRun, places: Places
+    ) -> None:
         place = Place(places)
         await place.take()
         await bridge.in_background(_held_lease)
-        epoch = await runs.claim(here, run_id, self._lease.process, self._served)
+        epoch = await runs.claim(here, run.id, self._lease.process, self._served)
         if not epoch:
             await place.leave()
             return
-        claim = Claim(run_id=run_id, epoch=epoch, slot=place)
+        claim = Claim(run_id=run.id, epoch=epoch, slot=place)
         work = self._execute(here, deployment, run, claim)
-        task = self._executing[run_id] = asyncio.create_task(work)
-        task.add_done_callback(lambda _: self._executing.pop(run_id, None))
+        task = self._executing[run.id] = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._executing.pop(run.id, None))
+
+    def _claim_all(self) -> None:
+        for _ in range(len(self._turned_away)):
+            self._claim_next()
 
     def _claim_next(self) -> None:
         # Whoever else has claimed it meanwhile, the claim says so.
-        if self._turned_away and not self._stopping.is_set():
-            run_id = next(iter(self._turned_away))
+        run_id = self._solitude.first_of(self._turned_away)
+        if run_id is not None and not self._stopping.is_set():
             del self._turned_away[run_id]
             claim = asyncio.create_task(self._claim(bus.current(), run_id))
             self._claims.add(claim)
@@ -217,11 +197,12 @@ class Worker:
     ) -> None:
         flow = deployment.flow
         try:
-            plan = flow.plan((), dict(run.parameters), run.name)
-            if flow.is_async:
-                await run_async(plan, claim)
-            else:
-                await _in_thread(plan, claim)
+            with self._solitude.entered(here, run, claim):
+                plan = flow.plan((), dict(run.parameters), run.name)
+                if flow.is_async:
+                    await run_async(plan, claim)
+                else:
+                    await _in_thread(plan, claim)
         except (TypeError, ValidationError) as error:
             # Of the parameters: what the flow itself raises is recorded by now, and this refused.
             await _fail(here, run, claim.epoch, error)

@@ -45,6 +45,8 @@ class FlowRun:
     """How many times a process took it; who has an older number may not write for it."""
     tags: tuple[str, ...] = ()
     """The words by which it was marked when it was started."""
+    losses: int = 0
+    """How many processes have died lately while they executed it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +125,7 @@ def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
         retry=int(fields.get("retry", b"0")),
         epoch=int(fields.get("epoch", b"0")),
         tags=tuple(from_json(fields.get("tags", b"[]"))),
+        losses=int(fields.get("losses", b"0")),
     )
 
 

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from runbus.store.bus import Bus
 
 MAX_LOSSES = 3
-"""How many processes a run may take down with it, or lose, while its code runs."""
+"""After how many processes that died while they executed it a run is crashed."""
+LOSSES_IN_COMPANY = 2
+"""After how many of them it is executed alone: any run of the process may have ended it."""
+PROBATION_LEASES = 2
+"""How many lease times after it has begun in another process its losses are forgotten."""
 
 _log = logging.getLogger("runbus.flow_runs")
 

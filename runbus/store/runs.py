@@ -145,6 +145,11 @@ async def reclaim(bus: Bus, flow_run_id: UUID, owner: str, max_losses: int) -> b
     return reply != b"CRASHED"
 
 
+async def forgive(bus: Bus, flow_run_id: UUID, epoch: int) -> None:
+    """Forget how many processes a run has lost, in the execution with this epoch."""
+    await bus.requests.script(scripts.FORGIVE_RUN, (1, bus.keys.run(flow_run_id), epoch))
+
+
 def _places(bus: Bus, flow_run_id: UUID) -> tuple[str, ...]:
     keys, place = bus.keys, tag(flow_run_id)
     indexes = (keys.scheduled(place), keys.executing(place), keys.events(place))

@@ -77,10 +77,11 @@ REFUSE_ANSWER = Script("refuse_answer")
 CLAIM_RUN = Script("claim_run", "enter")
 RESUME_RUN = Script("resume_run", "enter")
 RECLAIM_RUN = Script("reclaim_run", "enter")
+FORGIVE_RUN = Script("forgive_run")
 LIST_RUNS = Script("list_runs")
 ALL = (
     *(SEND, MARK_READ),
-    *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RESUME_RUN, RECLAIM_RUN, LIST_RUNS),
+    *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RESUME_RUN, RECLAIM_RUN, FORGIVE_RUN, LIST_RUNS),
     *(OPEN_PAUSE, CLOSE_PAUSE, REFUSE_ANSWER),
 )
 

@@ -20,9 +20,11 @@ LEASE_SECONDS = 1.5
 PATIENCE = 30.0
 
 
-def until(condition: Callable[[], Any], *passing: type[Exception]) -> Any:
+def until(
+    condition: Callable[[], Any], *passing: type[Exception], patience: float = PATIENCE
+) -> Any:
     """Wait for what other processes do; errors of the `passing` kinds say that it is not yet so."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             if found := condition():

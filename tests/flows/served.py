@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -65,6 +66,19 @@ def parent():
 @flow
 async def give_up():
     await suspend_flow_run(int, timeout=0.2)
+
+
+@flow
+async def nap(number: int, seconds: float) -> int:
+    await asyncio.sleep(seconds)
+    return number
+
+
+@flow
+async def leave_at_once() -> None:
+    """Take the process down, with all that it executes."""
+    await asyncio.sleep(0.2)  # so that there is something
+    os._exit(1)
 
 
 @flow

@@ -1,0 +1,48 @@
+"""Places: how many runs execute at once in one worker.
+
+A run that waits for an answer leaves its place to another one, and takes one again to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UNLIMITED = 1_000_000
+
+
+class Places:
+    """The places of the runs that execute at once in one worker."""
+
+    def __init__(self, limit: int | None, on_free: Callable[[], None]) -> None:
+        self.free = asyncio.Semaphore(limit or UNLIMITED)
+        self.loop = asyncio.get_running_loop()
+        self._on_free = on_free
+
+    def release(self) -> None:
+        """Take note that a run has left."""
+        self.free.release()
+        self._on_free()
+
+
+class Place:
+    """One run's place, which it leaves and takes from whatever loop it waits on."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self.is_held = False
+
+    async def take(self) -> None:
+        """Wait until there is a place."""
+        taking = asyncio.run_coroutine_threadsafe(self._places.free.acquire(), self._places.loop)
+        await asyncio.wrap_future(taking)
+        self.is_held = True
+
+    async def leave(self) -> None:
+        """Give the place back, unless that was done."""
+        if self.is_held:
+            self.is_held = False
+            self._places.loop.call_soon_threadsafe(self._places.release)

@@ -1,0 +1,101 @@
+"""Solitude: a run that two processes have died with is executed alone in a third.
+
+Whatever ended a process, all runs that it executed have lost it, and most of them are innocent.
+Alone, the guilty one takes nobody with it. A worker that has met such a run takes no other one for
+the time of a lease, so that it comes to be alone; when one of its runs takes longer than that, it
+works on as before, and tries again later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from runbus.errors import RunbusError
+from runbus.store import recovery, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from uuid import UUID
+
+    from runbus.context import Slot
+    from runbus.engine import Claim
+    from runbus.protocol.records import FlowRun
+    from runbus.store.bus import Bus
+
+EVERY_LEASES = 10
+"""Every how many lease times a worker stands still for the time of one, to become empty."""
+
+
+class Solitude:
+    """Decides which runs a worker may take beside those that it executes.
+
+    `on_end` is called when it may take others again.
+    """
+
+    def __init__(self, lease_seconds: float, on_end: Callable[[], None]) -> None:
+        self._lease_seconds = lease_seconds
+        self._on_end = on_end
+        self._slots: dict[UUID, Slot] = {}
+        self._alone: UUID | None = None
+        self._wanted_since: dict[UUID, float] = {}
+
+    def allows(self, run: FlowRun) -> bool:
+        """Whether this run may be taken now."""
+        executing = {run_id for run_id, slot in self._slots.items() if slot.is_held}
+        if self._alone in executing:
+            return False
+        if _is_suspect(run):
+            self._wanted_since.setdefault(run.id, time.monotonic())
+            return not executing
+        return not any(map(self._is_wanted, self._wanted_since))
+
+    def first_of(self, run_ids: Iterable[UUID]) -> UUID | None:
+        """Choose which of the runs that were not allowed to try again."""
+        run_ids = list(run_ids)
+        return next(filter(self._is_wanted, run_ids), next(iter(run_ids), None))
+
+    def forget(self, run_id: UUID) -> None:
+        """Take note that a run waits no more: somebody has taken or cancelled it."""
+        if self._wanted_since.pop(run_id, None) is not None:
+            self._on_end()
+
+    @contextmanager
+    def entered(self, here: Bus, run: FlowRun, claim: Claim) -> Generator[None]:
+        """Execute a run in the block, alone if it has to be."""
+        self._slots[run.id] = claim.slot
+        if _is_suspect(run):
+            self._alone = run.id
+        probation = asyncio.create_task(self._probation(here, claim)) if run.losses else None
+        try:
+            yield
+        finally:
+            if probation is not None:
+                probation.cancel()
+            del self._slots[run.id]
+            self._end(run.id)
+
+    async def _probation(self, here: Bus, claim: Claim) -> None:
+        # A run that goes on for days is not to be crashed by what happens once a week.
+        await asyncio.sleep(recovery.PROBATION_LEASES * self._lease_seconds)
+        with suppress(RunbusError):  # then it is executed alone once more
+            await runs.forgive(here, claim.run_id, claim.epoch)
+        self._end(claim.run_id)
+
+    def _end(self, run_id: UUID) -> None:
+        self.forget(run_id)
+        if self._alone == run_id:
+            self._alone = None
+            self._on_end()
+
+    def _is_wanted(self, run_id: UUID) -> bool:
+        if run_id not in self._wanted_since:
+            return False
+        waited = (time.monotonic() - self._wanted_since[run_id]) / self._lease_seconds
+        return waited % EVERY_LEASES < 1
+
+
+def _is_suspect(run: FlowRun) -> bool:
+    return run.losses >= recovery.LOSSES_IN_COMPANY
