@@ -6,6 +6,7 @@ does not answer are dropped.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections import deque
@@ -32,6 +33,7 @@ class LogShipper(logging.Handler):
         self._lines: deque[tuple[str, Line]] = deque(maxlen=MOST_LINES)
         self._scheduling = Lock()
         self._is_scheduled = False
+        self._shipping = asyncio.Lock()
         os.register_at_fork(after_in_child=self._start_afresh)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -50,12 +52,16 @@ class LogShipper(logging.Handler):
 
     @property
     def has_lines(self) -> bool:
-        """Whether lines wait to be taken."""
-        return bool(self._lines)
+        """Whether lines wait to be taken, or are under way."""
+        return bool(self._lines) or self._shipping.locked()
 
     async def ship(self) -> None:
-        """Take all lines that wait, on the background loop."""
+        """Take all lines that wait, on the background loop; those under way have arrived, too."""
         self._is_scheduled = False
+        async with self._shipping:
+            await self._ship_all()
+
+    async def _ship_all(self) -> None:
         batches: dict[str, list[Line]] = {}
         while self._lines:
             run_id, line = self._lines.popleft()
@@ -67,12 +73,13 @@ class LogShipper(logging.Handler):
                 logging.getLogger("runbus").debug("log lines were dropped: %s", error)
 
     def _ship_later(self) -> None:
-        self._shipping = bridge.background.loop.create_task(self.ship())
+        self._task = bridge.background.loop.create_task(self.ship())
 
     def _start_afresh(self) -> None:
         # The lines are the parent's, which takes them itself.
         self._lines.clear()
         self._scheduling = Lock()
+        self._shipping = asyncio.Lock()
         self._is_scheduled = False
 
 
