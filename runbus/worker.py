@@ -24,12 +24,11 @@ from runbus.errors import (
     InvalidArgument,
     RunbusError,
     RunLost,
-    RunMissing,
 )
 from runbus.logging import show_on_terminal
 from runbus.places import Place, Places
 from runbus.solitude import Solitude
-from runbus.store import bus, deployments, pauses, recovery, runs, workers
+from runbus.store import bus, deadlines, deployments, recovery, runs, turns, workers
 from runbus.store.link import settle
 
 if TYPE_CHECKING:
@@ -86,9 +85,9 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`, then let the runs that execute end, for a grace time."""
         here = bus.current()
-        shared = Places(self._limit, self._claim_next)
+        shared = Places(self._limit, self._use_place)
         self._places = {
-            name: Places(each.limit, self._claim_next) if each.limit else shared
+            name: Places(each.limit, self._use_place) if each.limit else shared
             for name, each in self._served.items()
         }
         self._solitude = Solitude(here.settings.lease_seconds, self._claim_all)
@@ -118,7 +117,8 @@ class Worker:
 
     def _hand_back(self, *, waiting: bool) -> None:
         for holder in self._lease.holders():
-            if holder.run_id in self._executing and (holder.is_waiting or not waiting):
+            is_told = holder.interrupt is not None or holder.run_id not in self._executing
+            if not is_told and (holder.is_waiting or not waiting):
                 holder.end(FlowRunHandedBack(holder.run_id))
 
     async def _wait_for_runs(self, seconds: float) -> None:
@@ -131,16 +131,25 @@ class Worker:
                 await self._claim(here, UUID(text))
 
     async def _sweep(self, here: bus.Bus) -> None:
+        seconds = min(SWEEP_SECONDS, here.settings.lease_seconds / 3)
+        is_first = True  # what was hinted at before it came, no hint tells it
         while True:
             try:
                 await self._register(here)
-                await _expire_overdue(here)
-                await recovery.take_from_the_dead(here)
-                for run_id in await runs.scheduled(here):
-                    await self._claim(here, run_id)
+                await deadlines.expire_overdue(here, seconds)
+                await recovery.take_from_the_dead(here, seconds)
+                if await self._has_turn(here, seconds) or is_first:
+                    for run_id in await runs.scheduled(here):
+                        await self._claim(here, run_id)
+                is_first = False
             except RunbusError as error:
                 _log.warning("the worker could not look for runs: %s", error)
-            await asyncio.sleep(min(SWEEP_SECONDS, here.settings.lease_seconds / 3))
+            await asyncio.sleep(seconds)
+
+    async def _has_turn(self, here: bus.Bus, seconds: float) -> bool:
+        # Of any of its deployments: others may serve others.
+        taken = [await turns.take(here, f"sweep:{name}", seconds) for name in self._served]
+        return any(taken)
 
     async def _register(self, here: bus.Bus) -> None:
         for name, deployment in self._served.items():
@@ -178,6 +187,12 @@ class Worker:
         work = self._execute(here, deployment, run, claim)
         task = self._executing[run.id] = asyncio.create_task(work)
         task.add_done_callback(lambda _: self._executing.pop(run.id, None))
+
+    def _use_place(self) -> None:
+        if self._stopping.is_set():
+            self._hand_back(waiting=True)  # one of them has begun to wait, or has ended
+        else:
+            self._claim_next()
 
     def _claim_all(self) -> None:
         for _ in range(len(self._turned_away)):
@@ -239,16 +254,6 @@ async def _held_lease() -> Lease:
     lease = bus.current().lease
     await lease.hold()
     return lease
-
-
-async def _expire_overdue(here: bus.Bus) -> None:
-    for run_id in await runs.overdue(here):
-        run = (await runs.read_several(here, [run_id]))[0]
-        pause = run and run.pause and await pauses.read(here, run_id, run.pause)
-        if run is None or not pause:
-            continue
-        with suppress(RunMissing):
-            await pauses.expire(here, run_id, pause.key, pause.generation)
 
 
 async def aserve(*served: Deployment, limit: int | None = None) -> None:

@@ -113,6 +113,10 @@ class Keys:
         """Hash: a process that serves deployments. Lives as long as the process renews it."""
         return f"{self.prefix}:worker:{process}"
 
+    def turn(self, duty: str) -> str:
+        """String: there until a duty that one process does for all comes round again."""
+        return f"{self.prefix}:turn:{duty}"
+
     def deployment(self, name: str) -> str:
         """Hash: a deployment. Lives until it is deleted."""
         return f"{self.prefix}:deployment:{{{name}}}"

@@ -35,6 +35,8 @@ class Holder(Protocol):
     def epoch(self) -> int: ...
     @property
     def is_waiting(self) -> bool: ...
+    @property
+    def interrupt(self) -> BaseException | None: ...
     def end(self, interrupt: BaseException) -> None: ...
 
 
@@ -89,7 +91,7 @@ class Lease:
         # It ends when nobody needs it any more: an idle process asks the server nothing.
         while True:
             try:
-                await recovery.take_from_the_dead(self._bus)
+                await recovery.take_from_the_dead(self._bus, self._seconds / 3)
                 await asyncio.sleep(self._seconds / 3)
                 if not self._holders:
                     return

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from runbus.errors import RunMissing
-from runbus.store import runs
+from runbus.store import deployments, runs, turns
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -23,8 +23,13 @@ PROBATION_LEASES = 2
 _log = logging.getLogger("runbus.flow_runs")
 
 
-async def take_from_the_dead(bus: Bus) -> None:
-    """Look for processes without a lease and take their runs from them."""
+async def take_from_the_dead(bus: Bus, seconds: float) -> None:
+    """Look for processes without a lease and take their runs from them.
+
+    If no other process has done so in the last so many seconds.
+    """
+    if not await turns.take(bus, "recovery", seconds):
+        return
     owners = await runs.owners(bus)
     if not owners:
         return
@@ -38,8 +43,15 @@ async def take_from_the_dead(bus: Bus) -> None:
 async def _take(bus: Bus, owner: str, run_id: UUID) -> None:
     try:
         if await runs.reclaim(bus, run_id, owner, MAX_LOSSES):
+            await _hint(bus, run_id)
             return
         await runs.move(bus, run_id, "Crashed", "its process ended without a word")
         _log.error("flow run %s: Crashed (its process ended without a word)", run_id)
     except RunMissing:
         pass  # expired meanwhile
+
+
+async def _hint(bus: Bus, run_id: UUID) -> None:
+    run = await runs.read(bus, run_id)
+    if run.deployment_id is not None:
+        await deployments.hint(bus, run.deployment_id, run_id)

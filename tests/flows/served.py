@@ -98,6 +98,14 @@ def retry_late(observer: UUID) -> int:
 
 
 @flow
+def pause_late(observer: UUID) -> int:
+    """Say that it runs, and pause a while later."""
+    send_input("working", observer)
+    time.sleep(0.5)
+    return pause_flow_run(int)
+
+
+@flow
 async def spin(observer: UUID) -> str:
     """Say that it runs, then run on until it is told to end."""
     await send_input("spinning", observer, key="spinning")

@@ -28,6 +28,7 @@ from runbus import (
 from runbus.bridge import run as block
 from runbus.errors import AlreadyEnded, FlowRunCancelled, FlowTimeout, NotPaused, RunLost
 from runbus.store import bus, deployments, pauses, runs
+from runbus.worker import GRACE_SECONDS
 
 if TYPE_CHECKING:
     from faults import StartWorker
@@ -291,6 +292,19 @@ def test_a_run_handed_back_while_it_waits_can_be_answered(start_worker: StartWor
     until(lambda: state_of(run_id) == "Suspended")
     answer(run_id, True)
     assert result_of(run_id) == ["tea", 3, True]
+
+
+def test_a_run_that_begins_to_wait_while_its_worker_ends_is_handed_back(
+    start_worker: StartWorker,
+) -> None:
+    """The grace time is for those that execute: who waits then need not stay until its end."""
+    worker, observer = start_worker("pause-late"), uuid4()
+    run_id = started("pause-late/x", {"observer": str(observer)})
+    assert receive_input(str, flow_run_id=observer, timeout=PATIENCE).next() == "working"
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(GRACE_SECONDS / 2) == 0
+    assert (state_of(run_id), waiting_runs()) == ("Scheduled", [run_id])
+    cancel_flow_run(run_id)
 
 
 def test_a_run_that_waits_long_for_its_retry_is_kept(start_worker: StartWorker) -> None:

@@ -1,0 +1,85 @@
+"""Sweeps: what workers look for again and again costs the same, however many they are."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from faults import LEASE_SECONDS, answer, result_of, started, state_of, until
+
+from runbus.bridge import run as block
+from runbus.store import bus, turns
+
+if TYPE_CHECKING:
+    from faults import StartWorker
+    from servers import Server
+
+WINDOW = 4 * LEASE_SECONDS
+
+
+def scans_per_second(server: Server) -> float:
+    """How often the indexes are read: a sweep reads one for each of 256 tags."""
+    before = scans(server)
+    time.sleep(WINDOW)  # a rate has no event to wait for
+    return (scans(server) - before) / WINDOW
+
+
+def scans(server: Server) -> int:
+    with server.client() as client:
+        statistics: Any = client.info("commandstats")
+    return statistics.get("cmdstat_zrange", {}).get("calls", 0)
+
+
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)
+def test_many_workers_sweep_no_more_often_than_one(
+    server: Server, start_worker: StartWorker
+) -> None:
+    """They take turns, of which there are as many as before; each serves the same deployment."""
+    start_worker("double")
+    assert result_of(started("double/x", {"number": 1})) == 2
+    alone = scans_per_second(server)
+    assert alone > 256
+    for _ in range(4):
+        start_worker("double")
+    until(lambda: len(connected(server)) >= 5)
+    together = scans_per_second(server)
+    assert together < 1.7 * alone  # five times as many would be 5 x
+
+
+def connected(server: Server) -> set[str]:
+    """The processes that have registered a deployment and wait for hints."""
+    with server.client() as client:
+        clients: Any = client.client_list()
+    return {each["id"] for each in clients if each.get("redir", "-1") == "0"}
+
+
+def test_a_turn_is_one_processs_and_comes_round_again(valkey: Server) -> None:
+    """Who asks while it is taken goes without; who asks after that time has it."""
+
+    async def ask(duty: str) -> bool:
+        return await turns.take(bus.current(), duty, 0.5)
+
+    def take(duty: str) -> bool:
+        return block(lambda: ask(duty))
+
+    assert take("dishes")
+    assert not take("dishes")
+    assert take("laundry")
+    assert until(lambda: take("dishes"))
+
+
+def test_an_idle_worker_hears_of_a_run_that_was_taken_from_the_dead(
+    start_worker: StartWorker,
+) -> None:
+    """Whoever takes it tells the workers of its deployment, and need not serve it itself."""
+    first = start_worker("shop")
+    run_id = started("shop/x", {"item": "tea"})
+    until(lambda: state_of(run_id) == "Paused")
+    start_worker("double")
+    start_worker("shop")
+    first.kill()
+    first.wait()
+    answer(run_id, 3)
+    answer(run_id, True)
+    assert result_of(run_id) == ["tea", 3, True]
