@@ -1,41 +1,68 @@
-"""Workers for tests: processes that serve the flows of `served.py`."""
+"""Processes for tests: workers that serve the flows of `served.py`, and callers of one verb."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from faults import LEASE_SECONDS
+from faults import LEASE_SECONDS, PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from faults import StartWorker
+    from faults import Call, StartProcess, StartWorker
     from servers import Server
 
-SERVED = Path(__file__).parent / "served.py"
+HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def start_worker(server: Server) -> Iterator[StartWorker]:
-    """`start_worker("shop", limit=2)` serves flows in a process, all of them without a name."""
-    workers: list[subprocess.Popen[bytes]] = []
+def start_process(server: Server) -> Iterator[StartProcess]:
+    """Start a script of this directory; with a fault point, it is killed there."""
+    processes: list[subprocess.Popen[bytes]] = []
 
-    def start(*names: str, limit: int = 0) -> subprocess.Popen[bytes]:
+    def start(script: str, *arguments: str, fault: str = "") -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
             "RUNBUS_URL": server.url,
             "RUNBUS_LEASE_SECONDS": str(LEASE_SECONDS),
+            "FAULT_POINT": fault,
         }
-        command = [sys.executable, str(SERVED), str(limit), *names]
-        workers.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
-        return workers[-1]
+        scripts = [HERE / name for name in (["fault_points.py"] if fault else []) + [script]]
+        command = [sys.executable, *map(str, scripts), *arguments]
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        processes.append(process)
+        return process
 
     yield start
-    for worker in workers:
-        worker.kill()
-        worker.wait()
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def start_worker(start_process: StartProcess) -> StartWorker:
+    """`start_worker("shop", limit=2)` serves flows in a process, all of them without a name."""
+
+    def start(*names: str, limit: int = 0, fault: str = "") -> subprocess.Popen[bytes]:
+        return start_process("served.py", str(limit), *names, fault=fault)
+
+    return start
+
+
+@pytest.fixture
+def call(start_process: StartProcess) -> Call:
+    """`call("resume_flow_run", flow_run_id=…)` calls a verb in a process; return its exit code."""
+
+    def call(verb: str, *, fault: str = "", **arguments: Any) -> int:
+        process = start_process("caller.py", verb, json.dumps(arguments), fault=fault)
+        return process.wait(PATIENCE)
+
+    return call

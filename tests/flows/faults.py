@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    StartProcess = Callable[..., subprocess.Popen[bytes]]
     StartWorker = Callable[..., subprocess.Popen[bytes]]
+    Call = Callable[..., int]
 
 LEASE_SECONDS = 1.5
 PATIENCE = 30.0

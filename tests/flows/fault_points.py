@@ -1,0 +1,66 @@
+"""Runs a script that is killed in the middle of its work: `python fault_points.py <script> …`.
+
+The variable FAULT_POINT is `<module>:<coroutine function>:<n>`. The process kills itself before the
+n-th request that it makes to the server inside of that function, counted over all of its calls.
+So it dies at each step of the function in turn, from before the first one on.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import runpy
+import signal
+import sys
+from contextvars import ContextVar
+from importlib import import_module
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from runbus.store.requests import Requests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_is_inside: ContextVar[bool] = ContextVar("is_inside", default=False)
+
+
+def set_fault(point: str) -> None:
+    """Watch the function of a fault point, and what it asks."""
+    module, path, number = point.split(":")
+    *parents, name = path.split(".")
+    owner: Any = import_module(module)
+    if parents:
+        owner = attrgetter(".".join(parents))(owner)
+    setattr(owner, name, _marked(getattr(owner, name)))
+    left = iter(range(int(number) - 1))
+    for request in ("command", "commands", "script"):
+        setattr(Requests, request, _fatal(getattr(Requests, request), left))
+
+
+def _marked(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def call(*arguments: Any, **options: Any) -> Any:
+        token = _is_inside.set(True)
+        try:
+            return await function(*arguments, **options)
+        finally:
+            _is_inside.reset(token)
+
+    return call
+
+
+def _fatal(request: Callable[..., Any], left: Any) -> Callable[..., Any]:
+    @functools.wraps(request)
+    async def call(*arguments: Any, **options: Any) -> Any:
+        if _is_inside.get() and next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await request(*arguments, **options)
+
+    return call
+
+
+if __name__ == "__main__":
+    set_fault(os.environ["FAULT_POINT"])
+    sys.argv = sys.argv[1:]
+    runpy.run_path(sys.argv[0], run_name="__main__")
