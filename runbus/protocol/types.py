@@ -15,7 +15,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import PurePath
 from types import NoneType, UnionType
@@ -46,15 +46,6 @@ _CONTAINERS: dict[type, tuple[Any, ...]] = {
 }
 """Which classes the values of an abstract container have."""
 
-_STAND_INS: dict[Any, tuple[type, ...]] = {
-    pydantic.EmailStr: (str,),
-    pydantic.AwareDatetime: (datetime,), pydantic.NaiveDatetime: (datetime,),
-    pydantic.PastDatetime: (datetime,), pydantic.FutureDatetime: (datetime,),
-    pydantic.PastDate: (date,), pydantic.FutureDate: (date,),
-    pydantic.IPvAnyAddress: (IPv4Address, IPv6Address),
-    pydantic.JsonValue: (dict, list, str, bool, int, float, NoneType),
-}
-"""Pydantic's types whose values have other classes. They validate themselves."""
 # fmt: on
 
 _NEVER_A_VALUES_CLASS = {"typing", "typing_extensions", "collections.abc", "numbers"}
@@ -164,8 +155,8 @@ def _beneath_alias(annotation: Any, origin: Any) -> Any:
 
 
 def _types_of_class(annotation: Any, cls: Any) -> dict[str, Any]:
-    if isinstance(cls, abc.Hashable) and cls in _STAND_INS:
-        return {_name_of_class(each): annotation for each in _STAND_INS[cls]}
+    if isinstance(cls, abc.Hashable) and cls in (stand_ins := _stand_ins()):
+        return {_name_of_class(each): annotation for each in stand_ins[cls]}
     if not isinstance(cls, type) or cls in {object, type}:
         raise UnnamedType(annotation)
     if cls in _CONTAINERS:
@@ -173,6 +164,22 @@ def _types_of_class(annotation: Any, cls: Any) -> dict[str, Any]:
     if cls.__module__ in _NEVER_A_VALUES_CLASS:
         raise UnnamedType(annotation)
     return {_name_of_class(cls): annotation}
+
+
+@cache
+def _stand_ins() -> dict[Any, tuple[type, ...]]:
+    """Return pydantic's types whose values have other classes. They validate themselves."""
+    # At the first use, as pydantic imports its types of the network only when one is named.
+    # fmt: off
+    return {
+        pydantic.EmailStr: (str,),
+        pydantic.AwareDatetime: (datetime,), pydantic.NaiveDatetime: (datetime,),
+        pydantic.PastDatetime: (datetime,), pydantic.FutureDatetime: (datetime,),
+        pydantic.PastDate: (date,), pydantic.FutureDate: (date,),
+        pydantic.IPvAnyAddress: (IPv4Address, IPv6Address),
+        pydantic.JsonValue: (dict, list, str, bool, int, float, NoneType),
+    }
+    # fmt: on
 
 
 def _filled(container: Any, args: tuple[Any, ...]) -> Any:

@@ -7,6 +7,7 @@ SCRIPT FLUSH, executes nothing and says NOSCRIPT: then the script is loaded and 
 from __future__ import annotations
 
 import asyncio
+from functools import cache, cached_property
 from hashlib import sha1
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -23,14 +24,23 @@ if TYPE_CHECKING:
 
 
 class Script:
-    """One script: its source, and its SHA-1, by which servers know it.
+    """One script. Its file may need functions that stand in others, the parts.
 
-    Its file may need functions that stand in others, the parts.
+    The files are read at the first use: a program that imports runbus may never connect.
     """
 
     def __init__(self, name: str, *parts: str) -> None:
-        self.source = "\n".join(_read(part) for part in (*parts, name))
-        self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        self._files = (*parts, name)
+
+    @cached_property
+    def source(self) -> str:
+        """What the server executes."""
+        return "\n".join(map(_read, self._files))
+
+    @cached_property
+    def sha(self) -> str:
+        """The SHA-1 of the source, by which servers know it."""
+        return sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def run(self, link: Link, call: Command, on_reply: OnReply) -> None:
         """Call the script with what one of the functions below made."""
@@ -53,6 +63,7 @@ class Script:
         return future
 
 
+@cache
 def _read(name: str) -> str:
     return (files("runbus.store") / "lua" / f"{name}.lua").read_text("utf-8")
 
