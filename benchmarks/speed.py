@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks import (
     conversations,
+    deployments,
     drains,
     imports,
+    resuming,
     sends,
     server_cost,
     table,
@@ -42,6 +44,9 @@ ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "waiters": waiters.waiting,
     "reconnect": waiters.reconnecting,
     "server-cost": server_cost.sending,
+    "run-deployment": deployments.to_results,
+    "first-line": deployments.first_lines,
+    "resume": resuming.resuming,
     "import": imports.importing,
 }
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Row
 
 _LINE = "{:<47} {:>10}  {:<42} {:>20}  {:<15} {}"
-_PACKAGES = ("runbus", "redis", "hiredis", "pydantic", "orjson", "faststream")
+_PACKAGES = ("runbus", "redis", "hiredis", "pydantic", "orjson", "faststream", "pydocket")
 
 
 def print_header() -> None:

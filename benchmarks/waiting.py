@@ -8,20 +8,12 @@ answers how many nanoseconds each wake took since the last such request.
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
-import resource
-import socket
-import sys
 import time
-from pathlib import Path
 from uuid import UUID
 
-from benchmarks import child
+from benchmarks import child, process
 from runbus import receive_input
 from runbus.settings import temporary_settings
-
-_STATM = Path("/proc/self/statm")
 
 
 def run_id_of(first: int, number: int) -> UUID:
@@ -36,27 +28,6 @@ async def _wait_for_ever(first: int, number: int, wakes: list[int]) -> None:
         wakes.append(time.monotonic_ns() - int(sent_at))
 
 
-def _memory() -> int:
-    gc.collect()
-    if _STATM.exists():
-        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _ports() -> list[int]:
-    ports: list[int] = []
-    for descriptor in Path("/dev/fd").iterdir():
-        try:
-            copy = socket.socket(fileno=os.dup(int(descriptor.name)))
-        except OSError:
-            continue  # no socket
-        with copy:
-            if copy.family in {socket.AF_INET, socket.AF_INET6}:
-                ports.append(copy.getsockname()[1])
-    return ports
-
-
 async def _main(first: int) -> None:
     tasks: list[asyncio.Task[None]] = []
     wakes: list[int] = []
@@ -69,9 +40,9 @@ async def _main(first: int) -> None:
                 ]
                 child.reply(None)
             case ["memory"]:
-                child.reply(_memory())
+                child.reply(process.memory())
             case ["ports"]:
-                child.reply(_ports())
+                child.reply(process.ports())
             case ["wakes"]:
                 child.reply(wakes)
                 wakes.clear()

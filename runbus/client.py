@@ -139,8 +139,8 @@ class Client:
 
         Raises `RunMissing`.
         """
-        run = await self.read_flow_run(flow_run_id)
-        return await pauses.read(bus.current(), run.id, run.pause) if run.pause else None
+        _, pause = await pauses.read_pending(bus.current(), parse_run_id(flow_run_id))
+        return pause
 
     async def read_pauses(self, flow_run_id: UUID | str) -> list[Pause]:
         """List the pauses of a run, answered ones too, in the order in which they were opened."""

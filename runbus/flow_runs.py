@@ -26,6 +26,7 @@ from runbus.errors import (
     RunbusError,
     RunNotEnded,
 )
+from runbus.input.form import answer_at_hand
 from runbus.input.question import judge, judge_in_words, question_about
 from runbus.protocol import states
 from runbus.protocol.durability import Durability, check_durability
@@ -124,13 +125,15 @@ async def _ask(
             epoch=run.epoch,
             state="Suspended" if poll_interval is None else "Paused",
         )
+        answered = None
         if opened.answer is None:
-            await _wait(run, opened, question, form, poll_interval)
+            answered = await _wait(run, opened, question, form, poll_interval)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
         raise
     try:
-        return await question.answer(key, run_id)
+        with answer_at_hand(run_id, answered):
+            return await question.answer(key, run_id)
     except ValidationError:
         await pauses.refuse(here, run_id, opened)
         raise
@@ -138,7 +141,7 @@ async def _ask(
 
 async def _wait(
     run: FlowRunContext, opened: Opened, question: Question, form: Form, poll_interval: float | None
-) -> None:
+) -> Pause:
     advice = f"{question.title(form)}; to answer: runbus resume {quote(run.name)}"
     if poll_interval is None:
         _log.info("%s is suspended for %s", run.name, advice)
@@ -150,6 +153,7 @@ async def _wait(
     async with run.without_slot():
         answered = await pauses.wait(bus.current(), run.run_id, opened, poll_interval, judged)
     _log.info("%s goes on%s", run.name, f", resumed by {answered.by}" if answered.by else "")
+    return answered
 
 
 async def _give_up(run: FlowRunContext, key: str, poll_interval: float | None) -> None:
@@ -224,11 +228,10 @@ async def aresume_flow_run(
     run_id = parse_run_id(flow_run_id)
     answerer = "" if by is None else check_text("by", by)
     here = bus.current()
-    run = await runs.read(here, run_id)
-    if run.state.name == "Suspended" and run.pause is None:
+    run, pause = await pauses.read_pending(here, run_id)
+    if pause is None:
         await _resume_unasked(run)
         return
-    pause = await _pending_pause(run)
     answer, problems = judge(pause.schema, _encode_answer(run_input))
     if problems:
         raise AnswerRefused(flow_run_id=run_id, key=pause.key, problems=problems)
@@ -242,6 +245,9 @@ async def aresume_flow_run(
 
 
 async def _resume_unasked(run: FlowRun) -> None:
+    """Let a run go on that was suspended from outside; any other asked nothing."""
+    if run.state.name != "Suspended" or run.pause is not None:
+        raise NotPaused(flow_run_id=run.id, state=run.state.name)
     found = await runs.resume(bus.current(), run.id)
     if found is not None:
         raise NotPaused(flow_run_id=run.id, state=found)
@@ -331,13 +337,6 @@ def wait_for_flow_run(
 ) -> Any:
     """See `await_for_flow_run`."""
     return verb("wait_for_flow_run", await_for_flow_run, flow_run_id, timeout, poll_interval)
-
-
-async def _pending_pause(run: FlowRun) -> Pause:
-    pause = run.pause and await pauses.read(bus.current(), run.id, run.pause)
-    if not pause:
-        raise NotPaused(flow_run_id=run.id, state=run.state.name)
-    return pause
 
 
 def _encode_answer(run_input: object) -> bytes:

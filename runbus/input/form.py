@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
@@ -12,7 +14,7 @@ from runbus.errors import NotPaused, UsageError
 from runbus.store import bus, pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from uuid import UUID
 
     from pydantic.fields import FieldInfo
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from runbus.protocol.records import Pause
 
 M = TypeVar("M", bound=BaseModel)
+
+_at_hand: ContextVar[tuple[UUID, Pause] | None] = ContextVar("runbus_answer", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +50,24 @@ def keyset_of(pause_key: str) -> Keyset:
     return Keyset(**names)
 
 
+@contextmanager
+def answer_at_hand(flow_run_id: UUID, pause: Pause | None) -> Generator[None]:
+    """Let the code in the block read this pause without asking the server once more."""
+    token = _at_hand.set(None if pause is None else (flow_run_id, pause))
+    try:
+        yield
+    finally:
+        _at_hand.reset(token)
+
+
 async def read_answered(keyset: Keyset, flow_run_id: UUID) -> Pause:
     """Read the pause whose answer is named in a keyset. Raises `NotPaused` before that."""
     key = keyset["response"].removeprefix("pause-").removesuffix("-response")
-    pause = await pauses.read(bus.current(), flow_run_id, key)
+    at_hand = _at_hand.get()
+    if at_hand is not None and (at_hand[0], at_hand[1].key) == (flow_run_id, key):
+        pause = at_hand[1]
+    else:
+        pause = await pauses.read(bus.current(), flow_run_id, key)
     if pause is None or pause.value is None:
         raise NotPaused(flow_run_id=flow_run_id, state=f"without an answer to {key!r}")
     return pause

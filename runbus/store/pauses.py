@@ -21,7 +21,7 @@ from runbus.errors import (
     RunMissing,
 )
 from runbus.protocol.keys import tag
-from runbus.protocol.records import Pause, read_fields, read_pause
+from runbus.protocol.records import FlowRun, Pause, read_fields, read_flow_run, read_pause
 from runbus.store import scripts
 from runbus.store.barrier import Stored
 from runbus.store.reader import Reader
@@ -62,6 +62,8 @@ class Opened:
     """The answer of an earlier execution, None when it is to be waited for."""
     seconds_left: float | None = None
     """Until the deadline; None without one."""
+    after: bytes = b"0-0"
+    """The last entry of the resume stream that came before the question."""
 
 
 async def open_pause(
@@ -84,9 +86,10 @@ async def open_pause(
     reply = await bus.requests.script(
         scripts.OPEN_PAUSE,
         (
-            6,
+            7,
             *(keys.run(flow_run_id), keys.streams(flow_run_id), keys.pause(flow_run_id, key)),
             *(keys.pending(place), keys.events(place), keys.executing(place)),
+            keys.resume(flow_run_id),
             *(str(flow_run_id), key, bus.lifetime_ms, form.schema, form.description),
             "" if timeout is None else int(timeout * 1000),
             *(retry, form.shape, state, epoch),
@@ -97,10 +100,14 @@ async def open_pause(
 
 def _opened(flow_run_id: UUID, key: str, epoch: int, reply: list[Any]) -> Opened:
     match reply:
-        case [b"PENDING", generation, left]:
-            seconds = None if left == b"" else int(left) / 1000
+        case [b"PENDING", generation, left, after]:
             return Opened(
-                key=key, generation=generation, epoch=epoch, answer=None, seconds_left=seconds
+                key=key,
+                generation=generation,
+                epoch=epoch,
+                answer=None,
+                seconds_left=None if left == b"" else int(left) / 1000,
+                after=after,
             )
         case [b"ANSWERED", generation, value]:
             return Opened(key=key, generation=generation, epoch=epoch, answer=value)
@@ -152,6 +159,17 @@ async def read_all(bus: Bus, flow_run_id: UUID) -> list[Pause]:
     keys = [each.decode()[6:] for each in fields if each.startswith(b"pause:")]
     found = await read_several(bus, [(flow_run_id, key) for key in keys])
     return sorted((each for each in found if each is not None), key=lambda each: each.opened)
+
+
+async def read_pending(bus: Bus, flow_run_id: UUID) -> tuple[FlowRun, Pause | None]:
+    """Read a run and the pause in which it waits, None without one. Raises `RunMissing`."""
+    keys = bus.keys
+    call = (1, keys.run(flow_run_id), keys.of_run(flow_run_id))
+    about_run, about_pause = await bus.requests.script(scripts.READ_PENDING, call)
+    run = read_flow_run(flow_run_id, read_fields(about_run))
+    if run is None:
+        raise RunMissing(flow_run_id)
+    return run, read_pause(run.pause or "", read_fields(about_pause))
 
 
 async def answer(
@@ -269,6 +287,7 @@ async def wait(
     """
     streams = {"resume": bus.keys.resume(flow_run_id)}
     reader = Reader(bus, flow_run_id, streams, poll_interval, marks=False)
+    reader.tails[0].cursor = opened.after
     deadline = _deadline(bus, opened)
     try:
         while await reader.wait(None if deadline is None else max(0, deadline - bus.loop.time())):

@@ -85,6 +85,7 @@ MOVE_RUN = Script("move_run", "enter")
 OPEN_PAUSE = Script("open_pause", "enter")
 CLOSE_PAUSE = Script("close_pause", "enter")
 REFUSE_ANSWER = Script("refuse_answer")
+READ_PENDING = Script("read_pending")
 CLAIM_RUN = Script("claim_run", "enter")
 RESUME_RUN = Script("resume_run", "enter")
 RECLAIM_RUN = Script("reclaim_run", "enter")
@@ -93,7 +94,7 @@ LIST_RUNS = Script("list_runs")
 ALL = (
     *(SEND, MARK_READ),
     *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RESUME_RUN, RECLAIM_RUN, FORGIVE_RUN, LIST_RUNS),
-    *(OPEN_PAUSE, CLOSE_PAUSE, REFUSE_ANSWER),
+    *(OPEN_PAUSE, CLOSE_PAUSE, REFUSE_ANSWER, READ_PENDING),
 )
 
 

@@ -492,6 +492,27 @@ async def test_an_answer_by_hand(
     assert await asking == 7
 
 
+async def test_an_answer_by_hand_answers_one_pause(server: Server) -> None:
+    """An entry that names no pause is for the one that waits, and not for those that follow."""
+    ids: list[UUID] = []
+
+    @flow
+    async def ask_twice() -> list[int]:
+        ids.append(get_run_context().run_id)
+        return [await pause_flow_run(int, timeout=20) for _ in range(2)]
+
+    asking = asyncio.create_task(ask_twice())
+    while not ids:
+        await asyncio.sleep(0.001)
+    await asked(ids[0])
+    with server.client() as client:
+        client.xadd(Keys("runbus").resume(ids[0]), {"value": '{"value": 7}'})
+    while (pause := await asked(ids[0])).key == "1":
+        await asyncio.sleep(0.001)
+    await resume_flow_run(ids[0], {"value": 8})
+    assert (pause.key, await asking) == ("2", [7, 8])
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_waiting_run_is_cancelled_at_once(server: Server, is_async: bool) -> None:
     """It ends where it waits, whatever the flow catches."""

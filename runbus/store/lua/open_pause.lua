@@ -2,6 +2,7 @@
 --
 -- KEYS  1 the run (hash)  2 the run's streams (hash)  3 the pause (hash)
 --       4 pending (sorted set)  5 events (stream)  6 executing (sorted set)
+--       7 the run's resume stream
 -- ARGV  1 run id
 --       2 pause key
 --       3 lifetime in ms of what outlives a run
@@ -19,7 +20,8 @@
 --        {'CHANGED'}                      it was answered, and asked for something else
 --        {'EXPIRED'}                      it expired, in this retry of the flow
 --        {'ANSWERED', generation, value}
---        {'PENDING', generation, milliseconds left or ''}
+--        {'PENDING', generation, milliseconds left or '', after}: its answer comes after this entry
+--                                         of the resume stream; what was there belongs to others
 --
 -- The form is stored and the run moved in one step: no paused run is without its form.
 
@@ -28,8 +30,9 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local found = redis.call('HMGET', run, 'state_name', 'pause', 'epoch', 'owner')
 local record = redis.call('HMGET', pause, 'state', 'generation', 'shape', 'deadline', 'retry',
-  'value')
+  'value', 'after')
 local state, generation, deadline = record[1], tonumber(record[2] or 0), record[4]
+local after = record[7] or '0-0'
 
 if not found[1] then
   return { 'MISSING' }
@@ -57,10 +60,15 @@ end
 if state ~= 'pending' then
   generation = generation + 1
   deadline = ARGV[6] ~= '' and now + ARGV[6] or ''
+  local last = redis.call('XREVRANGE', KEYS[7], '+', '-', 'COUNT', 1)[1]
+  after = last and last[1] or '0-0'
   redis.call('DEL', pause)
   redis.call('HSET', pause, 'state', 'pending', 'generation', generation,
     'schema', ARGV[4], 'shape', ARGV[8], 'description', ARGV[5], 'opened', now, 'deadline', deadline,
     'retry', ARGV[7])
+  if last then
+    redis.call('HSET', pause, 'after', after)
+  end
   redis.call('HSET', KEYS[2], 'pause:' .. key, generation)
 end
 if found[1] ~= ARGV[9] then
@@ -72,4 +80,4 @@ if ARGV[9] == 'Suspended' and found[4] then
   redis.call('ZREM', KEYS[6], found[4] .. ' ' .. id)
   redis.call('HDEL', run, 'owner')
 end
-return { 'PENDING', generation, deadline ~= '' and math.max(0, deadline - now) or '' }
+return { 'PENDING', generation, deadline ~= '' and math.max(0, deadline - now) or '', after }
