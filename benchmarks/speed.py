@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import (
+    calls,
     conversations,
     deployments,
     drains,
     imports,
+    pausing,
     resuming,
     sends,
     server_cost,
@@ -47,6 +49,9 @@ ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "run-deployment": deployments.to_results,
     "first-line": deployments.first_lines,
     "resume": resuming.resuming,
+    "call": calls.calling,
+    "paused": pausing.paused,
+    "suspended": pausing.suspended,
     "import": imports.importing,
 }
 

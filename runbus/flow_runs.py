@@ -238,8 +238,8 @@ async def aresume_flow_run(
     limit = here.settings.max_input_bytes
     if len(answer) > limit:
         raise InvalidArgument("run_input", run_input, f"it is larger than {limit:,} bytes")
-    await pauses.answer(here, run_id, pause, answer, answerer)
-    if run.deployment_id is not None:
+    state = await pauses.answer(here, run_id, pause, answer, answerer)
+    if run.deployment_id is not None and state == "Scheduled":  # else its worker has heard
         await deployments.hint(here, run.deployment_id, run_id)
     await pauses.make_durable(here, run_id, pause, durability)
 

@@ -37,8 +37,12 @@ class Place:
 
     async def take(self) -> None:
         """Wait until there is a place."""
-        taking = asyncio.run_coroutine_threadsafe(self._places.free.acquire(), self._places.loop)
-        await asyncio.wrap_future(taking)
+        loop = self._places.loop
+        if asyncio.get_running_loop() is loop:
+            await self._places.free.acquire()
+        else:
+            taking = asyncio.run_coroutine_threadsafe(self._places.free.acquire(), loop)
+            await asyncio.wrap_future(taking)
         self.is_held = True
 
     async def leave(self) -> None:

@@ -180,8 +180,8 @@ async def answer(
     by: str,
     *,
     taken_in: int | None = None,
-) -> None:
-    """Answer a pause that was pending when it was read.
+) -> str:
+    """Answer a pause that was pending when it was read; return the state that the run is in then.
 
     The execution with the epoch `taken_in` has found the answer on the stream. Raises
     `AlreadyAnswered`, `NotPaused` and `RunLost`.
@@ -191,8 +191,8 @@ async def answer(
         bus, flow_run_id, pause.key, pause.generation, how, value, by, epoch=taken_in
     )
     match reply:
-        case [b"CLOSED"]:
-            return
+        case [b"CLOSED", state]:
+            return state.decode()
         case [b"STATE", b"answered" | b"refused", _, first, when, stands]:
             raise AlreadyAnswered(
                 flow_run_id=flow_run_id,

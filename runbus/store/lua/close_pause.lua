@@ -10,7 +10,7 @@
 --       6 the answer's JSON  7 who answers, '' for nobody in particular
 --       8 a text of this call's own: the same call, executed again, gets the same reply
 --       9 the epoch of the process that executes the run, '' for anybody else
--- Reply: {'CLOSED'}                      now, or by this very call before
+-- Reply: {'CLOSED', state name}          now, or by this very call before; the run's state
 --        {'MISSING'}                     there is no such pause
 --        {'LOST'}                        the run has passed to another process
 --        {'STATE', state, generation, by, when in ms, value}   it is not pending any more
@@ -29,7 +29,7 @@ if not state then
 elseif ARGV[9] ~= '' and redis.call('HGET', run, 'epoch') ~= ARGV[9] then
   return { 'LOST' }
 elseif found[7] == ARGV[8] then
-  return { 'CLOSED' }
+  return { 'CLOSED', redis.call('HGET', run, 'state_name') or '' }
 elseif state ~= 'pending' or (ARGV[4] ~= '' and found[2] ~= ARGV[4])
   or (becomes == 'expired' and ARGV[9] == '' and not (deadline and now >= deadline)) then
   return { 'STATE', state, found[2], found[4] or '', found[5] or '', found[6] or '' }
@@ -56,8 +56,9 @@ end
 redis.call('HDEL', run, 'pause')
 redis.call('ZREM', KEYS[4], id)
 local was = redis.call('HGET', run, 'state_name')
+local goes_on = was
 if was == 'Paused' or was == 'Suspended' then
-  local goes_on = was == 'Paused' and 'Running' or 'Scheduled'
+  goes_on = was == 'Paused' and 'Running' or 'Scheduled'
   enter(run, KEYS[5], id, goes_on, string.upper(goes_on), now, ARGV[3])
   if goes_on == 'Scheduled' then
     redis.call('ZADD', KEYS[6], now, id)
@@ -66,4 +67,4 @@ end
 if late then
   return { 'STATE', 'expired', found[2], '', now, '' }
 end
-return { 'CLOSED' }
+return { 'CLOSED', goes_on or '' }
