@@ -19,6 +19,7 @@ from benchmarks import (
     deployments,
     drains,
     imports,
+    pages,
     pausing,
     resuming,
     sends,
@@ -52,6 +53,7 @@ ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "call": calls.calling,
     "paused": pausing.paused,
     "suspended": pausing.suspended,
+    "page": pages.reading,
     "import": imports.importing,
 }
 

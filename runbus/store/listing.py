@@ -35,8 +35,8 @@ class Section:
     places: dict[bytes, float] = field(default_factory=dict[bytes, float])
     looked_at: int = 0
     """How many runs of the index were looked at."""
-    frontier: float = float("-inf")
-    """How far: what has not been seen comes after this."""
+    frontier: Place = (float("-inf"), b"")
+    """How far: what has not been seen comes after this place."""
     has_more: bool = True
 
 
@@ -59,7 +59,7 @@ async def first(order: Order, count: int) -> list[Place]:
         unsure = [
             each
             for each in sections
-            if each.has_more and not (is_full and each.frontier > places[-1][0])
+            if each.has_more and not (is_full and each.frontier >= places[-1])
         ]
         share *= 2
     return places
@@ -77,7 +77,10 @@ class Deadlines:
             *(self._command(each, count) for each in sections)
         )
         for section, reply in zip(sections, replies, strict=True):
-            _take(section, [(score, id_) for id_, score in reply], len(reply), count)
+            found = [(score, id_) for id_, score in reply]
+            _take(section, found, len(reply), count)
+            # Of equal deadlines (all those that have none) the server too lists the ids in order.
+            section.frontier = found[-1] if found else section.frontier
 
     def _command(self, section: Section, count: int) -> tuple[str | int, ...]:
         start = section.looked_at
@@ -122,7 +125,7 @@ class Newest:
         section.places |= {id_: -float(at) for id_, at in zip(found[::2], found[1::2], strict=True)}
         section.has_more = looked_at >= 0
         section.looked_at = looked_at
-        section.frontier = -float(last or "inf")
+        section.frontier = (-float(last or "inf"), b"")
 
 
 def _take(section: Section, places: list[Place], read: int, asked: int) -> None:
@@ -130,7 +133,7 @@ def _take(section: Section, places: list[Place], read: int, asked: int) -> None:
     section.looked_at += read
     section.has_more = read == asked
     if places:
-        section.frontier = places[-1][0]
+        section.frontier = (places[-1][0], b"")
 
 
 async def page(order: Order, offset: int, limit: int) -> list[UUID]:

@@ -24,7 +24,8 @@ from runbus import (
 )
 from runbus.bridge import run as block
 from runbus.errors import AmbiguousRun, DeploymentMissing, InvalidArgument, RunMissing
-from runbus.store import bus, runs
+from runbus.protocol.keys import TAGS
+from runbus.store import bus, pauses, runs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -148,6 +149,27 @@ async def test_who_waits_is_listed_with_what_is_asked(server: Server) -> None:
     assert await client.count_waiting() == 0
     (pause,) = await client.read_pauses(found[0].run.id)
     assert (pause.state, pause.by, pause.value) == ("answered", "ada", b'{"value":1}')
+
+
+@leaves_runs
+async def test_who_waits_for_ever_is_listed_in_pages(valkey: Server) -> None:
+    """All deadlines are equal, so the ids tell; a page reads its share of them and not all."""
+    here = bus.current()
+    made = [UUID(int=number * 2**64 + number % 2) for number in range(1, 101)]
+    for run_id in made:
+        await runs.create(here, run_id, {"name": "n", "flow": "f"}, owner="me")
+        await pauses.open_pause(here, run_id, "1", pauses.Form(), timeout=None, retry=0, epoch=1)
+    paged = [
+        each.run.id
+        for offset in range(0, 110, 7)
+        for each in await client.read_waiting(limit=7, offset=offset)
+    ]
+    assert paged == made
+    with valkey.client() as control:
+        before = control.info("commandstats")["cmdstat_zrange"]["calls"]
+        await client.read_waiting(limit=7)
+        asked = control.info("commandstats")["cmdstat_zrange"]["calls"] - before
+    assert asked == len(TAGS)
 
 
 async def test_a_run_keeps_its_history(server: Server) -> None:
