@@ -92,6 +92,12 @@ class Settings(BaseSettings):
     retry_seconds: Seconds = 60
     """How long a server that cannot be reached is asked again before an error is raised."""
 
+    metrics_port: Annotated[int, Field(gt=0, lt=65536)] | None = None
+    """Where workers and the page tell Prometheus how they do. Unset: nowhere."""
+
+    metrics_host: str = "127.0.0.1"
+    """The address that they listen at for that."""
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -266,8 +266,11 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
     if threading.current_thread() is threading.main_thread():
         for each in signals:
             loop.add_signal_handler(each, worker.stop)
+    from runbus.monitoring import monitored  # late: it imports an HTTP server
+
     try:
-        await worker.run()
+        with monitored():
+            await worker.run()
     finally:
         if threading.current_thread() is threading.main_thread():
             for each in signals:

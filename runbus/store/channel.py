@@ -15,6 +15,7 @@ from hiredis import ReplyError
 
 from runbus.errors import RunbusError, ServerRefused, ServerUnreachable
 from runbus.store.backoff import backoff
+from runbus.store.counts import counts
 from runbus.store.link import Link, LinkLost, is_transient, settle
 
 if TYPE_CHECKING:
@@ -178,5 +179,6 @@ class Channel:
     def _lose(self, link: Link) -> None:
         if self.link is link:
             self.link = None
+            counts.reconnects += not self._closed
             if self._on_lost is not None:
                 self._on_lost()

@@ -90,14 +90,9 @@ async def _look(
 
 async def _clock(bus: Bus, _: Info) -> Check:
     before = time.time()
-    server = await _server_time(bus)
+    server = await bus.requests.time()
     after = time.time()
     return report.judge_clock(server - (before + after) / 2, (after - before) / 2)
-
-
-async def _server_time(bus: Bus) -> float:
-    seconds, microseconds = await bus.requests.command("TIME")
-    return int(seconds) + int(microseconds) / 1e6
 
 
 async def _waking(bus: Bus, info: Info) -> Check:
@@ -151,7 +146,7 @@ async def _queue(bus: Bus, _: Info) -> Check:
     waiting = await runs.read_several(bus, await runs.scheduled(bus))
     found = [run for run in waiting if run is not None and run.deployment_id is not None]
     since = [run.state.timestamp.timestamp() for run in found if run.state.timestamp]
-    longest = max(0.0, await _server_time(bus) - min(since)) if since else 0.0
+    longest = max(0.0, await bus.requests.time() - min(since)) if since else 0.0
     return report.judge_queue(Counter(str(run.deployment_id) for run in found), longest)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from runbus.errors import RunbusError, RunLost
 from runbus.store import recovery, runs
+from runbus.store.counts import counts
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -119,6 +120,7 @@ class Lease:
         found = await runs.read_several(self._bus, [holder.run_id for holder in held])
         for holder, run in zip(held, found, strict=True):
             if run is None or run.epoch != holder.epoch or run.state.is_final():
+                counts.runs_lost += 1
                 holder.end(RunLost(holder.run_id))
 
 

@@ -53,6 +53,7 @@ from runbus.protocol.keys import tag
 from runbus.store import scripts
 from runbus.store.backoff import backoff
 from runbus.store.barrier import Barrier, Stored
+from runbus.store.counts import counts
 from runbus.store.link import LinkLost, is_transient
 
 if TYPE_CHECKING:
@@ -276,6 +277,7 @@ class Lane:
                 sent.settle(None, self._refusal(sent, reply.decode()), duplicate=False)
 
     def _note_stored(self, sent: Sent, entry_id: str, *, duplicate: bool) -> None:
+        counts.sends += 1
         if sent.wanted == "memory":
             sent.durability = sent.wanted
             sent.settle(entry_id, None, duplicate=duplicate)
@@ -306,6 +308,7 @@ class Lane:
     # The slow path: no link, a lost reply, an error reply.
 
     def _recover(self, batch: Batch, cause: Exception | None = None) -> None:
+        counts.retries += cause is not None
         work = self._repeat(batch, cause)
         self._recovery = asyncio.get_running_loop().create_task(work)
         self._recovery.add_done_callback(partial(self._recover_again, batch))

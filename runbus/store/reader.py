@@ -29,10 +29,10 @@ class Reader:
     __slots__ = (
         "_futures",
         "_mark_step",
-        "_marks",
         "_polls",
         "bus",
         "flow_run_id",
+        "marks",
         "poll_interval",
         "tails",
     )
@@ -53,7 +53,8 @@ class Reader:
         self.tails = [
             Tail(self, bus.topology.watch(key), name, key) for name, key in streams.items()
         ]
-        self._marks = marks
+        self.marks = marks
+        """Whether it receives inputs, and tells the server how far."""
         self._futures: list[asyncio.Future[bool]] = []
         self._polls: list[asyncio.Future[bool]] | None = None
         # So the limit on unread entries is kept to a sixteenth, at little cost.
@@ -125,7 +126,7 @@ class Reader:
             self._wake(self._futures, True)
         elif self._polls and self._has_read_all():
             self._wake(self._polls, False)
-        if tail.unread and self._marks:
+        if tail.unread and self.marks:
             self._mark(tail)
 
     def fail(self, error: Exception) -> None:

@@ -14,6 +14,7 @@ from hiredis import ReplyError
 
 from runbus.errors import ServerRefused
 from runbus.store.backoff import backoff
+from runbus.store.counts import counts
 from runbus.store.link import LinkLost, is_transient, settle
 from runbus.store.topology.single import Single
 
@@ -46,6 +47,11 @@ class Requests:
         # A call begins with the number of its keys, and then the keys, which share a slot.
         route = self._topology.route(str(call[1]))
         return await self._repeat(route, lambda link: script.call(link, call))
+
+    async def time(self) -> float:
+        """Return the time (seconds since 1970) by the server's clock."""
+        seconds, microseconds = await self.command("TIME")
+        return int(seconds) + int(microseconds) / 1e6
 
     async def commands(self, *commands: Command) -> list[Any]:
         """Return the replies to several commands that go out together. An error is raised."""
@@ -95,6 +101,7 @@ class Requests:
             try:
                 return await ask(await route.connected(cause))
             except LinkLost as error:
+                counts.retries += 1
                 cause = error
             except ReplyError as error:
                 if not is_transient(error):

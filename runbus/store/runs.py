@@ -164,8 +164,7 @@ async def scheduled(bus: Bus) -> list[UUID]:
 
 async def overdue(bus: Bus) -> list[UUID]:
     """List the runs whose pauses' deadlines are over."""
-    seconds, microseconds = await bus.requests.command("TIME")
-    now = int(seconds) * 1000 + int(microseconds) // 1000
+    now = await bus.requests.time() * 1000
     ranges = await _ranges(bus, bus.keys.pending, SWEEP)
     return _ids(each for each in ranges if each[0] <= now)
 

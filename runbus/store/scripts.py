@@ -91,9 +91,11 @@ RESUME_RUN = Script("resume_run", "enter")
 RECLAIM_RUN = Script("reclaim_run", "enter")
 FORGIVE_RUN = Script("forgive_run")
 LIST_RUNS = Script("list_runs")
+OLDEST_WAIT = Script("oldest_wait")
 ALL = (
     *(SEND, MARK_READ),
-    *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RESUME_RUN, RECLAIM_RUN, FORGIVE_RUN, LIST_RUNS),
+    *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RESUME_RUN, RECLAIM_RUN, FORGIVE_RUN),
+    *(LIST_RUNS, OLDEST_WAIT),
     *(OPEN_PAUSE, CLOSE_PAUSE, REFUSE_ANSWER, READ_PENDING),
 )
 

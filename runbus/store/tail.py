@@ -10,12 +10,14 @@ import random
 from enum import Enum, auto
 from functools import partial
 from sys import intern
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
 from runbus.errors import ServerRefused
 from runbus.protocol.entries import Entry, read_entry
+from runbus.store.counts import counts
 from runbus.store.link import LinkLost, is_transient
 from runbus.store.slots import hash_tag
 
@@ -61,6 +63,7 @@ class Tail:
         "read_count",
         "reader",
         "tag",
+        "told_at",
         "unread",
         "watch",
     )
@@ -86,6 +89,8 @@ class Tail:
         self.marked_at = 0.0
         """When that was, by the loop's clock."""
         self.arm = Arm.UNKNOWN
+        self.told_at = 0.0
+        """When the server told of the change that it reads now; 0 when it did not."""
         self.watch = watch
         """What wakes it: that of the server which has its stream."""
         self._rereads = False
@@ -126,6 +131,7 @@ class Tail:
         if self.arm is not Arm.READING:
             self.arm = Arm.UNKNOWN
             if self.reader.waits:
+                self.told_at = perf_counter()
                 self._reread()
 
     def disarm(self) -> None:
@@ -188,6 +194,11 @@ class Tail:
 
     def _take_in(self, entries: list[Any]) -> None:
         self._futile_rereads = 0
+        if self.told_at:
+            counts.wakes.add(perf_counter() - self.told_at)
+            self.told_at = 0.0
+        if self.reader.marks:
+            counts.receives += len(entries)
         self.cursor = entries[-1][0]
         self.read_count += len(entries)
         if len(entries) == self.page:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 async def register(bus: Bus, process: str, fields: Mapping[str, str | int | bytes]) -> None:
     """Store a worker for the time of three leases, or renew what is stored."""
     key, lifetime = bus.keys.worker(process), int(bus.settings.lease_seconds * 3000)
-    seconds, microseconds = await bus.requests.command("TIME")
-    now = int(seconds) * 1000 + int(microseconds) // 1000
+    now = int(await bus.requests.time() * 1000)
     await bus.requests.commands(
         ("HSET", key, *(part for item in fields.items() for part in item)),
         ("HSETNX", key, "started", now),

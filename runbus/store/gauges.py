@@ -1,0 +1,77 @@
+"""What the server holds at this moment, for whoever watches it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runbus.protocol.keys import TAGS
+from runbus.store import listing, runs, scripts, streams
+
+if TYPE_CHECKING:
+    from runbus.protocol.stored_input import StreamInfo
+    from runbus.store.bus import Bus
+
+LOOKED_AT = 200
+"""How many waiting runs of a tag are looked at for the oldest of them."""
+MOST_RUNS = 200
+"""Of how many runs of this process the streams are looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gauges:
+    """What the server holds."""
+
+    pending_pauses: int
+    """How many runs wait for an answer."""
+    oldest_wait_seconds: float
+    """How long the one has waited that has waited longest; of very many, one of the longest."""
+    queue_lengths: dict[str, int]
+    """How many runs wait for a worker, by deployment."""
+    stream_entries: int
+    """How many inputs the runs have that this process executes."""
+    unread_inputs: int
+    """How many of these were read by no receiver."""
+
+
+async def read(bus: Bus) -> Gauges:
+    """Read what the server holds."""
+    pending = await listing.count_waiting(bus)
+    since = await _waiting_since(bus) if pending else None
+    held = await _streams_here(bus)
+    return Gauges(
+        pending_pauses=pending,
+        oldest_wait_seconds=0.0 if since is None else max(0.0, await bus.requests.time() - since),
+        queue_lengths=await _queue_lengths(bus),
+        stream_entries=sum(each.length for each in held),
+        unread_inputs=sum(each.unread for each in held),
+    )
+
+
+async def _queue_lengths(bus: Bus) -> dict[str, int]:
+    waiting = await runs.scheduled(bus)
+    names = await bus.requests.commands(
+        *(("HGET", bus.keys.run(run_id), "deployment") for run_id in waiting)
+    )
+    return Counter(name.decode() for name in names if name)
+
+
+async def _streams_here(bus: Bus) -> list[StreamInfo]:
+    held = [holder.run_id for holder in bus.lease.holders()[:MOST_RUNS]]
+    found = await asyncio.gather(*(streams.info(bus, run_id) for run_id in held))
+    return [each for of_run in found for each in of_run]
+
+
+async def _waiting_since(bus: Bus) -> float | None:
+    keys = bus.keys
+    replies = await asyncio.gather(
+        *(
+            bus.requests.script(
+                scripts.OLDEST_WAIT, (1, keys.pending(tag), keys.of_tag(tag), LOOKED_AT)
+            )
+            for tag in TAGS
+        )
+    )
+    return min((int(reply) / 1000 for reply in replies if reply), default=None)

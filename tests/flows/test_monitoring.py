@@ -1,0 +1,125 @@
+"""What a worker tells Prometheus, and whoever restarts what is stuck."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from faults import answer, result_of, started, state_of, until
+from prometheus_client.parser import text_string_to_metric_families
+
+from runbus import receive_input, send_input
+from runbus.errors import SettingsError
+from runbus.monitoring import monitored
+from runbus.settings import temporary_settings
+from runbus.store import bus, gauges, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from faults import StartWorker
+    from servers import Server
+
+Samples = dict[tuple[str, str], float]
+
+
+@contextmanager
+def watched(server: Server, port: int) -> Iterator[str]:
+    """This process's own monitoring, at a port."""
+    with temporary_settings(url=server.url, metrics_port=port, retry_seconds=1), monitored():
+        yield f"http://127.0.0.1:{port}"
+
+
+def fetched(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def samples(url: str) -> Samples:
+    """The samples by name and by the label that they have, if any."""
+    status, text = fetched(f"{url}/metrics")
+    assert status == 200
+    return {
+        (sample.name, "".join(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_sends_and_receives_are_counted(server: Server, free_port: int) -> None:
+    """With how long the wakes took, in buckets."""
+    with watched(server, free_port) as url:
+        before = samples(url)
+        run_id = uuid4()
+        inbox = receive_input(int, flow_run_id=run_id, timeout=10)
+        for number in range(3):
+            send_input(number, run_id)
+            assert inbox.next() == number
+        after = samples(url)
+    for name in ("runbus_sends_total", "runbus_receives_total"):
+        assert after[name, ""] - before[name, ""] == 3
+    wakes = {label: count for (name, label), count in after.items() if name.endswith("_bucket")}
+    assert list(wakes)[-1] == "+Inf"
+    assert list(wakes.values()) == sorted(wakes.values())
+    assert after["runbus_pending_pauses", ""] == 0
+    assert not [label for _, label in after if str(run_id) in label]
+
+
+def test_waiting_runs_and_queues_are_measured(
+    start_worker: StartWorker, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a worker itself: runs that wait for an answer, and those that wait for a worker."""
+    monkeypatch.setenv("RUNBUS_METRICS_PORT", str(free_port))
+    start_worker("shop", limit=1)
+    url = f"http://127.0.0.1:{free_port}"
+    run_id = started("shop/x", {"item": "tea"})
+    until(lambda: state_of(run_id) == "Paused")
+    found = samples(url)
+    assert found["runbus_pending_pauses", ""] == 1
+    assert 0 <= found["runbus_oldest_wait_seconds", ""] < 30
+    assert found["runbus_executing_runs", ""] == 1
+    assert fetched(f"{url}/livez") == fetched(f"{url}/readyz") == (200, "ok\n")
+    assert fetched(f"{url}/other")[0] == 404
+    answer(run_id, 1)
+    answer(run_id, True)
+    result_of(run_id)
+
+
+async def test_queues_are_measured(server: Server) -> None:
+    """By deployment: the runs that wait for a worker."""
+    here = bus.current()
+    for number in range(5):
+        name = f"f/{number % 2}"
+        await runs.create(here, uuid4(), {"name": "n", "flow": "f", "deployment": name})
+    found = (await gauges.read(here)).queue_lengths
+    assert found == {"f/0": 3, "f/1": 2}
+    for run_id in await runs.scheduled(here):
+        await runs.move(here, run_id, "Cancelled")
+
+
+def test_who_is_alive_need_not_be_ready(own_server: Server, free_port: int) -> None:
+    """A process whose server is gone lives, is not ready, and still tells its counts."""
+    with watched(own_server, free_port) as url:
+        assert fetched(f"{url}/readyz")[0] == 200
+        own_server.kill()
+        assert fetched(f"{url}/livez")[0] == 200
+        status, text = fetched(f"{url}/readyz")
+        assert status == 503
+        assert text
+        found = samples(url)
+        assert ("runbus_sends_total", "") in found
+        assert ("runbus_pending_pauses", "") not in found
+
+
+def test_a_port_that_is_taken_is_told(valkey: Server, free_port: int) -> None:
+    """By the name of the setting."""
+    taken = pytest.raises(SettingsError, match=r"METRICS_PORT.*in use")
+    with watched(valkey, free_port), taken, watched(valkey, free_port):
+        pass
