@@ -60,10 +60,10 @@ async def arun_deployment(
     }
     if parent is not None:
         fields["parent"] = str(parent.run_id)
-    await runs.create(here, run_id, fields)
+    run = await runs.create(here, run_id, fields)
     await deployments.hint(here, name, run_id)
     if timeout == 0:
-        return await runs.read(here, run_id)
+        return run
     try:
         return await await_for_flow_run(run_id, timeout, poll_interval)
     except TimeoutError:

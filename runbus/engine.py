@@ -38,9 +38,9 @@ from runbus.store.control import Control
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future as ThreadFuture
-    from uuid import UUID
 
     from runbus.context import Slot
+    from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
     from runbus.store.lease import Lease
 
@@ -82,9 +82,9 @@ class Outcome:
 class Claim:
     """A run that a worker has taken from its deployment."""
 
-    run_id: UUID
-    epoch: int
-    """Of this execution: what is written under an older one is refused."""
+    run: FlowRun
+    """As it was claimed: what is written under an older epoch than its own is refused."""
+    lease: Lease
     slot: Slot
     """Its place among the runs that the worker executes at once."""
 
@@ -95,7 +95,7 @@ class Execution:
     def __init__(self, plan: Plan, claim: Claim | None = None) -> None:
         self._plan = plan
         self._claim = claim
-        self._run_id = uuid4() if claim is None else claim.run_id
+        self._run_id = uuid4() if claim is None else claim.run.id
         self._bus: Bus
         self._lease: Lease
         self._context: FlowRunContext
@@ -104,11 +104,13 @@ class Execution:
     async def begin(self) -> FlowRunContext:
         """Record the run as running, and listen to what it is told. Raises `RunLost`."""
         self._bus = bus.current()
+        if self._claim is not None:
+            self._lease = self._claim.lease
+            return self._enter(self._claim.run)
         self._lease = await bridge.in_background(_lease)
-        if self._claim is None:
-            show_on_terminal()
-            await runs.create(self._bus, self._run_id, self._fields(), owner=self._lease.process)
-        return await self._enter(1 if self._claim is None else self._claim.epoch)
+        show_on_terminal()
+        owner = self._lease.process
+        return self._enter(await runs.create(self._bus, self._run_id, self._fields(), owner=owner))
 
     async def begin_again(self, delay: float) -> FlowRunContext:
         """Call the flow once more after a delay (seconds), unless the run has to end meanwhile."""
@@ -116,15 +118,18 @@ class Execution:
             await self._context.interruptible(asyncio.sleep(delay))
             if await self._move("Running") is not None:
                 raise FlowRunCancelled(self._run_id)
-            return await self._enter(self._context.epoch)
+            return self._enter(await self._read_again())
         except BaseException as error:
             await self.conclude(Outcome(error=error))
             raise
 
-    async def _enter(self, epoch: int) -> FlowRunContext:
+    async def _read_again(self) -> FlowRun:
         flow_run = await runs.read(self._bus, self._run_id)
-        if flow_run.epoch != epoch:
+        if flow_run.epoch != self._context.epoch:
             raise RunLost(self._run_id)
+        return flow_run
+
+    def _enter(self, flow_run: FlowRun) -> FlowRunContext:
         if self._ear is None:
             does = "begins" if flow_run.run_count <= 1 else "goes on"
             _log.info("%s: a run of %s %s", flow_run.name, flow_run.flow_name, does)

@@ -81,8 +81,8 @@ class Solitude:
         # A run that goes on for days is not to be crashed by what happens once a week.
         await asyncio.sleep(recovery.PROBATION_LEASES * self._lease_seconds)
         with suppress(RunbusError):  # then it is executed alone once more
-            await runs.forgive(here, claim.run_id, claim.epoch)
-        self._end(claim.run_id)
+            await runs.forgive(here, claim.run.id, claim.run.epoch)
+        self._end(claim.run.id)
 
     def _end(self, run_id: UUID) -> None:
         self.forget(run_id)

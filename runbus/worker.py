@@ -179,12 +179,12 @@ class Worker:
         place = Place(places)
         await place.take()
         await bridge.in_background(_held_lease)
-        epoch = await runs.claim(here, run.id, self._lease.process, self._served)
-        if not epoch:
+        claimed = await runs.claim(here, run.id, self._lease.process, self._served)
+        if claimed is None:
             await place.leave()
             return
-        claim = Claim(run_id=run.id, epoch=epoch, slot=place)
-        work = self._execute(here, deployment, run, claim)
+        claim = Claim(run=claimed, lease=self._lease, slot=place)
+        work = self._execute(here, deployment, claim)
         task = self._executing[run.id] = asyncio.create_task(work)
         task.add_done_callback(lambda _: self._executing.pop(run.id, None))
 
@@ -207,10 +207,8 @@ class Worker:
             self._claims.add(claim)
             claim.add_done_callback(self._claims.discard)
 
-    async def _execute(
-        self, here: bus.Bus, deployment: Deployment, run: FlowRun, claim: Claim
-    ) -> None:
-        flow = deployment.flow
+    async def _execute(self, here: bus.Bus, deployment: Deployment, claim: Claim) -> None:
+        flow, run = deployment.flow, claim.run
         try:
             with self._solitude.entered(here, run, claim):
                 plan = flow.plan((), dict(run.parameters), run.name)
@@ -220,17 +218,17 @@ class Worker:
                     await _in_thread(plan, claim)
         except (TypeError, ValidationError) as error:
             # Of the parameters: what the flow itself raises is recorded by now, and this refused.
-            await _fail(here, run, claim.epoch, error)
+            await _fail(here, run, error)
         except (Exception, FlowInterrupt) as error:
             _log.debug("%s: recorded by the engine: %r", run.name, error)
         finally:
             await claim.slot.leave()
 
 
-async def _fail(here: bus.Bus, run: FlowRun, epoch: int, error: Exception) -> None:
+async def _fail(here: bus.Bus, run: FlowRun, error: Exception) -> None:
     message = f"{type(error).__name__}: {error}"[:500]
     with suppress(RunLost):
-        if await runs.move(here, run.id, "Failed", message, epoch=epoch) is None:
+        if await runs.move(here, run.id, "Failed", message, epoch=run.epoch) is None:
             _log.error("%s: Failed (%s)", run.name, message)
 
 
@@ -246,7 +244,7 @@ async def _in_thread(plan: Plan, claim: Claim) -> None:
         with suppress(RuntimeError):  # the worker's loop has ended meanwhile
             loop.call_soon_threadsafe(settle, done, None)
 
-    threading.Thread(target=call, name=f"runbus-{claim.run_id}", daemon=True).start()
+    threading.Thread(target=call, name=f"runbus-{claim.run.id}", daemon=True).start()
     await done
 
 

@@ -33,11 +33,11 @@ async def create(
     fields: Mapping[str, str | bytes],
     *,
     owner: str = "",
-) -> bool:
-    """Make a run, running in the process `owner` or else scheduled; False if it exists already."""
+) -> FlowRun:
+    """Make a run, running in the process `owner` or else scheduled, unless it exists. Return it."""
     state = "Running" if owner else "Scheduled"
     keys, place = bus.keys, tag(flow_run_id)
-    made = await bus.requests.script(
+    reply = await bus.requests.script(
         scripts.CREATE_RUN,
         (
             9,
@@ -55,7 +55,7 @@ async def create(
             *(part for field in fields.items() for part in field),
         ),
     )
-    return bool(made)
+    return _found(flow_run_id, read_flow_run(flow_run_id, read_fields(reply)))
 
 
 async def move(
@@ -105,12 +105,15 @@ async def move(
     return None if reply == b"MOVED" else reply.decode()
 
 
-async def claim(bus: Bus, flow_run_id: UUID, owner: str, deployments: Iterable[str]) -> int:
-    """Take a scheduled run for a process. Return its epoch, 0 when it is not to be had."""
-    return await bus.requests.script(
+async def claim(
+    bus: Bus, flow_run_id: UUID, owner: str, deployments: Iterable[str]
+) -> FlowRun | None:
+    """Take a scheduled run for a process. Return it, None when it is not to be had."""
+    reply = await bus.requests.script(
         scripts.CLAIM_RUN,
         (4, *_places(bus, flow_run_id), owner, bus.lifetime_ms, secrets.token_hex(8), *deployments),
     )
+    return read_flow_run(flow_run_id, read_fields(reply))
 
 
 async def resume(bus: Bus, flow_run_id: UUID) -> str | None:
@@ -185,9 +188,13 @@ async def owners(bus: Bus) -> dict[str, list[UUID]]:
 async def read(bus: Bus, flow_run_id: UUID) -> FlowRun:
     """Read a run. Raises `RunMissing`."""
     (found,) = await read_several(bus, [flow_run_id])
-    if found is None:
+    return _found(flow_run_id, found)
+
+
+def _found(flow_run_id: UUID, run: FlowRun | None) -> FlowRun:
+    if run is None:
         raise RunMissing(flow_run_id)
-    return found
+    return run
 
 
 async def read_several(bus: Bus, flow_run_ids: list[UUID]) -> list[FlowRun | None]:

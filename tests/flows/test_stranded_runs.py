@@ -110,11 +110,17 @@ def read_key(run_id: UUID) -> str | None:
     return block(lambda: get_client().read_flow_run(run_id)).pause
 
 
+async def claimed(run_id: UUID, process: str) -> int:
+    """Claim a run for a process: its epoch, 0 when it is not to be had."""
+    run = await runs.claim(bus.current(), run_id, process, ["f/x"])
+    return 0 if run is None else run.epoch
+
+
 async def test_an_old_execution_refuses_no_answer(valkey: Server) -> None:
     """What an execution writes carries its epoch, so the answer of its successor stands."""
     here, run_id = bus.current(), uuid4()
     await runs.create(here, run_id, {"flow": "f", "deployment": "f/x"})
-    epoch = await runs.claim(here, run_id, "one", ["f/x"])
+    epoch = await claimed(run_id, "one")
     form = pauses.Form()
     opened = await pauses.open_pause(here, run_id, "1", form, timeout=None, retry=0, epoch=epoch)
     await resume_flow_run(run_id)
@@ -181,7 +187,7 @@ async def unattended(state: str) -> UUID:
     await deployments.register(here, "f/x", {"flow": "f"})
     await runs.create(here, run_id, {"flow": "f", "deployment": "f/x"})
     if state != "Scheduled":
-        epoch = await runs.claim(here, run_id, "one", ["f/x"])
+        epoch = await claimed(run_id, "one")
         await runs.move(here, run_id, state, epoch=epoch, release=state == "Suspended")
     return run_id
 
@@ -206,7 +212,7 @@ async def test_a_run_that_changes_hands_while_it_is_cancelled(valkey: Server) ->
         run_id = await unattended("Scheduled")
         cancelling = asyncio.create_task(cancel_flow_run(run_id))
         for _ in range(3):
-            epoch = await runs.claim(here, run_id, "one", ["f/x"])
+            epoch = await claimed(run_id, "one")
             if not epoch:
                 break
             refused_by = await runs.move(here, run_id, "Scheduled", epoch=epoch, release=True)

@@ -130,11 +130,17 @@ async def test_losses_are_forgotten_after_a_probation(valkey: Server) -> None:
     """By the execution that survives, and not by an older one."""
     here, run_id = bus.current(), uuid4()
     await runs.create(here, run_id, {"flow": "f", "deployment": "f/x"})
-    epochs = []
+    epochs: list[int] = []
+
+    async def claim() -> None:
+        run = await runs.claim(here, run_id, "one", ["f/x"])
+        assert run is not None
+        epochs.append(run.epoch)
+
     for _ in range(2):
-        epochs.append(await runs.claim(here, run_id, "one", ["f/x"]))
+        await claim()
         assert await runs.reclaim(here, run_id, "one", 3)
-    epochs.append(await runs.claim(here, run_id, "one", ["f/x"]))
+    await claim()
     await runs.forgive(here, run_id, epochs[0])
     assert (await get_client().read_flow_run(run_id)).losses == 2
     await runs.forgive(here, run_id, epochs[-1])

@@ -6,12 +6,14 @@
 --       3 lifetime in ms of what outlives a run
 --       4 a text of this call's own: the same call, executed again, gets the same reply
 --       5… the deployments that the process serves
--- Reply: the run's epoch from now on; 0 when it is not to be had.
+-- Reply: the run's fields from now on, a flat list of names and values; empty when it is not to be
+--        had.
 
 local run, id = KEYS[1], ARGV[1]
-local found = redis.call('HMGET', run, 'state_name', 'claim', 'epoch', 'deployment', 'started')
-if found[2] == ARGV[4] then
-  return tonumber(found[3])
+local found = redis.call('HMGET', run, 'state_name', 'claim', 'epoch', 'deployment', 'started',
+  'owner')
+if found[2] == ARGV[4] and found[6] == ARGV[2] then
+  return redis.call('HGETALL', run)
 end
 local served = false
 for i = 5, #ARGV do
@@ -19,9 +21,9 @@ for i = 5, #ARGV do
 end
 if found[1] ~= 'Scheduled' then
   redis.call('ZREM', KEYS[2], id)
-  return 0
+  return {}
 elseif not served then
-  return 0
+  return {}
 end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -34,4 +36,4 @@ end
 redis.call('HINCRBY', run, 'run_count', 1)
 redis.call('ZREM', KEYS[2], id)
 redis.call('ZADD', KEYS[3], now, ARGV[2] .. ' ' .. id)
-return epoch
+return redis.call('HGETALL', run)

@@ -9,12 +9,12 @@
 --       4 state name  5 state type
 --       6 the process that executes it, '' for one that waits to be claimed
 --       7… more fields of the hash, name and value each
--- Reply: 1 made, 0 it existed.
+-- Reply: the run's fields, a flat list of names and values.
 --
 -- What was sent to the run before it existed was given a lifetime. Now it lives with the run.
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
-  return 0
+  return redis.call('HGETALL', KEYS[1])
 end
 local id, lifetime = ARGV[1], ARGV[3]
 local clock = redis.call('TIME')
@@ -50,4 +50,4 @@ redis.call('ZADD', KEYS[4], now, id)
 redis.call('ZADD', KEYS[5], now, id)
 redis.call('PERSIST', KEYS[4])
 redis.call('PERSIST', KEYS[6])
-return 1
+return redis.call('HGETALL', KEYS[1])
