@@ -102,6 +102,16 @@ class FlowRunContext:
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise self._out_of_time()
 
+    async def confirm(self) -> None:
+        """Raise `RunLost` if the run is another process's by now.
+
+        Whoever has waited asks this before the flow is given what came: the process may have
+        slept for longer than its lease.
+        """
+        if self.lease is not None and self.lease.is_overdue:
+            await bridge.in_background(self.lease.renew)
+        self.check()
+
     def end(self, interrupt: BaseException) -> None:
         """End the run: at once where it waits, elsewhere at its next verb."""
         self.interrupt = interrupt

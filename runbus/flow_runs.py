@@ -152,6 +152,7 @@ async def _wait(
     judged = judge_in_words(form)
     async with run.without_slot():
         answered = await pauses.wait(bus.current(), run.run_id, opened, poll_interval, judged)
+        await run.confirm()
     _log.info("%s goes on%s", run.name, f", resumed by {answered.by}" if answered.by else "")
     return answered
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 from pydantic import ValidationError
 
 from runbus import bridge
-from runbus.context import blocking, current_run, pending
+from runbus.context import blocking, current_flow_run, current_run, pending
 from runbus.errors import InvalidArgument, MalformedEntry, ReceiveTimeout, UsageError, WrongSyntax
 from runbus.protocol.values import is_broken_json
 from runbus.store import bus
@@ -166,7 +166,10 @@ class Inbox(Generic[T]):
         reader = self._reader
         if reader is None or reader.bus is not here:
             reader = self._open_reader(here, reader)
-        return await reader.wait(timeout)
+        has_come = await reader.wait(timeout)
+        if (flow_run := current_flow_run()) is not None:
+            await flow_run.confirm()
+        return has_come
 
     def _open_reader(self, here: bus.Bus, before: Reader | None) -> Reader:
         if before is not None and before.waits:

@@ -61,7 +61,7 @@ class Lease:
     async def hold(self) -> str:
         """Have a lease before a run begins; return the name of this process."""
         if self._renewing is None or self._renewing.done():
-            await self._renew()
+            await self.renew()
             self._ensure_kept()
         return self.process
 
@@ -96,7 +96,7 @@ class Lease:
                 await asyncio.sleep(self._seconds / 3)
                 if not self._holders:
                     return
-                await self._renew()
+                await self.renew()
             except RunbusError as error:
                 _log.warning("the lease of this process was not renewed: %s", error)
 
@@ -104,7 +104,8 @@ class Lease:
         if self._renewing is None or self._renewing.done():
             self._renewing = self._bus.loop.create_task(self._keep())
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Renew the lease; if it was overdue, tell those runs that are lost."""
         asked_at = _now()
         was_overdue = self.is_overdue
         key = self._bus.keys.lease(self.process)

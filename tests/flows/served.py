@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import UUID  # noqa: TC003  (a flow resolves its annotations)
 
 from runbus import (
@@ -19,6 +21,9 @@ from runbus import (
     serve,
     suspend_flow_run,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @flow
@@ -111,6 +116,75 @@ async def spin(observer: UUID) -> str:
     await send_input("spinning", observer, key="spinning")
     await receive_input(str, key_prefix="end", timeout=None).next()
     return "ended"
+
+
+@flow
+def haunt(observer: UUID, diary: str, wait: str) -> int:
+    """Say who has the run, wait for a number, and note in a file how it went on."""
+    send_input(os.getpid(), observer, key_prefix="pid")
+    number = noted(diary, lambda: waits(wait))
+    for verb in (
+        lambda: send_input("a word to others", observer),
+        lambda: pause_flow_run(int, timeout=0, key="late"),
+        lambda: run_deployment("haunt/x", timeout=0),
+    ):
+        if number is None:
+            noted(diary, verb)
+    return number
+
+
+def waits(how: str) -> int:
+    if how == "sleep":
+        time.sleep(4)
+    return pause_flow_run(int) if how == "pause" else receive_input(int, timeout=None).next()
+
+
+def noted(diary: str, verb: Callable[[], Any]) -> Any:
+    try:
+        value, outcome = verb(), "did it"
+    except Exception as error:
+        value, outcome = None, type(error).__name__
+    note(diary, outcome)
+    return value
+
+
+def note(diary: str, outcome: str) -> None:
+    with Path(diary).open("a") as file:
+        file.write(f"{os.getpid()} {outcome}\n")
+
+
+@flow
+async def haunt_async(observer: UUID, diary: str, wait: str) -> int:
+    """Do the first half of what `haunt` does."""
+    await send_input(os.getpid(), observer, key_prefix="pid")
+    try:
+        if wait == "pause":
+            number = await pause_flow_run(int)
+        else:
+            number = await receive_input(int, timeout=None).next()
+    except BaseException as error:
+        note(diary, type(error).__name__)
+        raise
+    note(diary, "did it")
+    return number
+
+
+@flow
+async def collect(observer: UUID, count: int) -> list[int]:
+    """Receive so many numbers, and tell of each."""
+    inbox = receive_input(int, timeout=None)
+    numbers: list[int] = []
+    while len(numbers) < count:
+        numbers.append(await inbox.next())
+        await send_input(f"got {numbers[-1]}", observer)
+    return numbers
+
+
+@flow
+async def prompt(observer: UUID) -> str:
+    """Ask a person at the terminal, which blocks the loop."""
+    await send_input(os.getpid(), observer, key_prefix="pid")
+    return input()  # noqa: ASYNC250
 
 
 if __name__ == "__main__":

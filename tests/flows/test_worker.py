@@ -115,6 +115,21 @@ def test_a_flow_that_blocks_its_loop_keeps_its_run(start_worker: StartWorker) ->
     assert result_of(run_id) == first.pid
 
 
+def test_a_flow_that_asks_at_the_terminal_keeps_its_run(start_worker: StartWorker) -> None:
+    """`input()` blocks the loop for as long as a person thinks."""
+    observer, first = uuid4(), start_worker("prompt")
+    run_id = started("prompt/x", {"observer": str(observer)})
+    pids = receive_input(int, flow_run_id=observer, key_prefix="pid", timeout=PATIENCE)
+    assert pids.next() == first.pid
+    start_worker("prompt")
+    time.sleep(2.5 * LEASE_SECONDS)
+    assert first.stdin is not None
+    first.stdin.write(b"tea, please\n")
+    first.stdin.flush()
+    assert result_of(run_id) == "tea, please"
+    assert wait_for_flow_run(run_id).run_count == 1
+
+
 def test_sigterm_hands_a_waiting_run_back(start_worker: StartWorker) -> None:
     """A worker that is told to end leaves at once, and its run waits for the next one."""
     first = start_worker()
