@@ -126,7 +126,7 @@ async def _ask(
             state="Suspended" if poll_interval is None else "Paused",
         )
         answered = None
-        if opened.answer is None:
+        if not opened.is_answered:
             answered = await _wait(run, opened, question, form, poll_interval)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)

@@ -94,11 +94,11 @@ def judge(schema: dict[str, Any] | None, data: bytes) -> tuple[bytes, dict[str, 
     return to_json(answer), problems_of(schema, answer)
 
 
-def judge_in_words(form: StoredForm) -> Callable[[bytes], tuple[bytes, str]]:
+def judge_in_words(form: StoredForm) -> Callable[[bytes], str]:
     """Return a judge whose verdict is one text, empty for a good answer."""
     return partial(_in_words, from_json(form.schema) if form.schema else None)
 
 
-def _in_words(schema: dict[str, Any] | None, data: bytes) -> tuple[bytes, str]:
-    answer, problems = judge(schema, data)
-    return answer, "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+def _in_words(schema: dict[str, Any] | None, data: bytes) -> str:
+    _, problems = judge(schema, data)
+    return "; ".join(f"{name}: {problem}" for name, problem in problems.items())

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
+from runbus.protocol.answers import with_defaults
 from runbus.protocol.states import TYPES, State
 
 if TYPE_CHECKING:
@@ -129,23 +130,56 @@ def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
     )
 
 
-def read_pause(key: str, fields: Fields) -> Pause | None:
-    """Read a pause; None where there is none."""
+def read_pause(key: str, fields: Fields, entry: tuple[bytes, list[bytes]] | None) -> Pause | None:
+    """Read a pause; None where there is none.
+
+    `entry` is what stands on the resume stream under the id that the record names. It is the
+    answer: without it the record's own word does not count.
+    """
     if "state" not in fields:
         return None
-    schema = fields.get("schema")
+    state, schema = fields["state"].decode(), _json(fields, "schema")
+    answer = _read_answer(key, fields, entry) if state in {"answered", "refused"} else {}
+    if state == "answered" and not answer:
+        state = "pending"
     return Pause(
         key=key,
-        state=fields["state"].decode(),
+        state=state,
         generation=int(fields["generation"]),
-        schema=from_json(schema) if schema else None,
+        schema=schema,
         description=text_in(fields, "description"),
         opened=time_in(fields, "opened") or datetime.fromtimestamp(0, UTC),
         deadline=time_in(fields, "deadline"),
-        answered=time_in(fields, "answered"),
-        by=text_in(fields, "by"),
-        value=fields.get("value"),
+        answered=time_in(answer or fields, "answered"),
+        by=text_in(answer, "by"),
+        value=_filled(schema, answer["value"]) if answer else None,
     )
+
+
+def _read_answer(key: str, fields: Fields, entry: tuple[bytes, list[bytes]] | None) -> Fields:
+    # As `answer.lua` has it. By hand one may leave out which pause it is, and the defaults.
+    if entry is None:
+        return {}
+    entry_id, answer = entry[0], read_fields(entry[1])
+    generation = fields["generation"]
+    if answer.get("pause", key.encode()) != key.encode():
+        return {}
+    if answer.get("generation", generation) != generation:
+        return {}
+    return {"value": b"", **answer, "answered": entry_id.partition(b"-")[0]}
+
+
+def _filled(schema: dict[str, Any] | None, value: bytes) -> bytes:
+    if schema is None:
+        return b""
+    try:
+        return to_json(with_defaults(schema, from_json(value or b"{}")))
+    except ValueError:
+        return value
+
+
+def _json(fields: Fields, name: str) -> dict[str, Any] | None:
+    return from_json(fields[name]) if fields.get(name) else None
 
 
 def read_state_change(item: bytes) -> StateChange:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +20,14 @@ from runbus.errors import (
     RunMissing,
 )
 from runbus.protocol.keys import tag
-from runbus.protocol.records import FlowRun, Pause, read_fields, read_flow_run, read_pause
+from runbus.protocol.records import (
+    Fields,
+    FlowRun,
+    Pause,
+    read_fields,
+    read_flow_run,
+    read_pause,
+)
 from runbus.store import scripts
 from runbus.store.barrier import Stored
 from runbus.store.reader import Reader
@@ -32,8 +38,8 @@ if TYPE_CHECKING:
     from runbus.protocol.durability import Durability
     from runbus.store.bus import Bus
 
-Judge = Callable[[bytes], tuple[bytes, str]]
-"""Takes an answer's JSON; returns it with the form's defaults, and what is wrong with it."""
+Judge = Callable[[bytes], str]
+"""Says what is wrong with an answer's JSON; nothing (an empty text) with a good one."""
 
 _log = logging.getLogger("runbus")
 
@@ -58,8 +64,8 @@ class Opened:
     generation: int
     epoch: int
     """Of the execution that met it."""
-    answer: bytes | None
-    """The answer of an earlier execution, None when it is to be waited for."""
+    is_answered: bool
+    """Whether an earlier execution got the answer; otherwise it is to be waited for."""
     seconds_left: float | None = None
     """Until the deadline; None without one."""
     after: bytes = b"0-0"
@@ -105,12 +111,12 @@ def _opened(flow_run_id: UUID, key: str, epoch: int, reply: list[Any]) -> Opened
                 key=key,
                 generation=generation,
                 epoch=epoch,
-                answer=None,
+                is_answered=False,
                 seconds_left=None if left == b"" else int(left) / 1000,
                 after=after,
             )
-        case [b"ANSWERED", generation, value]:
-            return Opened(key=key, generation=generation, epoch=epoch, answer=value)
+        case [b"ANSWERED", generation]:
+            return Opened(key=key, generation=generation, epoch=epoch, is_answered=True)
         case _:
             raise _not_opened(flow_run_id, key, reply)
 
@@ -138,8 +144,8 @@ def _not_opened(flow_run_id: UUID, key: str, reply: list[Any]) -> BaseException:
 
 async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
     """Read a pause; None when it is not there."""
-    reply = await bus.requests.command("HGETALL", bus.keys.pause(flow_run_id, key))
-    return read_pause(key, read_fields(reply))
+    (found,) = await read_several(bus, [(flow_run_id, key)])
+    return found
 
 
 async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pause | None]:
@@ -148,8 +154,19 @@ async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pau
     replies = await bus.requests.commands(
         *(("HGETALL", bus.keys.pause(flow_run_id, key)) for flow_run_id, key in wanted)
     )
+    records = [read_fields(reply) for reply in replies]
+    named = [record.get("entry", b"") for record in records]
+    replies = await bus.requests.commands(
+        *(
+            ("XRANGE", bus.keys.resume(flow_run_id), entry_id, entry_id)
+            for (flow_run_id, _), entry_id in zip(wanted, named, strict=True)
+            if entry_id
+        )
+    )
+    entries = iter(replies)
     return [
-        read_pause(key, read_fields(reply)) for (_, key), reply in zip(wanted, replies, strict=True)
+        read_pause(key, record, next(iter(next(entries)), None) if entry_id else None)
+        for (_, key), record, entry_id in zip(wanted, records, named, strict=True)
     ]
 
 
@@ -172,24 +189,12 @@ async def read_pending(bus: Bus, flow_run_id: UUID) -> tuple[FlowRun, Pause | No
     return run, read_pause(run.pause or "", read_fields(about_pause))
 
 
-async def answer(
-    bus: Bus,
-    flow_run_id: UUID,
-    pause: Pause,
-    value: bytes,
-    by: str,
-    *,
-    taken_in: int | None = None,
-) -> str:
+async def answer(bus: Bus, flow_run_id: UUID, pause: Pause, value: bytes, by: str) -> str:
     """Answer a pause that was pending when it was read; return the state that the run is in then.
 
-    The execution with the epoch `taken_in` has found the answer on the stream. Raises
-    `AlreadyAnswered`, `NotPaused` and `RunLost`.
+    Raises `AlreadyAnswered` and `NotPaused`.
     """
-    how = "answered" if taken_in is None else "taken"
-    reply = await _close(
-        bus, flow_run_id, pause.key, pause.generation, how, value, by, epoch=taken_in
-    )
+    reply = await _close(bus, flow_run_id, pause.key, pause.generation, "answered", value, by)
     match reply:
         case [b"CLOSED", state]:
             return state.decode()
@@ -310,8 +315,8 @@ def _deadline(bus: Bus, opened: Opened) -> float | None:
     return None if opened.seconds_left is None else bus.loop.time() + opened.seconds_left
 
 
-def _take_all(reader: Reader) -> list[dict[bytes, bytes]]:
-    return [dict(zip(each[::2], each[1::2], strict=True)) for _, _, each in reader.taken()]
+def _take_all(reader: Reader) -> list[tuple[bytes, Fields]]:
+    return [(entry_id, read_fields(fields)) for _, entry_id, fields in reader.taken()]
 
 
 async def _answered(bus: Bus, flow_run_id: UUID, opened: Opened) -> Pause | None:
@@ -328,27 +333,25 @@ async def _take_by_hand(
     bus: Bus,
     flow_run_id: UUID,
     opened: Opened,
-    entries: list[dict[bytes, bytes]],
+    entries: list[tuple[bytes, Fields]],
     judge: Judge,
 ) -> None:
-    for entry in entries:
+    for entry_id, entry in entries:
         if not _is_for(opened, entry):
             continue
-        value, problem = judge(entry.get(b"value", b""))
+        problem = judge(entry.get("value", b""))
         if problem:
             _log.warning(
                 "an answer on %s's resume stream was passed over: %s", flow_run_id, problem
             )
             continue
-        pause = await read(bus, flow_run_id, opened.key)
-        if pause is not None:
-            by = entry.get(b"by", b"").decode(errors="replace")
-            with suppress(AlreadyAnswered, NotPaused):
-                await answer(bus, flow_run_id, pause, value, by, taken_in=opened.epoch)
+        # Whether it counts, the record says that is read next.
+        place = (bus, flow_run_id, opened.key, opened.generation)
+        await _close(*place, "taken", entry_id, epoch=opened.epoch)
 
 
-def _is_for(opened: Opened, entry: dict[bytes, bytes]) -> bool:
+def _is_for(opened: Opened, entry: Fields) -> bool:
     # By hand one may leave out which pause it is: the one that waits.
-    generation = entry.get(b"generation", b"%d" % opened.generation)
-    pause = entry.get(b"pause", opened.key.encode())
+    generation = entry.get("generation", b"%d" % opened.generation)
+    pause = entry.get("pause", opened.key.encode())
     return pause == opened.key.encode() and generation == b"%d" % opened.generation

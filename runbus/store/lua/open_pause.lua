@@ -19,7 +19,7 @@
 --        {'BUSY', pause key}              another pause of the run is pending
 --        {'CHANGED'}                      it was answered, and asked for something else
 --        {'EXPIRED'}                      it expired, in this retry of the flow
---        {'ANSWERED', generation, value}
+--        {'ANSWERED', generation}
 --        {'PENDING', generation, milliseconds left or '', after}: its answer comes after this entry
 --                                         of the resume stream; what was there belongs to others
 --
@@ -30,26 +30,27 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local found = redis.call('HMGET', run, 'state_name', 'pause', 'epoch', 'owner')
 local record = redis.call('HMGET', pause, 'state', 'generation', 'shape', 'deadline', 'retry',
-  'value', 'after')
+  'entry', 'after')
 local state, generation, deadline = record[1], tonumber(record[2] or 0), record[4]
 local after = record[7] or '0-0'
+local stands = state == 'answered' and answer_in(KEYS[7], record[6], key, record[2])
 
 if not found[1] then
   return { 'MISSING' }
 elseif found[3] ~= ARGV[10] then
   return { 'LOST' }
-elseif state == 'answered' then
+elseif stands then
   if record[3] ~= ARGV[8] then
     return { 'CHANGED' }
   end
-  return { 'ANSWERED', generation, record[6] or '' }
+  return { 'ANSWERED', generation }
 elseif found[1] ~= 'Running' and found[1] ~= 'Paused' and found[1] ~= ARGV[9] then
   return { 'STATE', found[1] }
 elseif found[2] and found[2] ~= key and found[1] == 'Paused' then
   return { 'BUSY', found[2] }
 elseif state == 'expired' and record[5] == ARGV[7] then
   return { 'EXPIRED' }
-elseif state == 'pending' and record[3] ~= ARGV[8] then
+elseif (state == 'pending' or state == 'answered') and record[3] ~= ARGV[8] then
   return { 'CHANGED' }
 end
 
@@ -57,7 +58,9 @@ if found[2] and found[2] ~= key then
   -- An earlier execution waited in it, and this one came by another way.
   redis.call('HSET', string.sub(run, 1, -4) .. 'pause:' .. found[2], 'state', 'cancelled')
 end
-if state ~= 'pending' then
+if state == 'answered' then
+  redis.call('HSET', pause, 'state', 'pending') -- the stream has no such answer
+elseif state ~= 'pending' then
   generation = generation + 1
   deadline = ARGV[6] ~= '' and now + ARGV[6] or ''
   local last = redis.call('XREVRANGE', KEYS[7], '+', '-', 'COUNT', 1)[1]
