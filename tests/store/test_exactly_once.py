@@ -252,7 +252,7 @@ def call(keys: Keys, run_id: UUID, scan_from: str) -> Any:
         ),
         name="int",
         inputs=[sent],
-        own_keys=False,
+        marks=False,
         max_length=1000,
         max_bytes=1000,
         lifetime_ms=60_000,
