@@ -41,7 +41,8 @@ class Keys:
     def streams(self, flow_run_id: UUID) -> str:
         """Hash: `read:<name>` → how many entries of a stream were read, `bytes` → all inputs' size.
 
-        Its `read:` fields are the list of the run's input streams.
+        Its `read:` fields are the list of the run's input streams. `ended` is the type of the state
+        that the run ended in: then nothing is sent to it any more.
         """
         return self._of_run(flow_run_id, "streams")
 

@@ -19,7 +19,7 @@ from runbus.store.counts import counts
 from runbus.store.link import Link, LinkLost, is_transient, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from runbus.settings import Settings
     from runbus.store.link import OnPush
@@ -38,12 +38,16 @@ class Channel:
         settings: Settings,
         *,
         on_push: OnPush | None = None,
+        greet: Callable[[Link], Awaitable[None]] | None = None,
         on_link: Callable[[Link], None] | None = None,
         on_failure: Callable[[RunbusError], None] | None = None,
         on_lost: Callable[[], None] | None = None,
         patience: float | None = None,
     ) -> None:
-        """`patience` is how long (seconds) to try to connect; by default, `retry_seconds`."""
+        """`greet` asks what has to be known before a new link is used.
+
+        `patience` is how long (seconds) to try to connect; by default, `retry_seconds`.
+        """
         self.server = server
         self.link: Link | None = None
         """The link while it is alive."""
@@ -52,6 +56,7 @@ class Channel:
         self._settings = settings
         self._patience = settings.retry_seconds if patience is None else patience
         self._on_push = on_push
+        self._greet = greet
         self._on_link = on_link
         self._on_failure = on_failure
         self._on_lost = on_lost
@@ -163,6 +168,8 @@ class Channel:
         await self.server.connect(link)
         if self._on_push is not None:
             await self._track(link)
+        if self._greet is not None:
+            await self._greet(link)
         if not link.alive:
             raise LinkLost("the connection was closed at once")
         return link

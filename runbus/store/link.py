@@ -50,6 +50,8 @@ class Link(asyncio.Protocol):
         on_lost: Callable[[Link], None] | None = None,
     ) -> None:
         self.alive = False
+        self.may_read_inputs = False
+        """Whether the server lets this user read inputs."""
         self._reply_timeout = reply_timeout
         self._on_push = on_push
         self._on_lost = on_lost

@@ -7,6 +7,9 @@ waiting, and one for the run that is in the middle of a conversation.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
+
+from hiredis import ReplyError
 
 from runbus.store import scripts
 from runbus.store.channel import Channel
@@ -34,7 +37,10 @@ class Node:
         on_redirect: Callable[[Exception], None] | None = None,
     ) -> None:
         self.server = server
-        self.commands = Channel(server, settings, on_link=scripts.load, patience=patience)
+        self._keys = keys
+        self.commands = Channel(
+            server, settings, greet=self._greet, on_link=scripts.load, patience=patience
+        )
         self.watch = Watch(server, keys, settings, on_redirect)
 
     def channels(self) -> tuple[Channel, ...]:
@@ -54,3 +60,13 @@ class Node:
         """End the connections for good."""
         for channel in self.channels():
             channel.close()
+
+    async def _greet(self, link: Link) -> None:
+        # Of a run that cannot be: only whether it is refused matters.
+        some_input = self._keys.input(UUID(int=0), "any")
+        try:
+            await link.call("XREVRANGE", some_input, "+", "-", "COUNT", 1)
+        except ReplyError as error:
+            link.may_read_inputs = str(error).startswith("MOVED")
+        else:
+            link.may_read_inputs = True

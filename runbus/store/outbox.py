@@ -23,6 +23,9 @@ at all. A caller's own key is marked when it is stored first, because its retry 
 later from another process; it needs no look back. The one exception is a key that an earlier
 send made up and that its caller now sends again: that looks back over the whole stream.
 
+A user who may not read inputs cannot look back. So what it sends is marked when it is stored
+first, all of it, and a retry finds the mark.
+
 What this does not cover: a failover that lost the entry or the mark, and entries or marks that
 somebody deletes by hand while a retry is under way.
 """
@@ -169,12 +172,13 @@ class Batch:
     """Whether the stream's lifetime is to be renewed."""
     maybe_stored: bool = False
     """An attempt was made and not answered, so the next one is a retry."""
+    marks: bool | None = None
+    """Whether its keys are marked when they are stored; known at the first attempt."""
 
     @property
     def looks_back(self) -> bool:
         """Whether the next attempt has to look among the entries."""
-        first = self.inputs[0]
-        return first.sent_again or (self.maybe_stored and not first.own_key)
+        return self.inputs[0].sent_again or (self.maybe_stored and not self.marks)
 
     @classmethod
     def take(cls, queue: deque[Sent]) -> Batch:
@@ -245,7 +249,7 @@ class Lane:
         if link is None or batch.looks_back:
             self._recover(batch)
         else:
-            scripts.SEND.run(link, self._call(batch), self._hear)
+            scripts.SEND.run(link, self._call(batch, link), self._hear)
 
     def _hear(self, replies: Any) -> None:
         batch = self._under_way
@@ -350,17 +354,19 @@ class Lane:
     async def _attempt(self, link: Link, batch: Batch) -> list[bytes]:
         scan_from = "+" if batch.looks_back else ""
         while True:
-            replies = await scripts.SEND.call(link, self._call(batch, scan_from))
+            replies = await scripts.SEND.call(link, self._call(batch, link, scan_from))
             if replies[0] != b"MORE":
                 return replies
             scan_from = replies[1].decode()
 
-    def _call(self, batch: Batch, scan_from: str = "") -> Command:
+    def _call(self, batch: Batch, link: Link, scan_from: str = "") -> Command:
+        if batch.marks is None:
+            batch.marks = batch.inputs[0].own_key or not link.may_read_inputs
         return scripts.send(
             keys=self._keys,
             name=self._name,
             inputs=batch.inputs,
-            own_keys=batch.inputs[0].own_key,
+            marks=batch.marks,
             max_length=self._settings.max_stream_length,
             max_bytes=self._settings.max_run_bytes,
             lifetime_ms=int(self._settings.retention_seconds * 1000),

@@ -112,7 +112,7 @@ def send(
     keys: tuple[str, str, str, str],
     name: str,
     inputs: Sequence[Writable],
-    own_keys: bool,
+    marks: bool,
     max_length: int,
     max_bytes: int,
     lifetime_ms: int,
@@ -122,7 +122,7 @@ def send(
 ) -> Command:
     """Make a call of `SEND`. Its inputs are stored with the fields that `read_entry` reads."""
     call: list[Any] = [4, *keys, name, max_length, max_bytes, lifetime_ms]
-    call += (int(renew), int(own_keys), scan_from, scan_to)
+    call += (int(renew), int(marks), scan_from, scan_to)
     for item in inputs:
         call += (item.key, item.sender or "", item.value)
     return tuple(call)

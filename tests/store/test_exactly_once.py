@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 class Wire:
     """One connection: calls are executed in order, replies come in order, until it is cut."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_read_inputs: bool) -> None:
+        self.may_read_inputs = may_read_inputs
         self.requests: deque[tuple[Any, Any]] = deque()
         self.replies: deque[tuple[Any, Any]] = deque()
         self.alive = True
@@ -65,6 +67,7 @@ class Network:
 
     def __init__(self, client: Redis) -> None:
         self.client = client
+        self.may_read_inputs = True
         self.wires: list[Wire] = []
 
     @property
@@ -75,7 +78,7 @@ class Network:
 
     async def connected(self, after: Exception | None = None) -> Any:
         if self.link is None:
-            self.wires.append(Wire())
+            self.wires.append(Wire(self.may_read_inputs))
         return self.link
 
     def execute(self, wire: Wire) -> None:
@@ -93,6 +96,8 @@ class ExactlyOnce(RuleBasedStateMachine):
     """Sends over a network that does its worst."""
 
     client: Redis
+    blind: Redis
+    """The client of a user who may not read what was sent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,6 +123,12 @@ class ExactlyOnce(RuleBasedStateMachine):
             ),
             "int",
         )
+
+    @initialize(may_read=st.booleans())
+    def choose_user(self, may_read: bool) -> None:
+        """Send as a user who may look back at what is stored, or who may not."""
+        self.network.may_read_inputs = may_read
+        self.network.client = self.client if may_read else self.blind
 
     @rule(inputs=st.integers(1, 3), own_key=st.booleans())
     def send(self, inputs: int, own_key: bool) -> None:
@@ -209,7 +220,11 @@ def test_every_order_of_execution(server: Server, monkeypatch: pytest.MonkeyPatc
     """In every order of attempts, retries, losses and late executions, each is stored once."""
     monkeypatch.setattr(outbox, "backoff", lambda: repeat(0.0))
     with server.client(decode_responses=False) as client:
-        machine = type("ExactlyOnceHere", (ExactlyOnce,), {"client": client})
+        client.acl_setuser(
+            "blind", True, ["+hunter2"], categories=["+@all"], keys=["*"], commands=["-xrevrange"]
+        )
+        blind = server.client(decode_responses=False, username="blind", password="hunter2")
+        machine = type("ExactlyOnceHere", (ExactlyOnce,), {"client": client, "blind": blind})
         run_state_machine_as_test(
             machine,
             settings=settings(
@@ -219,6 +234,7 @@ def test_every_order_of_execution(server: Server, monkeypatch: pytest.MonkeyPatc
                 suppress_health_check=list(HealthCheck),
             ),
         )
+        client.acl_deluser("blind")
 
 
 @pytest.mark.parametrize("between", [0, 99, 100, 350])

@@ -332,12 +332,13 @@ async def test_a_retry_to_a_run_that_has_ended(server: Server, proxy: Proxy) -> 
     """A reply that is lost while the run ends: the input is found, and no key lives for ever."""
     run_id = uuid4()
     await send_input(0, run_id)
-    run_key = f"runbus:{{{run_id.hex[-2:]}}}:{run_id}:run"
+    beginning = f"runbus:{{{run_id.hex[-2:]}}}:{run_id}"
     proxy.lose_next_reply()
     sending = send_input(1, run_id)
     with server.client() as client:
-        client.hset(run_key, "state", "COMPLETED")
-        client.expire(run_key, 600)
+        client.hset(f"{beginning}:streams", "ended", "COMPLETED")
+        client.hset(f"{beginning}:run", "state", "COMPLETED")
+        client.expire(f"{beginning}:run", 600)
     with suppress(RunFinished):  # where the run ended before the first attempt
         await sending
     with pytest.raises(RunFinished):

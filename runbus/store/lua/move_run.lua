@@ -65,6 +65,7 @@ end
 
 if FINAL[ARGV[7]] then
   redis.call('HSET', run, 'ended', now)
+  redis.call('HSET', KEYS[2], 'ended', ARGV[7]) -- for who sends to it
   redis.call('ZREM', KEYS[5], id)
   if ARGV[9] ~= '' then
     redis.call('HSET', run, 'result', ARGV[9])

@@ -7,7 +7,7 @@
 --       3 how many bytes the inputs of the run may take
 --       4 lifetime in ms of the keys of a run that runbus does not know
 --       5 '1': renew that lifetime
---       6 '1': the keys are the caller's own, so mark each of them
+--       6 '1': mark each of the keys, as they are the caller's own or no retry can look back
 --       7 on a retry: the id to scan back from, first '+'; '' on a first attempt
 --       8 on a retry: the id to scan back to
 --       9… the inputs, three arguments each: key, sender ('' for none), value
@@ -18,20 +18,18 @@
 --       'FINISHED <state>'      the run has ended
 --       'FULL', 'RUNFULL'       over limit 2, over limit 3
 
-local FINAL = { COMPLETED = true, FAILED = true, CANCELLED = true, CRASHED = true }
 local PAGE = 100
 local run, stream, streams, retried = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local name, own, from = ARGV[1], ARGV[6] == '1', ARGV[7]
-local marks, refused = {}, nil
+local name, mark_all, from = ARGV[1], ARGV[6] == '1', ARGV[7]
+local counts = redis.call('HMGET', streams, 'read:' .. name, 'bytes', 'ended')
+local marks, refused = {}, counts[3] and 'FINISHED ' .. counts[3]
 
--- One look for two keys that most runs of other engines do not have.
+-- One look for two keys that most runs of other engines do not have. That the run is there is all
+-- that is asked of it: who sends need not read it.
 local existing = redis.call('EXISTS', run, retried)
-local state = existing > 0 and redis.call('HGET', run, 'state')
-if state and FINAL[state] then
-  refused = 'FINISHED ' .. state
-end
+local known = existing > 1 or (existing == 1 and redis.call('EXISTS', run) == 1)
 
-if from ~= '' or existing > (state and 1 or 0) then
+if from ~= '' or existing > (known and 1 or 0) then
   for i = 9, #ARGV, 3 do
     marks[ARGV[i]] = redis.call('HGET', retried, ARGV[i])
   end
@@ -46,10 +44,14 @@ if from ~= '' then
       marks[key] = ''
     end
   end
-  if not state or refused then
+  if not known or refused then
     redis.call('PEXPIRE', retried, ARGV[4])
   end
-  local page = redis.call('XREVRANGE', stream, from, ARGV[8], 'COUNT', PAGE)
+  local page = redis.pcall('XREVRANGE', stream, from, ARGV[8], 'COUNT', PAGE)
+  if page.err and not mark_all then
+    return page
+  end
+  -- A user who may not read the stream marks all that it sends, so it need not look back.
   for _, entry in ipairs(page) do
     local fields = entry[2]
     if fields[1] == 'key' and marks[fields[2]] == '' then
@@ -63,7 +65,6 @@ if from ~= '' then
 end
 
 local length = redis.call('XLEN', stream)
-local counts = redis.call('HMGET', streams, 'read:' .. name, 'bytes')
 local room = tonumber(ARGV[2]) - length + (counts[1] or 0)
 local space = tonumber(ARGV[3]) - (counts[2] or 0)
 
@@ -87,7 +88,7 @@ for i = 9, #ARGV, 3 do
       reply = redis.call('XADD', stream, '*', 'key', key, 'sender', sender, 'value', value)
     end
     room, space, stored_bytes = room - 1, space - #value, stored_bytes + #value
-    if own or mark then
+    if mark_all or mark then
       marks[key] = name .. ' ' .. reply
       redis.call('HSET', retried, key, marks[key])
     end
@@ -102,7 +103,7 @@ if stored_bytes > 0 then
     redis.pcall('HSETNX', streams, 'read:' .. name, 0)
   end
 end
-if not state and (ARGV[5] == '1' or length == 0 or own or from ~= '') then
+if not known and (ARGV[5] == '1' or length == 0 or mark_all or from ~= '') then
   redis.pcall('PEXPIRE', stream, ARGV[4])
   redis.pcall('PEXPIRE', streams, ARGV[4])
   redis.pcall('PEXPIRE', retried, ARGV[4])

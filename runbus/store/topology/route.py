@@ -40,6 +40,7 @@ class _Asking:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self.may_read_inputs = link.may_read_inputs
 
     def send(self, command: Command, on_reply: OnReply) -> None:
         self._link.send(("ASKING",), lambda _: None)
