@@ -42,6 +42,7 @@
     ├── RunFailed                              a run ended otherwise than by returning
     ├── ServerUnreachable (ConnectionError)    asked again and again, to no avail
     ├── ServerRefused                          the server answered with an error
+    │   └── RightMissing                       its user may not do this
     └── EmbeddedServerError                    the server of this machine's own does not start
 
 An input that arrives but does not fit the receiver's type raises pydantic's own
@@ -532,6 +533,21 @@ class ServerRefused(RunbusError):
         self.address = address
         self.reply = str(reply)
         super().__init__(f"the server at {address} refused: {reply}")
+
+
+class RightMissing(ServerRefused):
+    """The user of `RUNBUS_URL` may not do this on the server.
+
+    `right` says what: a command and its key, or a right of `runbus acl` and the script it is for.
+    """
+
+    def __init__(self, *, address: str, reply: object, right: str) -> None:
+        self.right = right
+        super().__init__(address=address, reply=reply)
+        self.args = (
+            f"the user of RUNBUS_URL may not do this at {address}: it lacks the right {right} "
+            f"({reply}). `runbus acl` prints users and what each may do.",
+        )
 
 
 class EmbeddedServerError(RunbusError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 from runbus import __version__
-from runbus.cli import demo, server
+from runbus.cli import acl, demo, server
 from runbus.errors import RunbusError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ app = App(
     exit_on_error=False,
     print_error=False,
 )
+app.command(acl.acl)
 app.command(demo.demo)
 app.command(server.app)
 

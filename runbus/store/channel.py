@@ -17,6 +17,7 @@ from runbus.errors import RunbusError, ServerRefused, ServerUnreachable
 from runbus.store.backoff import backoff
 from runbus.store.counts import counts
 from runbus.store.link import Link, LinkLost, is_transient, settle
+from runbus.store.refusal import refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -175,13 +176,14 @@ class Channel:
         return link
 
     async def _track(self, link: Link) -> None:
+        track = ("CLIENT", "TRACKING", "ON")
         try:
-            await link.call("CLIENT", "TRACKING", "ON")
+            await link.call(*track)
         except ReplyError as error:
             link.close()
             if is_transient(error):
                 raise ConnectionError(str(error)) from None
-            raise ServerRefused(address=self.server.address, reply=error) from None
+            raise refused(self.server.address, error, track) from None
 
     def _lose(self, link: Link) -> None:
         if self.link is link:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from runbus.errors import RunbusError, RunLost
@@ -19,6 +19,7 @@ from runbus.store import recovery, runs
 from runbus.store.counts import counts
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from uuid import UUID
 
     from runbus.store.bus import Bus
@@ -91,14 +92,13 @@ class Lease:
     async def _keep(self) -> None:
         # It ends when nobody needs it any more: an idle process asks the server nothing.
         while True:
-            try:
+            with _told("runs of the dead were not looked for"):
                 await recovery.take_from_the_dead(self._bus, self._seconds / 3)
-                await asyncio.sleep(self._seconds / 3)
-                if not self._holders:
-                    return
+            await asyncio.sleep(self._seconds / 3)
+            if not self._holders:
+                return
+            with _told("the lease of this process was not renewed"):
                 await self.renew()
-            except RunbusError as error:
-                _log.warning("the lease of this process was not renewed: %s", error)
 
     def _ensure_kept(self) -> None:
         if self._renewing is None or self._renewing.done():
@@ -123,6 +123,14 @@ class Lease:
             if run is None or run.epoch != holder.epoch or run.state.is_final():
                 counts.runs_lost += 1
                 holder.end(RunLost(holder.run_id))
+
+
+@contextmanager
+def _told(trouble: str) -> Generator[None]:
+    try:
+        yield
+    except RunbusError as error:
+        _log.warning("%s: %s", trouble, error)
 
 
 def _now() -> float:

@@ -58,6 +58,7 @@ from runbus.store.backoff import backoff
 from runbus.store.barrier import Barrier, Stored
 from runbus.store.counts import counts
 from runbus.store.link import LinkLost, is_transient
+from runbus.store.refusal import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -340,7 +341,8 @@ class Lane:
         deadline = self._clock() + self._settings.retry_seconds
         for delay in backoff():
             if isinstance(cause, ReplyError) and not is_transient(cause):
-                raise ServerRefused(address=self._channel.server.address, reply=cause)
+                command = ("EVALSHA", scripts.SEND.sha, 4, *self._keys)
+                raise refused(self._channel.server.address, cause, command)
             if self._clock() + delay > deadline:
                 break
             await asyncio.sleep(delay)

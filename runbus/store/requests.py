@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
-from runbus.errors import ServerRefused
 from runbus.store.backoff import backoff
 from runbus.store.counts import counts
 from runbus.store.link import LinkLost, is_transient, settle
+from runbus.store.refusal import refused
 from runbus.store.topology.single import Single
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ class Requests:
 
     async def command(self, *command: str | bytes | float) -> Any:
         """Return the reply to a command. Raises `ServerUnreachable` and `ServerRefused`."""
-        return await self._repeat(
-            self._topology.route_for(command), lambda link: link.call(*command)
-        )
+        route = self._topology.route_for(command)
+        return await self._repeat(route, lambda link: link.call(*command), command)
 
     async def script(self, script: Script, call: Command) -> Any:
         """Return the reply of a script. Raises `ServerUnreachable` and `ServerRefused`."""
         # A call begins with the number of its keys, and then the keys, which share a slot.
         route = self._topology.route(str(call[1]))
-        return await self._repeat(route, lambda link: script.call(link, call))
+        command = ("EVALSHA", script.sha, *call[:2])
+        return await self._repeat(route, lambda link: script.call(link, call), command)
 
     async def time(self) -> float:
         """Return the time (seconds since 1970) by the server's clock."""
@@ -71,7 +71,8 @@ class Requests:
             return []
         route = self._topology.route_for(commands[0])
         if isinstance(self._topology, Single):
-            return await self._repeat(route, partial(_send_all, commands))
+            ask = partial(_send_all, commands, route.server.address)
+            return await self._repeat(route, ask, commands[0])
         return await self._repeat_singly(route, commands)
 
     async def _repeat_singly(self, route: Channel | Route, commands: tuple[Command, ...]) -> Any:
@@ -89,7 +90,7 @@ class Requests:
         return replies
 
     async def _repeat(
-        self, route: Channel | Route, ask: Callable[[Link], asyncio.Future[Any]]
+        self, route: Channel | Route, ask: Callable[[Link], asyncio.Future[Any]], asked: Command
     ) -> Any:
         clock = asyncio.get_running_loop().time
         started = clock()
@@ -105,19 +106,21 @@ class Requests:
                 cause = error
             except ReplyError as error:
                 if not is_transient(error):
-                    raise ServerRefused(address=route.server.address, reply=error) from None
+                    raise refused(route.server.address, error, asked) from None
                 cause = error
         raise route.unreachable(clock() - started, cause)
 
 
-def _send_all(commands: tuple[Command, ...], link: Link) -> asyncio.Future[Any]:
+def _send_all(commands: tuple[Command, ...], address: str, link: Link) -> asyncio.Future[Any]:
     # One future for all, as there may be one command for each of 256 tags.
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     replies: list[Any] = []
 
     def hear(reply: Any) -> None:
         replies.append(reply)
-        if isinstance(reply, Exception):
+        if isinstance(reply, ReplyError) and not is_transient(reply):
+            settle(future, refused(address, reply, commands[len(replies) - 1]))
+        elif isinstance(reply, Exception):
             settle(future, reply)
         elif len(replies) == len(commands):
             settle(future, replies)

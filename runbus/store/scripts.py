@@ -30,6 +30,7 @@ class Script:
     """
 
     def __init__(self, name: str, *parts: str) -> None:
+        self.name = name
         self._files = (*parts, name)
 
     @cached_property

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
-from runbus.errors import ServerRefused
 from runbus.protocol.entries import Entry, read_entry
 from runbus.store.counts import counts
 from runbus.store.link import LinkLost, is_transient
+from runbus.store.refusal import refused
 from runbus.store.slots import hash_tag
 
 if TYPE_CHECKING:
@@ -221,7 +221,8 @@ class Tail:
             self.watch.heed(error)
             self.watch.call_later(random.uniform(0.5, 1) * RETRY_SECONDS, self.change)  # noqa: S311
         else:
-            self.reader.fail(ServerRefused(address=self.watch.channel.server.address, reply=error))
+            address = self.watch.channel.server.address
+            self.reader.fail(refused(address, error, ("XREAD", "STREAMS", self.key)))
 
     def _fit_page(self, entries: list[Any]) -> None:
         size = sum(len(fields[-1]) for _, fields in entries) or 1

@@ -1,0 +1,70 @@
+"""`runbus acl`: server users with the least rights."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path  # noqa: TC003 (its annotation is read when the command is called)
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from runbus import settings
+from runbus.errors import InvalidArgument
+from runbus.store import acl as store_acl
+
+_PLACEHOLDER = "sha256-of-the-password-of-{}"
+_PREFIX_HELP = "What every key begins with; by default RUNBUS_PREFIX."
+_FILE_HELP = (
+    "A file with a line `user:password` for each user. Passwords that it lacks are made up and "
+    "added; it is made, for you alone to read, when it is missing."
+)
+
+
+def acl(
+    *,
+    prefix: Annotated[str | None, Parameter(help=_PREFIX_HELP)] = None,
+    password_file: Annotated[Path | None, Parameter(help=_FILE_HELP)] = None,
+) -> int:
+    """Print server users with the least rights, as a Redis ACL file.
+
+    `sender` sends inputs and reads nothing. `worker` executes runs and can do whatever a flow can,
+    but answer no pause. `reader` sees everything and changes nothing. `web` sees, answers, sends,
+    starts and cancels. `admin` may do everything on the server, `default` nothing.
+
+    They fit the scripts of this version of runbus: print them anew when you upgrade. Without
+    --password-file the server does not load the file before each placeholder is replaced by the
+    SHA-256 of a password (`printf %s "$password" | sha256sum`).
+    """
+    names = ("admin", *store_acl.USERS)
+    if password_file is None:
+        digests = {name: _PLACEHOLDER.format(name) for name in names}
+    else:
+        passwords = _passwords(password_file, names)
+        digests = {name: store_acl.digest(passwords[name]) for name in names}
+    checked = settings.read(**({} if prefix is None else {"prefix": prefix}))
+    sys.stdout.write(store_acl.file(checked.prefix, digests))
+    return 0
+
+
+def _passwords(path: Path, names: tuple[str, ...]) -> dict[str, str]:
+    known = _read(path) if path.exists() else {}
+    made_up = {name: secrets.token_urlsafe(32) for name in names if not known.get(name)}
+    if made_up:
+        lines = "".join(f"\n{name}:{password}" for name, password in made_up.items())
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{lines}\n")
+    return known | made_up
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument("password-file", str(path), f"it cannot be read: {error}") from None
+    if any(":" not in line for line in lines):
+        advice = "each line has to be `user:password`"
+        raise InvalidArgument("password-file", str(path), advice)
+    return dict(line.split(":", 1) for line in lines)
