@@ -130,7 +130,9 @@ def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
     )
 
 
-def read_pause(key: str, fields: Fields, entry: tuple[bytes, list[bytes]] | None) -> Pause | None:
+def read_pause(
+    key: str, fields: Fields, entry: tuple[bytes, list[bytes]] | None = None
+) -> Pause | None:
     """Read a pause; None where there is none.
 
     `entry` is what stands on the resume stream under the id that the record names. It is the

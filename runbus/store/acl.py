@@ -84,11 +84,12 @@ RIGHTS = {
         ),
     ),
     "look": Right(
+        scripts=(scripts.LIST_RUNS,),
         grants=(
             Grant(
                 "exists get hget hmget hgetall hkeys lrange smembers xlen xrange xrevrange xread "
                 "zcard zcount zrange zrevrangebyscore",
-                "of_tag lease deployment queue",
+                "of_tag lease deployments deployment queue workers worker",
                 "R",
             ),
         ),
@@ -114,7 +115,9 @@ RIGHTS = {
             Grant("del", "pause", "W"),
             Grant("xrange", "resume", "R"),
             Grant("set del exists", "lease", "W"),
+            Grant("sadd srem pexpire", "deployments workers"),
             Grant("hset pexpire", "deployment", "W"),
+            Grant("hset hsetnx pexpire del", "worker", "W"),
             Grant("xadd pexpire", "log", "W"),
         ),
         commands="time",
@@ -206,12 +209,13 @@ def _patterns(prefix: str) -> dict[str, str]:
     keys = Keys(re.sub(r"([*?\[\]\\^])", r"\\\1", prefix))
     run, tag = cast("UUID", _AnyRun()), _AnyRun.hex
     of_run = ("run", "streams", "retried", "history", "resume", "control", "log")
-    of_tag = ("runs", "active", "pending", "scheduled", "executing", "ended", "events", "here")
-    named = ("lease", "deployment", "queue", "block", "variable")
+    of_tag = ("runs", "active", "pending", "scheduled", "executing", "ended", "events")
+    named = ("lease", "deployment", "queue", "worker", "block", "variable", "here")
     return {
         **{kind: getattr(keys, kind)(run) for kind in of_run},
         **{kind: getattr(keys, kind)(run, "*") for kind in ("input", "pause")},
         **{kind: getattr(keys, kind)(tag) for kind in of_tag},
         **{kind: getattr(keys, kind)("*") for kind in named},
-        "of_tag": f"{keys.prefix}:{{{tag}}}:*",
+        **{kind: getattr(keys, kind)() for kind in ("deployments", "workers")},
+        "of_tag": keys.of_tag(tag) + "*",
     }

@@ -100,9 +100,9 @@ async def _has_ended(bus: Bus, flow_run_id: UUID) -> bool:
 async def _read_counts(bus: Bus, flow_run_id: UUID) -> dict[str, int]:
     """Return the names of a run's streams, each with how many of its entries were read."""
     fields = await bus.requests.command("HGETALL", bus.keys.streams(flow_run_id))
-    named = {name.decode(errors="replace"): int(count) for name, count in fields.items()}
+    named = {name.decode(errors="replace"): count for name, count in fields.items()}
     return {
-        name.removeprefix(_READ): count
+        name.removeprefix(_READ): int(count)
         for name, count in sorted(named.items())
         if name.startswith(_READ)
     }
