@@ -63,6 +63,7 @@ _MOVES = (
     Grant("persist pexpire", "retried input resume control log", "W"),
 )
 _HINTS = Grant("xadd pexpire", "queue", "W")
+_DURABLE = Grant("set", "barrier", "W")
 
 RIGHTS = {
     "send": Right(
@@ -72,6 +73,7 @@ RIGHTS = {
             Grant("hget hset pexpire", "retried"),
             Grant("xadd xlen pexpire", "input", "W"),
             Grant("hmget hincrby hsetnx pexpire", "streams"),
+            _DURABLE,
         ),
     ),
     "receive": Right(
@@ -103,11 +105,16 @@ RIGHTS = {
     ),
     "answer": Right(
         scripts=(scripts.CLOSE_PAUSE,),
-        grants=(*_MOVES, _HINTS, Grant("xrange", "resume", "R"), Grant("xadd", "resume", "W")),
+        grants=(
+            *(*_MOVES, _HINTS, _DURABLE),
+            Grant("hexists", "pause", "R"),
+            Grant("xrange", "resume", "R"),
+            Grant("xadd", "resume", "W"),
+        ),
     ),
     "execute": Right(
         scripts=(
-            *(scripts.CLAIM_RUN, scripts.RECLAIM_RUN),
+            *(scripts.CLAIM_RUN, scripts.RECLAIM_RUN, scripts.FORGIVE_RUN),
             *(scripts.OPEN_PAUSE, scripts.CLOSE_PAUSE, scripts.REFUSE_ANSWER),
         ),
         grants=(
@@ -115,6 +122,7 @@ RIGHTS = {
             Grant("del", "pause", "W"),
             Grant("xrange", "resume", "R"),
             Grant("set del exists", "lease", "W"),
+            Grant("set", "turn", "W"),
             Grant("sadd srem pexpire", "deployments workers"),
             Grant("hset pexpire", "deployment", "W"),
             Grant("hset hsetnx pexpire del", "worker", "W"),
@@ -209,8 +217,8 @@ def _patterns(prefix: str) -> dict[str, str]:
     keys = Keys(re.sub(r"([*?\[\]\\^])", r"\\\1", prefix))
     run, tag = cast("UUID", _AnyRun()), _AnyRun.hex
     of_run = ("run", "streams", "retried", "history", "resume", "control", "log")
-    of_tag = ("runs", "active", "pending", "scheduled", "executing", "ended", "events")
-    named = ("lease", "deployment", "queue", "worker", "block", "variable", "here")
+    of_tag = ("runs", "active", "pending", "scheduled", "executing", "ended", "events", "barrier")
+    named = ("lease", "turn", "deployment", "queue", "worker", "block", "variable", "here")
     return {
         **{kind: getattr(keys, kind)(run) for kind in of_run},
         **{kind: getattr(keys, kind)(run, "*") for kind in ("input", "pause")},

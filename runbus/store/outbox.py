@@ -273,25 +273,29 @@ class Lane:
         for sent, reply in zip(batch.inputs, replies, strict=True):
             if reply[:1].isdigit():
                 self._last_id = entry_id = reply.decode()
-                self._note_stored(sent, entry_id, duplicate=False)
+                self._note_stored(batch, sent, entry_id, duplicate=False)
             elif reply.startswith(b"="):
                 # A lane's own retry found it: that is no duplicate to the caller.
                 duplicate = sent.own_key and not batch.maybe_stored
-                self._note_stored(sent, reply[1:].decode(), duplicate=duplicate)
+                self._note_stored(batch, sent, reply[1:].decode(), duplicate=duplicate)
             else:
                 sent.settle(None, self._refusal(sent, reply.decode()), duplicate=False)
 
-    def _note_stored(self, sent: Sent, entry_id: str, *, duplicate: bool) -> None:
+    def _note_stored(self, batch: Batch, sent: Sent, entry_id: str, *, duplicate: bool) -> None:
         counts.sends += 1
         if sent.wanted == "memory":
             sent.durability = sent.wanted
             sent.settle(entry_id, None, duplicate=duplicate)
             return
+        _, stream, _, retried = self._keys
         stored = Stored(
             what=f"the input {sent.key!r}",
             tag=tag(sent.flow_run_id),
-            key=self._keys[1],
-            proof=("XRANGE", self._keys[1], entry_id, entry_id),
+            key=stream,
+            # The mark is for who may not read the stream.
+            proof=("HGET", retried, sent.key)
+            if batch.marks
+            else ("XRANGE", stream, entry_id, entry_id),
         )
         self._barrier.settle(sent, stored, entry_id, duplicate=duplicate)
 

@@ -219,7 +219,7 @@ async def make_durable(bus: Bus, flow_run_id: UUID, pause: Pause, wanted: Durabi
         what=f"the answer to pause {pause.key!r} of flow run {flow_run_id}",
         tag=tag(flow_run_id),
         key=key,
-        proof=("HEXISTS", key, "answered"),
+        proof=("HEXISTS", key, "entry"),
     )
     await bus.outbox.barrier.confirm(stored, wanted)
 

@@ -122,6 +122,7 @@ class ExactlyOnce(RuleBasedStateMachine):
                 keys.retried(run_id),
             ),
             "int",
+            None,  # pyright: ignore[reportArgumentType]  (nothing has to be on a disk)
         )
 
     @initialize(may_read=st.booleans())
