@@ -86,7 +86,7 @@ RIGHTS = {
         ),
     ),
     "look": Right(
-        scripts=(scripts.LIST_RUNS,),
+        scripts=(scripts.LIST_RUNS, scripts.READ_PENDING),
         grants=(
             Grant(
                 "exists get hget hmget hgetall hkeys lrange smembers xlen xrange xrevrange xread "
@@ -120,7 +120,7 @@ RIGHTS = {
         grants=(
             *_MOVES,
             Grant("del", "pause", "W"),
-            Grant("xrange", "resume", "R"),
+            Grant("xrange xrevrange", "resume", "R"),
             Grant("set del exists", "lease", "W"),
             Grant("set", "turn", "W"),
             Grant("sadd srem pexpire", "deployments workers"),

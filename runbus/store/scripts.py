@@ -31,6 +31,7 @@ class Script:
 
     def __init__(self, name: str, *parts: str) -> None:
         self.name = name
+        """Of its file."""
         self._files = (*parts, name)
 
     @cached_property

@@ -369,7 +369,7 @@ async def nothing() -> None:
 REFUSED = {
     "a sender receives": ("sender", lambda: receive_input(int, flow_run_id=RUN).next(), "TRACKING"),
     "a sender reads a run": ("sender", lambda: get_client().read_flow_run(RUN), "HGETALL on "),
-    "a sender resumes": ("sender", lambda: resume_flow_run(RUN), "HGETALL on "),
+    "a sender resumes": ("sender", lambda: resume_flow_run(RUN), "'look'"),
     "a sender runs a flow": ("sender", nothing, "SET on "),
     "a reader sends": ("reader", lambda: send_input(1, RUN), "'send'"),
     "a reader cancels": ("reader", lambda: cancel_flow_run(RUN), "'steer'"),
