@@ -90,7 +90,7 @@ RIGHTS = {
         grants=(
             Grant(
                 "exists get hget hmget hgetall hkeys lrange smembers xlen xrange xrevrange xread "
-                "zcard zcount zrange zrevrangebyscore",
+                "zcard zcount zrandmember zrange zrevrangebyscore",
                 "of_tag lease deployments deployment queue workers worker",
                 "R",
             ),
