@@ -86,7 +86,7 @@ RIGHTS = {
         ),
     ),
     "look": Right(
-        scripts=(scripts.LIST_RUNS, scripts.READ_PENDING),
+        scripts=(scripts.LIST_RUNS, scripts.READ_PENDING, scripts.OLDEST_WAIT),
         grants=(
             Grant(
                 "exists get hget hmget hgetall hkeys lrange smembers xlen xrange xrevrange xread "

@@ -34,7 +34,7 @@ from runbus import (
 from runbus.errors import RightMissing, RunFinished, ServerRefused
 from runbus.protocol.keys import Keys
 from runbus.settings import temporary_settings
-from runbus.store import acl, bus, scripts
+from runbus.store import acl, bus, gauges, scripts
 from runbus.variables import Variable
 
 if TYPE_CHECKING:
@@ -174,6 +174,7 @@ async def test_a_reader_sees_everything(guarded: Guarded, worker: None) -> None:
         assert (await client.find_flow_run(str(run_id)[:30])).id == run_id
         assert run_id in [each.run.id for each in await client.read_waiting()]
         assert await client.count_waiting() >= 1
+        assert (await gauges.read(bus.current())).pending_pauses >= 1
         assert [each.key for each in await client.read_pauses(run_id)] == ["1"]
         assert "Paused" in [each.state for each in await client.read_history(run_id)]
         assert [each.name for each in await client.read_streams(run_id)] == ["str"]
