@@ -57,6 +57,8 @@ class FlowRunContext:
     """By which this process has the run."""
     slot: Slot | None = None
     """Its place among the runs that its worker executes at once, if it has one."""
+    parts: set[FlowRunContext] = field(default_factory=set["FlowRunContext"])
+    """The runs of flows that were called in this one and have not ended."""
     _waiting: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
     _deadline: float | None = None
 
@@ -113,8 +115,13 @@ class FlowRunContext:
         self.check()
 
     def end(self, interrupt: BaseException) -> None:
-        """End the run: at once where it waits, elsewhere at its next verb."""
+        """End the run, and those that are parts of it.
+
+        At once where they wait, elsewhere at their next verb.
+        """
         self.interrupt = interrupt
+        for part in tuple(self.parts):
+            part.end(interrupt)
         for task in tuple(self._waiting):  # each on a loop of its own, maybe in another thread
             with suppress(RuntimeError):  # that loop has ended
                 task.get_loop().call_soon_threadsafe(self._cancel_wait, task)

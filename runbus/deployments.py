@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4, uuid5
+from uuid import uuid4
 
 from pydantic_core import from_json
 
+from runbus.children import ordinal_ids
 from runbus.context import current_flow_run, verb
 from runbus.errors import DeploymentMissing, InvalidArgument
 from runbus.flow_runs import await_for_flow_run
@@ -90,8 +91,7 @@ def _run_id(name: str, idempotency_key: str | None, parent: Any) -> UUID:
         return flow_run_id_for(f"deployment {name}", check_text("idempotency_key", idempotency_key))
     if parent is None:
         return uuid4()
-    parent.children += 1
-    return uuid5(parent.run_id, f"child {parent.children}")
+    return next(ordinal_ids(parent))
 
 
 def _friendly_name() -> str:

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from pydantic_core import to_json
 
-from runbus import bridge
+from runbus import bridge, children
 from runbus.context import FlowRunContext, bound_run, current_flow_run
 from runbus.errors import (
     FlowRunCancelled,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from runbus.store.lease import Lease
 
 INTERRUPTED_SECONDS = 3
+LEAVES_PROCESS = (FlowRunSuspended, FlowRunHandedBack, RunLost)
 _log = logging.getLogger("runbus.flow_runs")
 
 
@@ -57,6 +58,8 @@ class Plan:
     call: Callable[[], Any]
     """Calls the flow's function with its parameters; an async one gives a coroutine."""
     parameters: Mapping[str, Any]
+    result_type: Any
+    """What the function says that it returns."""
     retries: int
     retry_delay_seconds: float
     timeout_seconds: float | None
@@ -95,22 +98,32 @@ class Execution:
     def __init__(self, plan: Plan, claim: Claim | None = None) -> None:
         self._plan = plan
         self._claim = claim
+        self._parent = current_flow_run() if claim is None else None
         self._run_id = uuid4() if claim is None else claim.run.id
         self._bus: Bus
         self._lease: Lease
         self._context: FlowRunContext
         self._ear: ThreadFuture[None] | None = None
 
-    async def begin(self) -> FlowRunContext:
-        """Record the run as running, and listen to what it is told. Raises `RunLost`."""
+    async def begin(self) -> FlowRunContext | Outcome:
+        """Record the run as running, and listen to what it is told. Raises `RunLost`.
+
+        A child that completed in an earlier execution of its parent gives its outcome again.
+        """
         self._bus = bus.current()
         if self._claim is not None:
             self._lease = self._claim.lease
             return self._enter(self._claim.run)
         self._lease = await bridge.in_background(_lease)
         show_on_terminal()
-        owner = self._lease.process
-        return self._enter(await runs.create(self._bus, self._run_id, self._fields(), owner=owner))
+        process, fields = self._lease.process, self._fields()
+        if self._parent is None:
+            return self._enter(await runs.create(self._bus, self._run_id, fields, owner=process))
+        found = await children.find_or_create(
+            self._bus, self._parent, fields, process, self._plan.result_type
+        )
+        self._run_id = found.run.id
+        return Outcome(value=found.result) if found.has_completed else self._enter(found.run)
 
     async def begin_again(self, delay: float) -> FlowRunContext:
         """Call the flow once more after a delay (seconds), unless the run has to end meanwhile."""
@@ -139,10 +152,12 @@ class Execution:
             parameters=self._plan.parameters,
             timeout_seconds=self._plan.timeout_seconds,
             lease=self._lease,
-            slot=None if self._claim is None else self._claim.slot,
+            slot=self._slot(),
             log_prints=self._logs_prints(),
         )
         self._lease.add(self._context)
+        if self._parent is not None:
+            self._parent.parts.add(self._context)
         self._ear = bridge.start(partial(self._listen, self._context))
         return self._context
 
@@ -151,6 +166,8 @@ class Execution:
             self._ear.cancel()
             self._ear = None
             self._lease.discard(self._context)
+            if self._parent is not None:
+                self._parent.parts.discard(self._context)
 
     async def conclude(self, outcome: Outcome) -> float | None:
         """Record how a call ended. Return the delay (seconds) before it is tried again, or None.
@@ -178,7 +195,13 @@ class Execution:
     async def _record(self, outcome: Outcome) -> float | None:
         error = outcome.error
         if error is None:
-            await self._end("Completed", result=self._storable(outcome.value))
+            data = self._storable(outcome.value)
+            exact = self._parent is not None and children.is_exact(
+                outcome.value, data, self._plan.result_type
+            )
+            await self._end("Completed", result=data, exact=exact)
+        elif self._parent is not None and isinstance(error, LEAVES_PROCESS):
+            pass  # with its parent, which goes on with it elsewhere
         elif isinstance(error, FlowRunCancelled):
             await self._end("Cancelled")
         elif isinstance(error, FlowRunSuspended):
@@ -212,8 +235,10 @@ class Execution:
         if await self._move(state, release=True) == "Cancelling":
             await self._end("Cancelled")
 
-    async def _end(self, state: str, message: str = "", result: bytes = b"") -> None:
-        refused_by = await self._move(state, message, result)
+    async def _end(
+        self, state: str, message: str = "", result: bytes = b"", *, exact: bool = False
+    ) -> None:
+        refused_by = await self._move(state, message, result, exact=exact)
         name, told = self._plan.run_name, f" ({message})" if message else ""
         if refused_by is None or refused_by == state:  # who cancels ends it, where it may
             _log.log(logging.ERROR if message else logging.INFO, "%s: %s%s", name, state, told)
@@ -238,6 +263,11 @@ class Execution:
             elif word == "suspend":
                 context.end(FlowRunSuspended(self._run_id))
 
+    def _slot(self) -> Slot | None:
+        if self._claim is not None:
+            return self._claim.slot
+        return None if self._parent is None else self._parent.slot
+
     def _logs_prints(self) -> bool:
         logs, parent = self._plan.log_prints, current_flow_run()
         if logs is None:
@@ -247,7 +277,7 @@ class Execution:
         return logs
 
     def _fields(self) -> dict[str, str | bytes]:
-        parent = current_flow_run()
+        parent = self._parent
         return {
             "name": self._plan.run_name,
             "flow": self._plan.flow_name,
@@ -273,6 +303,8 @@ async def run_async(plan: Plan, claim: Claim | None = None) -> Any:
     """Run an async flow, in the task that awaits this."""
     execution = Execution(plan, claim)
     context = await execution.begin()
+    if isinstance(context, Outcome):
+        return context.result()
     while True:
         outcome = await _awaited(plan, context)
         delay = await execution.conclude(outcome)
@@ -287,6 +319,8 @@ def run_sync(plan: Plan, claim: Claim | None = None) -> Any:
         return _in_own_thread(partial(run_sync, plan, claim))
     execution = Execution(plan, claim)
     context = bridge.run(execution.begin)
+    if isinstance(context, Outcome):
+        return context.result()
     while True:
         outcome = _called(plan, context)
         delay = bridge.run(partial(execution.conclude, outcome))

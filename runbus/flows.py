@@ -95,6 +95,7 @@ class Flow(Generic[P, R]):
             run_name=run_name or self.run_name(parameters),
             call=partial(self.fn, *args, **kwargs),
             parameters=parameters,
+            result_type=self._parameters.result_type,
             retries=self.retries,
             retry_delay_seconds=self.retry_delay_seconds,
             timeout_seconds=self.timeout_seconds,

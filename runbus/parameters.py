@@ -74,6 +74,11 @@ class Parameters:
         )
         return collect
 
+    @cached_property
+    def result_type(self) -> Any:
+        """What the function says that it returns; `Any` if it does not."""
+        return self._resolved(inspect.get_annotations(self._fn).get("return", Any))
+
     def _resolved(self, annotation: Any) -> Any:
         # A text under `from __future__ import annotations`; one that names a type which only the
         # defining function knows cannot be resolved, and its parameter is taken as it comes.

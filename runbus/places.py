@@ -36,13 +36,17 @@ class Place:
         self.is_held = False
 
     async def take(self) -> None:
-        """Wait until there is a place."""
+        """Wait until there is a place, unless the run has one."""
+        if self.is_held:
+            return
         loop = self._places.loop
         if asyncio.get_running_loop() is loop:
             await self._places.free.acquire()
         else:
             taking = asyncio.run_coroutine_threadsafe(self._places.free.acquire(), loop)
             await asyncio.wrap_future(taking)
+        if self.is_held:  # another part of the run has taken one meanwhile
+            loop.call_soon_threadsafe(self._places.release)
         self.is_held = True
 
     async def leave(self) -> None:

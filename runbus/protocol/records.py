@@ -48,6 +48,8 @@ class FlowRun:
     """The words by which it was marked when it was started."""
     losses: int = 0
     """How many processes have died lately while they executed it."""
+    is_exact: bool = False
+    """Whether its result gives back the very value that its flow returned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +129,7 @@ def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
         epoch=int(fields.get("epoch", b"0")),
         tags=tuple(from_json(fields.get("tags", b"[]"))),
         losses=int(fields.get("losses", b"0")),
+        is_exact="exact" in fields,
     )
 
 

@@ -45,6 +45,8 @@ async def _take(bus: Bus, owner: str, run_id: UUID) -> None:
         if await runs.reclaim(bus, run_id, owner, MAX_LOSSES):
             await _hint(bus, run_id)
             return
+        if await _is_part_of_another(bus, run_id):
+            return
         await runs.move(bus, run_id, "Crashed", "its process ended without a word")
         _log.error("flow run %s: Crashed (its process ended without a word)", run_id)
     except RunMissing:
@@ -55,3 +57,12 @@ async def _hint(bus: Bus, run_id: UUID) -> None:
     run = await runs.read(bus, run_id)
     if run.deployment_id is not None:
         await deployments.hint(bus, run.deployment_id, run_id)
+
+
+async def _is_part_of_another(bus: Bus, run_id: UUID) -> bool:
+    # Its parent goes on with it when that one runs again; once that has ended, nobody does.
+    run = await runs.read(bus, run_id)
+    if run.parent_run_id is None or run.deployment_id is not None:
+        return False
+    (parent,) = await runs.read_several(bus, [run.parent_run_id])
+    return parent is not None and not parent.state.is_final()

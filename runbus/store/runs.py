@@ -69,12 +69,14 @@ async def move(
     epoch: int | None = None,
     release: bool = False,
     retry: int | None = None,
+    exact: bool = False,
 ) -> str | None:
     """Move a run to a state. Return None, or the name of the state that does not allow it.
 
     `after` names the states to move from, by default all that the table of moves allows. The
-    process that executes the run gives its `epoch`, and `release` to let it go. Raises
-    `RunMissing`, and `RunLost` when the run has passed to another process.
+    process that executes the run gives its `epoch`, and `release` to let it go. `exact` says that
+    the result gives back the very value that the flow returned. Raises `RunMissing`, and `RunLost`
+    when the run has passed to another process.
     """
     keys, place = bus.keys, tag(flow_run_id)
     reply = await bus.requests.script(
@@ -96,6 +98,7 @@ async def move(
             message,
             result,
             *("" if epoch is None else epoch, int(release), "" if retry is None else retry),
+            int(exact),
         ),
     )
     if reply == b"LOST":
@@ -114,6 +117,17 @@ async def claim(
         (4, *_places(bus, flow_run_id), owner, bus.lifetime_ms, secrets.token_hex(8), *deployments),
     )
     return read_flow_run(flow_run_id, read_fields(reply))
+
+
+async def adopt(bus: Bus, flow_run_id: UUID, owner: str, epoch: int) -> int:
+    """Take over a run that was called directly, as it was found in an epoch.
+
+    Return its epoch from now on, 0 when it has ended or somebody else has taken it.
+    """
+    keys, place = bus.keys, tag(flow_run_id)
+    places = (keys.run(flow_run_id), keys.executing(place), keys.events(place))
+    call = (3, *places, str(flow_run_id), owner, bus.lifetime_ms, secrets.token_hex(8), epoch)
+    return await bus.requests.script(scripts.ADOPT_RUN, call)
 
 
 async def resume(bus: Bus, flow_run_id: UUID) -> str | None:

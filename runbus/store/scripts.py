@@ -92,11 +92,12 @@ CLAIM_RUN = Script("claim_run", "enter")
 RESUME_RUN = Script("resume_run", "enter")
 RECLAIM_RUN = Script("reclaim_run", "enter")
 FORGIVE_RUN = Script("forgive_run")
+ADOPT_RUN = Script("adopt_run", "enter")
 LIST_RUNS = Script("list_runs")
 OLDEST_WAIT = Script("oldest_wait")
 ALL = (
     *(SEND, MARK_READ),
-    *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RESUME_RUN, RECLAIM_RUN, FORGIVE_RUN),
+    *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RESUME_RUN, RECLAIM_RUN, FORGIVE_RUN, ADOPT_RUN),
     *(LIST_RUNS, OLDEST_WAIT),
     *(OPEN_PAUSE, CLOSE_PAUSE, REFUSE_ANSWER, READ_PENDING),
 )

@@ -187,6 +187,31 @@ async def prompt(observer: UUID) -> str:
     return input()  # noqa: ASYNC250
 
 
+@flow
+async def ask_twice() -> tuple[int, int]:
+    return await pause_flow_run(int), await pause_flow_run(int)
+
+
+@flow
+async def family() -> list[Any]:
+    """Leave a part of the work to a child, then ask."""
+    numbers = await ask_twice()
+    sure = await pause_flow_run(bool)
+    return [type(numbers).__name__, *numbers, sure]
+
+
+@flow
+def sync_ask_twice() -> tuple[int, int]:
+    return pause_flow_run(int), pause_flow_run(int)
+
+
+@flow
+def sync_family() -> list[Any]:
+    numbers = sync_ask_twice()
+    sure = pause_flow_run(bool)
+    return [type(numbers).__name__, *numbers, sure]
+
+
 if __name__ == "__main__":
     limit, names = int(sys.argv[1]) or None, sys.argv[2:]
     served = [

@@ -14,6 +14,7 @@
 --       10 the epoch of the process that executes the run, '' for anybody else
 --       11 '1': that process lets the run go
 --       12 how many times the flow was retried, '' to leave it
+--       13 '1': the result's JSON gives back the very value that the flow returned
 -- Reply: 'MOVED', 'MISSING', 'LOST' when the run has passed to another process, or the name of
 --        the state that does not allow it.
 
@@ -69,6 +70,9 @@ if FINAL[ARGV[7]] then
   redis.call('ZREM', KEYS[5], id)
   if ARGV[9] ~= '' then
     redis.call('HSET', run, 'result', ARGV[9])
+    if ARGV[13] == '1' then
+      redis.call('HSET', run, 'exact', 1)
+    end
   end
   if found[4] then
     local pause = ARGV[2] .. 'pause:' .. found[4]

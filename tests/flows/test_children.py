@@ -1,0 +1,158 @@
+"""Flows called in flows: when the outer one runs again, it finds what the inner ones have done."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from faults import PATIENCE, answer, result_of, started, state_of, until
+
+from runbus import cancel_flow_run, flow, get_client, get_run_context, wait_for_flow_run
+from runbus.bridge import run as block
+
+if TYPE_CHECKING:
+    import subprocess
+    from uuid import UUID
+
+    from faults import Call, StartWorker
+    from servers import Server
+
+    from runbus.protocol.records import FlowRun
+
+in_processes = pytest.mark.parametrize("server", ["valkey"], indirect=True)
+FAMILIES = ["family", "sync-family"]
+
+
+def children_of(run_id: UUID) -> list[FlowRun]:
+    found = block(lambda: get_client().read_flow_runs())
+    return [run for run in found if run.parent_run_id == run_id]
+
+
+def only_child_of(run_id: UUID) -> UUID:
+    (child,) = until(lambda: children_of(run_id))
+    return child.id
+
+
+def end(worker: subprocess.Popen[bytes], number: int) -> None:
+    worker.send_signal(number)
+    worker.wait(PATIENCE)
+
+
+@in_processes
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_child_that_has_completed_is_not_run_again(start_worker: StartWorker, name: str) -> None:
+    """Its parent's next execution is given what it returned, as the type that it returned."""
+    first = start_worker(name)
+    run_id = started(f"{name}/x")
+    child = only_child_of(run_id)
+    answer(child, 1)
+    until(lambda: block(lambda: get_client().read_pauses(child))[0].state == "answered")
+    answer(child, 2)
+    until(lambda: state_of(run_id) == "Paused")
+    end(first, signal.SIGKILL)
+    start_worker(name)
+    answer(run_id, True)
+    assert result_of(run_id) == ["tuple", 1, 2, True]
+    assert [(run.id, run.run_count) for run in children_of(run_id)] == [(child, 1)]
+
+
+@in_processes
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_child_that_was_left_half_way_goes_on(
+    start_worker: StartWorker, name: str, how: int
+) -> None:
+    """It keeps its answers, whether its process was killed or told to end."""
+    first = start_worker(name)
+    run_id = started(f"{name}/x")
+    child = only_child_of(run_id)
+    answer(child, 1)
+    until(lambda: len(block(lambda: get_client().read_pauses(child))) == 2)
+    end(first, how)
+    start_worker(name)
+    answer(child, 2)
+    answer(run_id, True)
+    assert result_of(run_id) == ["tuple", 1, 2, True]
+    assert [(run.id, run.state.name) for run in children_of(run_id)] == [(child, "Completed")]
+    asked = block(lambda: get_client().read_pauses(child))
+    assert [pause.generation for pause in asked] == [1, 1]
+
+
+@in_processes
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_child_is_cancelled_with_its_parent(start_worker: StartWorker, name: str) -> None:
+    """At once, where it waits."""
+    start_worker(name)
+    run_id = started(f"{name}/x")
+    child = only_child_of(run_id)
+    until(lambda: state_of(child) == "Paused")
+    cancel_flow_run(run_id)
+    assert wait_for_flow_run(run_id, timeout=PATIENCE).state.name == "Cancelled"
+    assert state_of(child) == "Cancelled"
+
+
+@in_processes
+def test_a_child_has_no_life_of_its_own(start_worker: StartWorker, call: Call) -> None:
+    """Its process is gone, and its parent ends without it: somebody records that it has crashed."""
+    first = start_worker("family")
+    run_id = started("family/x")
+    child = only_child_of(run_id)
+    until(lambda: state_of(child) == "Paused")
+    end(first, signal.SIGKILL)
+    start_worker("double")  # which does not go on with it
+    until(lambda: state_of(run_id) == "Scheduled")
+    assert state_of(child) == "Paused"
+    cancel_flow_run(run_id)
+    assert wait_for_flow_run(child, timeout=PATIENCE).state.name == "Crashed"
+
+
+def test_a_retry_finds_the_children_of_the_first_call(valkey: Server) -> None:
+    """Those that gave what JSON can give back; others, and those that failed, run again."""
+    calls: list[str] = []
+    ids: list[UUID] = []
+
+    @flow
+    def exact(number: int) -> tuple[int, str]:
+        calls.append(f"exact {number}")
+        return number, "is the number"
+
+    @flow
+    def inexact():  # type: ignore[no-untyped-def]
+        calls.append("inexact")
+        return {1, 2}
+
+    @flow
+    def fails_once() -> int:
+        calls.append("fails once")
+        if calls.count("fails once") == 1:
+            raise ValueError("once")
+        return 3
+
+    @flow(retries=1)
+    def parent() -> list[Any]:
+        ids.append(get_run_context().run_id)
+        return [exact(1), exact(2), inexact(), fails_once()]
+
+    assert parent() == [(1, "is the number"), (2, "is the number"), {1, 2}, 3]
+    assert calls == [*("exact 1", "exact 2", "inexact", "fails once"), *("inexact", "fails once")]
+    assert len(children_of(ids[0])) == 6
+
+
+def test_a_child_that_is_called_with_something_else(valkey: Server) -> None:
+    """What it returned the first time is not the answer to that."""
+    numbers = iter(range(9))
+
+    @flow
+    def double(number: int) -> int:
+        return number * 2
+
+    @flow(retries=1)
+    def parent() -> int:
+        number = next(numbers)
+        found = double(number)
+        if number == 0:
+            raise ValueError("again")
+        return found
+
+    assert parent() == 2
