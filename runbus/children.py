@@ -69,9 +69,9 @@ async def find_or_create(
             with suppress(ValidationError):  # its flow returns something else by now
                 result = restored(run.state.data or b"", result_type)
                 return Found(run=run, has_completed=True, result=result)
-        if not run.state.is_final() and run.deployment_id is None:
-            if await runs.adopt(bus, run_id, process, run.epoch):
-                return Found(run=await runs.read(bus, run_id))
+        is_left = not run.state.is_final() and run.deployment_id is None
+        if is_left and await runs.adopt(bus, run_id, process, run.epoch):
+            return Found(run=await runs.read(bus, run_id))
     raise AssertionError("there are always more ids")
 
 

@@ -74,11 +74,11 @@ class RunMachine(RuleBasedStateMachine):
 
     @rule(worker=WORKERS)
     def claim(self, worker: str) -> None:
-        epoch = self.do(lambda: runs.claim(bus.current(), self.run_id, worker, ["f/x"]))
-        assert bool(epoch) == (self.state == "Scheduled")
-        if epoch:
-            assert epoch > self.epoch
-            self.state, self.owner, self.epoch = "Running", worker, epoch
+        run = self.do(lambda: runs.claim(bus.current(), self.run_id, worker, ["f/x"]))
+        assert bool(run) == (self.state == "Scheduled")
+        if run:
+            assert run.epoch > self.epoch
+            self.state, self.owner, self.epoch = "Running", worker, run.epoch
 
     @rule(worker=WORKERS)
     def reclaim(self, worker: str) -> None:
