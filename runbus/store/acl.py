@@ -114,7 +114,7 @@ RIGHTS = {
     ),
     "execute": Right(
         scripts=(
-            *(scripts.CLAIM_RUN, scripts.RECLAIM_RUN, scripts.FORGIVE_RUN),
+            *(scripts.CLAIM_RUN, scripts.RECLAIM_RUN, scripts.FORGIVE_RUN, scripts.ADOPT_RUN),
             *(scripts.OPEN_PAUSE, scripts.CLOSE_PAUSE, scripts.REFUSE_ANSWER),
         ),
         grants=(
