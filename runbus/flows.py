@@ -6,9 +6,10 @@ import inspect
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from runbus.engine import Plan, run_async, run_sync
+from runbus.engine import run_async, run_sync
 from runbus.errors import InvalidArgument
 from runbus.parameters import Parameters
+from runbus.plan import Plan
 from runbus.worker import Deployment, serve
 
 if TYPE_CHECKING:

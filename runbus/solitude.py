@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.context import Slot
-    from runbus.engine import Claim
+    from runbus.plan import Claim
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from runbus import bridge
-from runbus.engine import Claim, run_async, run_sync
+from runbus.engine import run_async, run_sync
 from runbus.errors import (
     FlowInterrupt,
     FlowRunHandedBack,
@@ -27,6 +27,7 @@ from runbus.errors import (
 )
 from runbus.logging import show_on_terminal
 from runbus.places import Place, Places
+from runbus.plan import Claim
 from runbus.solitude import Solitude
 from runbus.store import bus, deadlines, deployments, recovery, runs, turns, workers
 from runbus.store.link import settle
@@ -34,8 +35,8 @@ from runbus.store.link import settle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runbus.engine import Plan
     from runbus.flows import Flow
+    from runbus.plan import Plan
     from runbus.protocol.records import FlowRun
     from runbus.store.lease import Lease
 

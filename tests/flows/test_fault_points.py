@@ -136,7 +136,7 @@ def test_a_worker_killed_at_each_step_of_a_pause(
     "point",
     [
         *(f"runbus.worker:Worker._take:{step}" for step in (1, 2)),
-        "runbus.engine:Execution.conclude:1",
+        "runbus.execution:Execution.conclude:1",
     ],
 )
 def test_a_worker_killed_around_a_run(start_worker: StartWorker, point: str) -> None:

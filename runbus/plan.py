@@ -1,0 +1,56 @@
+"""Plans: what is to be run, for whom, and how a call of it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runbus.context import Slot
+    from runbus.protocol.records import FlowRun
+    from runbus.store.lease import Lease
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be run, and how."""
+
+    flow_name: str
+    run_name: str
+    call: Callable[[], Any]
+    """Calls the flow's function with its parameters; an async one gives a coroutine."""
+    parameters: Mapping[str, Any]
+    result_type: Any
+    """What the function says that it returns."""
+    retries: int
+    retry_delay_seconds: float
+    timeout_seconds: float | None
+    log_prints: bool | None = None
+    """None: as the flow that it is called in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a call of the flow's function ended."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+    def result(self) -> Any:
+        """Return the value or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A run that a worker has taken from its deployment."""
+
+    run: FlowRun
+    """As it was claimed: what is written under an older epoch than its own is refused."""
+    lease: Lease
+    slot: Slot
+    """Its place among the runs that the worker executes at once."""
