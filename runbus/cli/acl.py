@@ -20,12 +20,17 @@ _FILE_HELP = (
     "A file with a line `user:password` for each user. Passwords that it lacks are made up and "
     "added; it is made, for you alone to read, when it is missing."
 )
+_BESIDE_HELP = (
+    "An ACL file that another version has printed: what its users may do stays allowed, as long as "
+    "programs of both versions run."
+)
 
 
 def acl(
     *,
     prefix: Annotated[str | None, Parameter(help=_PREFIX_HELP)] = None,
     password_file: Annotated[Path | None, Parameter(help=_FILE_HELP)] = None,
+    beside: Annotated[Path | None, Parameter(help=_BESIDE_HELP)] = None,
 ) -> int:
     """Print server users with the least rights, as a Redis ACL file.
 
@@ -44,7 +49,8 @@ def acl(
         passwords = _passwords(password_file, names)
         digests = {name: store_acl.digest(passwords[name]) for name in names}
     checked = settings.read(**({} if prefix is None else {"prefix": prefix}))
-    sys.stdout.write(store_acl.file(checked.prefix, digests))
+    other = "" if beside is None else "\n".join(_lines(beside))
+    sys.stdout.write(store_acl.file(checked.prefix, digests, other))
     return 0
 
 
@@ -59,11 +65,15 @@ def _passwords(path: Path, names: tuple[str, ...]) -> dict[str, str]:
     return known | made_up
 
 
-def _read(path: Path) -> dict[str, str]:
+def _lines(path: Path) -> list[str]:
     try:
-        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+        return [line for line in path.read_text("utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument("password-file", str(path), f"it cannot be read: {error}") from None
+        raise InvalidArgument("file", str(path), f"it cannot be read: {error}") from None
+
+
+def _read(path: Path) -> dict[str, str]:
+    lines = _lines(path)
     if any(":" not in line for line in lines):
         advice = "each line has to be `user:password`"
         raise InvalidArgument("password-file", str(path), advice)

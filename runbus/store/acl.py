@@ -151,15 +151,24 @@ _EVERYBODY = "+@connection -@admin -@dangerous +script|load +role +cluster|slots
 _WAITING = {"receive", "look"}
 
 
-def file(prefix: str, passwords: dict[str, str]) -> str:
+def file(prefix: str, passwords: dict[str, str], other: str = "") -> str:
     """Return an ACL file with the users of these names: name → SHA-256 of the password, in hex.
 
     There is also `admin`, who may do everything; and `default`, as whom every connection begins,
-    may do nothing.
+    may do nothing. What the users may do by an `other` file, of another version, they still may.
     """
     lines = ["user default off", f"user admin on #{passwords['admin']} ~* &* +@all"]
-    lines += [line(name, prefix, passwords[name]) for name in USERS]
+    for name in USERS:
+        own = line(name, prefix, passwords[name])
+        kept = [each for each in _selectors(name, other) if each not in own]
+        lines.append(" ".join([own, *kept]))
     return "\n".join(lines) + "\n"
+
+
+def _selectors(name: str, text: str) -> list[str]:
+    """Return all selectors of a user in an ACL file."""
+    own = [each for each in text.splitlines() if each.startswith(f"user {name} ")]
+    return [selector for each in own for selector in re.findall(r"\(.*?\)(?= \(|$)", each)]
 
 
 def line(name: str, prefix: str, password: str) -> str:

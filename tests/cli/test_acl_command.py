@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import re
 import stat
-import subprocess
-import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from servers import Server, ServerFailed
 
+from runbus.cli import app
 from runbus.store import acl
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "runbus", "acl", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+class Ended(NamedTuple):
+    """How a call of the command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """`run("--prefix", "shop")` calls the command in this process, which takes less time."""
+
+    def call(*words: str) -> Ended:
+        code = app.run(["acl", *words])
+        return Ended(code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.mark.parametrize("engine", ["valkey", "redis"])
-def test_there_is_no_default_password(engine: str, tmp_path: Path) -> None:
+def test_there_is_no_default_password(run: Run, engine: str, tmp_path: Path) -> None:
     """What is printed without passwords is no file that a server would start with."""
     printed = run()
     assert printed.returncode == 0
@@ -32,7 +50,7 @@ def test_there_is_no_default_password(engine: str, tmp_path: Path) -> None:
         Server.start(engine, "--aclfile", str(path))  # pyright: ignore[reportArgumentType]
 
 
-def test_passwords_are_made_up_once(tmp_path: Path) -> None:
+def test_passwords_are_made_up_once(run: Run, tmp_path: Path) -> None:
     """Missing passwords are added to the file, which is its owner's alone; the rest stay."""
     path = tmp_path / "passwords"
     path.write_text("web:of my own")
@@ -51,7 +69,7 @@ def test_passwords_are_made_up_once(tmp_path: Path) -> None:
     assert stat.S_IMODE(fresh.stat().st_mode) == 0o600
 
 
-def test_the_prefix_is_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prefix_is_the_settings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without --prefix it is that of RUNBUS_PREFIX; with one, it is checked like that."""
     monkeypatch.setenv("RUNBUS_PREFIX", "shop")
     assert "~shop:{??}:*" in run().stdout
@@ -61,7 +79,26 @@ def test_the_prefix_is_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "1 to 64 characters" in wrong.stderr
 
 
-def test_a_file_that_holds_no_passwords(tmp_path: Path) -> None:
+def test_two_versions_side_by_side(run: Run, tmp_path: Path) -> None:
+    """With another version's file, the scripts of both may be called, and a server takes it."""
+    passwords, other = tmp_path / "passwords", tmp_path / "other.acl"
+    printed = run("--password-file", str(passwords)).stdout
+    other.write_text(printed.replace("evalsha|", "evalsha|abcd"))
+    both = run("--password-file", str(passwords), "--beside", str(other)).stdout
+    for name in acl.USERS:
+        (line,) = [each for each in both.splitlines() if each.startswith(f"user {name} ")]
+        scripts = re.findall(r"evalsha\|(\w+)", line)
+        assert scripts
+        assert {f"abcd{each}" for each in scripts if len(each) == 40} <= {*scripts}
+        assert line.count("(") == len({*re.findall(r"\(.*?\)", line)})
+    path = tmp_path / "users.acl"
+    path.write_text(both)
+    with Server.start("redis", "--aclfile", str(path)) as server:
+        assert server.is_alive
+    assert run("--password-file", str(passwords), "--beside", str(passwords)).stdout == printed
+
+
+def test_a_file_that_holds_no_passwords(run: Run, tmp_path: Path) -> None:
     """It is an error, and stays as it is."""
     path = tmp_path / "passwords"
     path.write_text("sender hunter2\n")

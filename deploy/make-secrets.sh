@@ -1,0 +1,27 @@
+#!/bin/sh
+# Make the secrets of a deployment in a directory of this user's own: passwords and users.acl for
+# the server, and for each of runbus's programs a settings file that holds its URL.
+# Run again, it keeps the passwords and makes what is missing, and users.acl for this version.
+#
+#   make-secrets.sh DIRECTORY URL_AFTER_THE_PASSWORD [PREFIX]
+#   make-secrets.sh secrets valkey:6379/0
+set -eu
+umask 022
+directory=$1 server=$2 prefix=${3:-runbus} scheme=${RUNBUS_SCHEME:-redis}
+runbus=${RUNBUS_COMMAND:-runbus}
+
+mkdir -p "$directory"
+cd "$directory"
+# The directory keeps others out. The files in it may be read, since each goes into a container
+# whose user is another one.
+chmod 700 .
+$runbus acl --prefix "$prefix" --password-file passwords > users.acl.new
+mv users.acl.new users.acl
+while IFS=: read -r user password; do
+  [ -n "$user" ] || continue
+  printf 'url = "%s://%s:%s@%s"\nprefix = "%s"\n' \
+    "$scheme" "$user" "$password" "$server" "$prefix" > "$user.toml"
+done < passwords
+rm -f admin.toml # the operator's password is in passwords, for people only
+# Who may log in to the page: a line name=token each.
+[ -s web-tokens ] || printf 'operator=%s\n' "$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" > web-tokens
