@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,3 +153,28 @@ def check_server(server: Server, passwords: Path) -> None:
         assert "default" in {line.split()[1] for line in admin.acl_list() if " off " in line}
         if server.engine == "redis":
             assert found["port"] == "0"
+
+
+@pytest.mark.parametrize("engine", ["valkey", "redis"], ids=["valkey", "redis7"])
+def test_a_backup_is_brought_back(
+    engine: Engine, start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """As the runbook says: a snapshot, an empty directory, once without the append-only file."""
+    with start_server(engine) as server, server.client() as client:
+        client.xadd("stream", {"value": "1"})
+        client.bgsave()
+        until(lambda: client.info("persistence")["rdb_bgsave_in_progress"] == 0)
+        shutil.copy(server.directory / "dump.rdb", tmp_path)
+    fresh = ("--dir", str(tmp_path))
+    with start_server(engine, *fresh, "--appendonly", "no") as server, server.client() as client:
+        assert client.xlen("stream") == 1
+        client.config_set("appendonly", "yes")
+        until(lambda: client.info("persistence")["aof_rewrite_in_progress"] == 0)
+    with start_server(engine, *fresh) as server, server.client() as client:
+        assert client.xlen("stream") == 1
+
+
+def until(found: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    while not found():
+        time.sleep(0.01)
