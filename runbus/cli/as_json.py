@@ -1,0 +1,57 @@
+"""Records as JSON, for programs: the fields by their names, times in ISO 8601, UTC."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from pydantic_core import from_json
+
+from runbus.cli import times
+
+# JSON leaves these as they are inside of texts, and a terminal would obey them.
+_STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def plain(value: Any) -> Any:
+    """Return a record, or several, as what JSON has."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        items = cast("Mapping[Any, Any]", value).items()
+        return {str(name): plain(each) for name, each in items}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in cast("list[Any]", value)]
+    if isinstance(value, bytes):
+        return read(value)
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return times.exact(value)
+    if isinstance(value, (bool, int, float, str)):  # a StrEnum is a text
+        return str(value) if isinstance(value, str) else value
+    return None if value is None else str(value)
+
+
+def read(data: bytes | None) -> Any:
+    """Read stored JSON; what is none, such as an input added by hand, as the text that it is."""
+    if not data:
+        return None
+    try:
+        return from_json(data)
+    except ValueError:
+        return data.decode(errors="replace")
+
+
+def written(value: Any, *, indent: int | None = None) -> str:
+    """Write JSON that may also be shown on a terminal."""
+    return _STEERING.sub(
+        lambda found: f"\\u{ord(found[0]):04x}",
+        json.dumps(plain(value), ensure_ascii=False, indent=indent),
+    )
