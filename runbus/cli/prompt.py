@@ -1,0 +1,86 @@
+"""A prompt: shows on a terminal what is asked for, and takes what is typed."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from getpass import getpass
+from typing import TYPE_CHECKING, Any
+
+from rich.padding import Padding
+from rich.text import Text
+
+from runbus.cli import show
+from runbus.cli.form import NOTHING
+from runbus.cli.terminal import one_line, readable
+from runbus.cli.typed import Mistyped, as_bool, is_numbered, label
+
+if TYPE_CHECKING:
+    from runbus.cli.form import Part
+
+LONGEST_DEFAULT = 60
+
+
+class Prompt:
+    """Speaks with a person, further to the right the deeper inside of the form."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        with suppress(ImportError):  # where there is none, lines are typed without it
+            import readline  # noqa: F401 # pyright: ignore[reportUnusedImport]
+
+    def show(self, wanted: Part) -> None:
+        """Show what is asked for: title, what can be typed, help, and options."""
+        head = Text(one_line(wanted.title), "bold")
+        if hint := wanted.hint():
+            head.append(f"  ({one_line(hint)})", "not bold dim")
+        self._print(head)
+        if wanted.help:
+            self._print(Text(readable(wanted.help)))
+        if wanted.kind == "choice":
+            self.options(wanted.options())
+
+    def options(self, options: list[Any]) -> None:
+        """Show what there is to choose from."""
+        numbered = is_numbered(options)
+        for number, each in enumerate(options, 1):
+            self._print(Text(f"  {f'{number}) ' if numbered else '- '}{one_line(label(each))}"))
+
+    def say(self, text: str) -> None:
+        """Show advice."""
+        self._print(Text(text, "dim"))
+
+    def complain(self, problem: str) -> None:
+        """Show what was wrong."""
+        self._print(Text(f"✗ {readable(problem)}", "red"))
+
+    def value(self, wanted: Part) -> str:
+        """Take the line that answers a part, whose default is shown in brackets."""
+        if wanted.is_hidden:
+            return getpass(self._indent("> ")).strip()
+        if wanted.default is NOTHING:
+            return self.line("> ")
+        shown = "none" if wanted.default is None else label(wanted.default)
+        if len(shown) > LONGEST_DEFAULT:
+            shown = shown[: LONGEST_DEFAULT - 1] + "…"
+        return self.line(f"[{one_line(shown) or 'empty'}] > ")
+
+    def agree(self, question: str, *, default: bool) -> bool:
+        """Ask for yes or no."""
+        while True:
+            text = self.line(f"{one_line(question)} [{'Y/n' if default else 'y/N'}] ")
+            try:
+                return as_bool(text) if text else default
+            except Mistyped as error:
+                self.complain(str(error))
+
+    def line(self, prompt: str) -> str:
+        """Take a line."""
+        sys.stdout.flush()
+        return input(self._indent(prompt)).strip()
+
+    def _indent(self, text: str) -> str:
+        return " " * (2 * self.depth) + text
+
+    def _print(self, text: Text) -> None:
+        show.block(Padding(text, (0, 0, 0, 2 * self.depth), expand=False))
