@@ -1,43 +1,87 @@
-"""All commands, and what they have in common: `--debug`, how errors look, and exit codes."""
+"""All commands, and what they have in common: `--debug`, how errors look, and exit codes.
+
+A command's module is imported when the command is called, so that no command waits for what
+another one needs.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 from runbus import __version__
-from runbus.cli import acl, demo, server
+from runbus.cli import exits
 from runbus.errors import RunbusError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FAILED = 1
-WRONGLY_CALLED = 2
-
 app = App(
     name="runbus",
     help="Interactive Python workflows on nothing but Redis.",
+    help_format="plaintext",  # what reads Markdown takes a while to load
+    help_epilogue=exits.EXPLAINED,
     version=__version__,
-    default_parameter=Parameter(negative=()),  # no --no-json
+    default_parameter=Parameter(negative=(), show_default=False),  # no --no-json
     result_action="return_value",
     exit_on_error=False,
     print_error=False,
+    suppress_keyboard_interrupt=False,
 )
-app.command(acl.acl)
-app.command(demo.demo)
-app.command(server.app)
+
+_GROUPS = {
+    "run": "List runs, look at one, read its log, cancel it.",
+    "deployment": "List what is served, and start runs of it.",
+    "worker": "List the processes that execute runs.",
+    "server": "Start, stop and show the embedded server, which is used without RUNBUS_URL.",
+}
+_COMMANDS = {
+    "resume": (
+        "answer",
+        "Answer a run that waits.\n\n"
+        "On a terminal it asks for each field of the form: Enter takes what stands in brackets, or "
+        "leaves an optional field out; Ctrl-C leaves without an answer. Elsewhere, and in scripts, "
+        "--input has the answer.",
+    ),
+    "send": ("inputs", "Send an input to a run."),
+    "inputs": ("inputs", "Print the inputs that a run was sent."),
+    "events": ("events", "Print each change of a run's state as it happens."),
+    "doctor": ("doctor", "Find out what is wrong with the server, and what to do."),
+    "demo": ("demo", "Talk to a greeter in another process."),
+    "web": ("web", "Serve the web page."),
+    "acl": ("acl", "Print server users with the least rights, as a Redis ACL file."),
+}
+for _name, _help in _GROUPS.items():
+    app.command(f"runbus.cli.{_name}:app", name=_name, help=_help)
+for _name, (_module, _help) in _COMMANDS.items():
+    app.command(f"runbus.cli.{_module}:{_name}", name=_name, help=_help)
+app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]
+    help="Let your shell complete the commands."
+)
 
 
 def run(words: Sequence[str]) -> int:
     """Run the command that `words` name and return its exit code."""
+    _never_fail_to_print()
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _leave_pipe()
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
     try:
         code: Any = app.meta(words, result_action="return_value")
-    except CycloptsError as error:
-        return _fail(error, WRONGLY_CALLED)
-    return code or 0  # help and the version return nothing
+    except (CycloptsError, exits.WrongCall) as error:
+        return _fail(error, exits.WRONGLY_CALLED)
+    return code or exits.DONE  # help and the version return nothing
 
 
 @app.meta.default
@@ -47,12 +91,37 @@ def _with_debug(
 ) -> Any:
     try:
         return app(words)
-    except RunbusError as error:
+    except (BrokenPipeError, CycloptsError, exits.WrongCall):
+        raise
+    except (RunbusError, exits.Failed) as error:
         if debug:
             raise
-        return _fail(error, FAILED)
+        return _fail(error, exits.FAILED)
+    except Exception as error:
+        if debug:
+            raise
+        what = f"{type(error).__name__}: {error}. This should not happen; --debug shows where."
+        return _fail(what, exits.FAILED)
 
 
-def _fail(error: Exception, code: int) -> int:
-    print(f"runbus: {error}", file=sys.stderr)
+def _fail(error: object, code: int) -> int:
+    from runbus.cli.terminal import one_line  # late: it brings rich along
+
+    text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    print(f"runbus: {one_line(text)}", file=sys.stderr)
     return code
+
+
+def _never_fail_to_print() -> None:
+    # What the encoding of the terminal lacks is written as an escape.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _leave_pipe() -> int:
+    # The reader has what it wanted. What is still buffered has nowhere to go.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    return exits.DONE

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import shutil
 import subprocess
@@ -13,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from console import run, terminal
 
 from runbus import __version__
 from runbus.store import embedded
@@ -23,41 +22,20 @@ COLOUR = re.compile(r"\x1b\[[\d;]*[39]\dm")
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch):
-    """A RUNBUS_HOME with a short path, whose server ends with the test; a terminal with colours."""
+    """A RUNBUS_HOME with a short path, whose server ends with the test."""
     path = Path(tempfile.mkdtemp(prefix="rb-"))
     monkeypatch.setenv("RUNBUS_HOME", str(path))
-    monkeypatch.setenv("TERM", "xterm-256color")
-    for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
     yield path
     monkeypatch.setenv("RUNBUS_HOME", str(path))
     embedded.stop()
     shutil.rmtree(path)
 
 
-def command(*words):
-    return [sys.executable, "-W", "error", "-m", "runbus", *words]
-
-
-def run(*words):
-    return subprocess.run(command(*words), capture_output=True, text=True, check=False)
-
-
-def run_on_terminal(*words):
+def on_terminal(*words, **more):
     """What the command writes to a terminal."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(command(*words), stdin=theirs, stdout=theirs, stderr=theirs):
-        os.close(theirs)
-        return "".join(_parts(ours))
-
-
-def _parts(terminal):
-    with os.fdopen(terminal, "rb", buffering=0) as file:
-        try:
-            while part := file.read(4096):
-                yield part.decode()
-        except OSError:  # so Linux reports that the other side is closed
-            return
+    with terminal(*words, **more) as shell:
+        shell.end()
+    return shell.raw
 
 
 def assert_error(ended, code, text):
@@ -120,15 +98,14 @@ def test_status_as_json(home):
     assert found["memory_bytes"] > 100_000
 
 
-def test_status_on_a_terminal(monkeypatch):
+def test_status_on_a_terminal(home):
     """On a terminal the status is a table; colours are there unless NO_COLOR is set."""
     url = embedded.ensure_running()
-    table = run_on_terminal("server", "status")
+    table = on_terminal("server", "status")
     assert ESCAPE in table
     assert url in table
-    assert COLOUR.search(run_on_terminal("server", "status", "--json"))
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert not COLOUR.search(run_on_terminal("server", "status", "--json"))
+    assert COLOUR.search(on_terminal("server", "status", "--json"))
+    assert not COLOUR.search(on_terminal("server", "status", "--json", NO_COLOR="1"))
 
 
 @pytest.mark.parametrize("verb", ["start", "status"])

@@ -1,0 +1,68 @@
+"""Answers that were given: by whom, when, with what, and without what was typed unseen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_core import to_json
+
+from runbus.cli import as_json, show, times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Set
+
+    from runbus.protocol.records import Pause
+
+VEIL = "…"
+
+
+def veiled(pause: Pause) -> Pause:
+    """Return a pause in whose answer the secrets are hidden."""
+    if pause.value is None:
+        return pause
+    return replace(pause, value=to_json(without_secrets(pause, as_json.read(pause.value))))
+
+
+def without_secrets(pause: Pause, answer: Any) -> Any:
+    """Return an answer with its secrets hidden."""
+    names = set(_secret_names(pause.schema))
+    return _veil(answer, names) if names else answer
+
+
+def in_words(pause: Pause) -> str:
+    """Say who answered a pause, when and with what."""
+    words = f"{pause.by or 'somebody'} answered"
+    if pause.answered is not None:
+        words += f" at {times.clock(pause.answered)} ({times.relative(pause.answered)})"
+    given = without_secrets(pause, as_json.read(pause.value))
+    return f"{words}: {show.value(given, 200)}" if given else words
+
+
+def _secret_names(schema: Any) -> Iterator[str]:
+    # Wherever in the form: what is called so is hidden everywhere, which is sometimes too much.
+    if isinstance(schema, list):
+        for each in cast("list[Any]", schema):
+            yield from _secret_names(each)
+    if not isinstance(schema, dict):
+        return
+    for name, each in cast("dict[str, Any]", schema).items():
+        if _is_secret(each):
+            yield name
+        yield from _secret_names(each)
+
+
+def _is_secret(schema: Any) -> bool:
+    if not isinstance(schema, dict):
+        return False
+    found = cast("dict[str, Any]", schema)
+    return found.get("format") == "password" or any(map(_is_secret, found.get("anyOf", ())))
+
+
+def _veil(value: Any, names: Set[str]) -> Any:
+    if isinstance(value, list):
+        return [_veil(each, names) for each in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    items = cast("dict[str, Any]", value).items()
+    return {name: VEIL if name in names else _veil(each, names) for name, each in items}

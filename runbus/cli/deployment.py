@@ -1,0 +1,148 @@
+"""`runbus deployment`: what is served, and starting runs of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from runbus import get_client
+from runbus.cli import show
+from runbus.cli.exits import DONE, FAILED, WrongCall
+from runbus.cli.given import json_or_text, named_values
+from runbus.cli.show import Column
+from runbus.cli.terminal import console, is_terminal, one_line
+from runbus.errors import RunNotEnded
+from runbus.protocol.answers import problems_of
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from rich.status import Status
+
+    from runbus.protocol.deployment_info import DeploymentInfo
+    from runbus.protocol.records import FlowRun
+
+LOOK_SECONDS = 1
+
+app = App(name="deployment", help="Deployments: flows that workers serve under a name.")
+
+
+@app.command(name="ls")
+async def list_(*, json: show.Json = False) -> int:
+    """List the deployments."""
+    found = await get_client().read_deployments()
+    if json:
+        show.json(found)
+    else:
+        show.table(found, _COLUMNS, empty="Nothing is served: some_flow.serve(name='…') does.")
+    return DONE
+
+
+_COLUMNS: list[Column[DeploymentInfo]] = [
+    Column(title="NAME", plain=lambda each: each.name),
+    Column(title="WORKERS", plain=lambda each: str(each.workers)),
+    Column(title="PARAMETERS", plain=lambda each: ", ".join(each.parameters.get("properties", {}))),
+    Column(title="DESCRIPTION", plain=lambda each: show.first_line(each.description)),
+]
+
+
+@app.command
+async def run(
+    name: Annotated[str, Parameter(help="The deployment: flow/name.")],
+    /,
+    *,
+    param: Annotated[
+        list[str] | None,
+        Parameter(name=["--param", "-p"], help="key=value; JSON where it is JSON, else a text."),
+    ] = None,
+    run_name: Annotated[str | None, Parameter(name="--name", help="What to call the run.")] = None,
+    idempotency_key: Annotated[
+        str | None, Parameter(help="The same key gives the same run, however often it is started.")
+    ] = None,
+    tag: Annotated[list[str] | None, Parameter(help="A tag of the run; may be repeated.")] = None,
+    wait: Annotated[
+        bool,
+        Parameter(
+            name=["--wait", "--watch", "-w"], help="Wait for its end and print what it returned."
+        ),
+    ] = False,
+    json: show.Json = False,
+) -> int:
+    """Start a run. With --wait, the exit code is 1 when it does not complete."""
+    client = get_client()
+    deployment = await client.read_deployment(name)
+    parameters = _parameters(deployment, named_values("-p", param or []))
+    started = await client.create_flow_run_from_deployment(
+        name, parameters, flow_run_name=run_name, idempotency_key=idempotency_key, tags=tag
+    )
+    if not wait:
+        _tell_started(started, json=json)
+        return DONE
+    ended = await _ended(started)
+    _tell_ended(ended, json=json)
+    return DONE if ended.state.is_completed() else FAILED
+
+
+def _parameters(deployment: DeploymentInfo, given: dict[str, str]) -> dict[str, Any]:
+    schema = deployment.parameters
+    texts: dict[str, Any] = dict(given)
+    found = {name: json_or_text(words) for name, words in given.items()}
+    for name in _wrong(schema, found) & given.keys():
+        # A number may be meant as a text: `-p title=1984`.
+        if name not in _wrong(schema, found | {name: texts[name]}):
+            found[name] = texts[name]
+    problems = problems_of(schema, found) if schema else {}
+    if problems:
+        told = "; ".join(f"{name or 'as a whole'}: {what}" for name, what in problems.items())
+        known = ", ".join(schema.get("properties", {})) or "none"
+        raise WrongCall(f"{deployment.name} does not take this: {told}. Its parameters: {known}.")
+    return found
+
+
+def _wrong(schema: dict[str, Any], found: dict[str, Any]) -> set[str]:
+    return {name.partition(".")[0] for name in problems_of(schema, found)} if schema else set()
+
+
+def _tell_started(run: FlowRun, *, json: bool) -> None:
+    if json:
+        show.json(run)
+    elif is_terminal(sys.stdout):
+        show.line(f"{one_line(run.name)} is {one_line(run.state.name)}: {run.id}")
+    else:
+        show.line(str(run.id))
+
+
+def _tell_ended(run: FlowRun, *, json: bool) -> None:
+    if json:
+        show.json(run)
+    elif not run.state.is_completed():
+        show.note(f"runbus: {one_line(run.name)} is {one_line(run.state.name)}: "
+                  f"{one_line(run.state.message)}")  # fmt: skip
+    elif run.state.data is not None:
+        show.json(run.state.data)
+
+
+async def _ended(run: FlowRun) -> FlowRun:
+    """Wait for the end of a run, and show meanwhile how it is doing."""
+    try:
+        with console(stderr=True).status(_progress(run)) as status:
+            return await _wait(run.id, status)
+    except BaseException:
+        show.note(f"{one_line(run.name)} goes on: runbus run show {run.id}")
+        raise
+
+
+async def _wait(run_id: UUID, status: Status) -> FlowRun:
+    client = get_client()
+    while True:
+        try:
+            return await client.wait_for_flow_run(run_id, LOOK_SECONDS)
+        except RunNotEnded:
+            status.update(_progress(await client.read_flow_run(run_id)))
+
+
+def _progress(run: FlowRun) -> str:
+    what = f"{one_line(run.name)} is {one_line(run.state.name)}"
+    return f"{what}: runbus resume {run.id}" if run.state.is_paused() else what

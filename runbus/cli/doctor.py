@@ -1,0 +1,45 @@
+"""`runbus doctor`: what is wrong with the server, and what to do about it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from runbus import get_client
+from runbus.cli import show
+from runbus.cli.exits import DONE, FAILED
+from runbus.cli.terminal import is_terminal, one_line
+
+if TYPE_CHECKING:
+    from runbus.protocol.report import Check
+
+_MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
+_WORDS = {True: "ok", False: "wrong", None: "unknown"}
+
+
+async def doctor(*, json: show.Json = False) -> int:
+    """Check the server: its version, persistence, eviction, clock, leases.
+
+    The exit code is 1 when something is wrong.
+    """
+    report = await get_client().server_report()
+    if json:
+        show.json({"ok": report.ok, "address": report.address, "checks": report.checks})
+    else:
+        for check in report.checks:
+            _show(check)
+    return DONE if report.ok else FAILED
+
+
+def _show(check: Check) -> None:
+    if not is_terminal(sys.stdout):
+        words = [_WORDS[check.ok], check.name, check.found, check.advice]
+        show.line("\t".join(map(one_line, words)).rstrip("\t"))
+        return
+    mark, colour = _MARKS[check.ok]
+    text = Text(f"{mark} ", colour).append(one_line(check.name), "bold default")
+    show.line(text.append(f"  {one_line(check.found)}", "not bold default"))
+    if check.advice:
+        show.line(f"    {one_line(check.advice)}", "dim" if check.ok else "")

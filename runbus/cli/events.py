@@ -1,0 +1,56 @@
+"""`runbus events`: every change of a run's state, as it happens."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from runbus import get_client
+from runbus.cli import show, times
+from runbus.cli.exits import DONE, WrongCall
+from runbus.cli.terminal import one_line
+from runbus.errors import RunMissing
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from runbus.protocol.event import Event
+
+
+async def events(
+    *,
+    follow: Annotated[
+        bool, Parameter(name=["--follow", "-f"], help="Print them as they come, until Ctrl-C.")
+    ] = False,
+    json: Annotated[
+        bool, Parameter(name="--json", help="Print a line of JSON for each, for programs.")
+    ] = False,
+) -> int:
+    """Print each change of a run's state, from now on."""
+    if not follow:
+        raise WrongCall("events are not listed, they are followed: runbus events --follow")
+    names: dict[UUID, str] = {}
+    async for event in get_client().follow_events():
+        if json:
+            show.json_line(event)
+        else:
+            _show(event, await _name(event.flow_run_id, names))
+    return DONE
+
+
+async def _name(run_id: UUID, known: dict[UUID, str]) -> str:
+    if run_id not in known:
+        with suppress(RunMissing):  # its keys have just expired
+            known[run_id] = (await get_client().read_flow_run(run_id)).name
+    return known.get(run_id, "")
+
+
+def _show(event: Event, name: str) -> None:
+    shown = Text(f"{times.clock(event.time)}  {str(event.flow_run_id)[:8]}  ", "dim")
+    shown.append(f"{one_line(name)}  ", "not dim").append_text(show.state(event.state))
+    show.record(
+        plain=[times.exact(event.time), str(event.flow_run_id), name, event.state], shown=shown
+    )

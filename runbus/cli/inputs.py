@@ -1,0 +1,128 @@
+"""`runbus send` and `runbus inputs`: what runs are sent."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from runbus import get_client, send_input
+from runbus.cli import as_json, show, times
+from runbus.cli.answer import user_name
+from runbus.cli.exits import DONE
+from runbus.cli.given import json_or_text, read_words
+from runbus.cli.terminal import one_line
+from runbus.errors import InvalidRunId
+from runbus.protocol.ids import parse_run_id
+from runbus.protocol.types import name_of_value
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from runbus.protocol.stored_input import StoredInput
+
+PAGE = 1000
+_RUN_HELP = (
+    "The run: its id, a unique beginning of it, or its name. A whole id may be another engine's."
+)
+Receiver = Annotated[str, Parameter(help=_RUN_HELP)]
+
+
+async def send(
+    run: Receiver,
+    value: Annotated[
+        str,
+        Parameter(
+            help="What to send: JSON where it is JSON, else a text; - is standard input.",
+            allow_leading_hyphen=True,
+        ),
+    ],
+    /,
+    *,
+    type: Annotated[  # noqa: A002
+        str | None,
+        Parameter(help="The name of the type that the run receives; that of the value by default."),
+    ] = None,
+    key: Annotated[
+        str | None, Parameter(help="Stored once, however often it is sent with this key.")
+    ] = None,
+    sender: Annotated[
+        str | None, Parameter(help="Who sends it; your user name by default.")
+    ] = None,
+    json: show.Json = False,
+) -> int:
+    """Send an input to a run."""
+    run_id = await _receiver(run)
+    words = read_words("VALUE", value) if value == "-" else value
+    found = _value(words, type)
+    name = type or name_of_value(found)
+    await send_input(found, run_id, sender=sender or user_name(), key_prefix=name, key=key)
+    if json:
+        show.json({"id": run_id, "stream": name, "key": key, "value": found})
+    else:
+        show.line(f"Sent to {run_id}, {one_line(name)}.")
+    return DONE
+
+
+def _value(words: str, type_: str | None) -> Any:
+    found = json_or_text(words)
+    return words if type_ == "str" and not isinstance(found, str) else found
+
+
+async def inputs(
+    run: Receiver,
+    type: Annotated[str | None, Parameter(help="Only the inputs of this type.")] = None,  # noqa: A002
+    /,
+    *,
+    follow: Annotated[
+        bool, Parameter(name=["--follow", "-f"], help="Go on with those that come.")
+    ] = False,
+    json: show.JsonLines = False,
+) -> int:
+    """Print the inputs that a run was sent, the oldest first."""
+    client = get_client()
+    run_id = await _receiver(run)
+    if follow:
+        async for each in client.follow_inputs(run_id, type):
+            _show(each, json=json)
+        return DONE
+    found = await _stored(run_id, type)
+    if json:
+        show.json(found)
+    else:
+        for each in found:
+            _show(each, json=False)
+    return DONE
+
+
+async def _stored(run_id: UUID, stream: str | None) -> list[StoredInput]:
+    found: list[StoredInput] = []
+    after = None
+    while page := await get_client().read_inputs(run_id, stream, after=after, limit=PAGE):
+        found += page
+        after = page[-1].id
+        if len(page) < PAGE:
+            break
+    return found
+
+
+def _show(found: StoredInput, *, json: bool) -> None:
+    if json:
+        show.json_line(found)
+        return
+    words = [found.key or found.id, found.stream, found.sender or "-"]
+    value = one_line(as_json.written(as_json.read(found.value)))
+    show.record(
+        plain=[times.exact(found.time), *words, value],
+        shown=Text(f"{times.clock(found.time)} {one_line('  '.join(words))} ", "dim").append(
+            " " + value, "not dim"
+        ),
+    )
+
+
+async def _receiver(text: str) -> UUID:
+    with suppress(InvalidRunId):
+        return parse_run_id(text)  # not looked for: another engine's runs have no record
+    return (await get_client().find_flow_run(text)).id

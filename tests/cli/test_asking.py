@@ -1,0 +1,165 @@
+"""`runbus resume` on a terminal: field by field, checked at once, asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from console import terminal
+
+from runbus import get_client
+
+if TYPE_CHECKING:
+    from conftest import Ask
+    from servers import Server
+
+    from runbus.protocol.records import FlowRun
+
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+
+
+def result_of(run: FlowRun) -> Any:
+    """What the flow returned in the end."""
+    return asyncio.run(get_client().wait_for_flow_run(run.id, 30)).state.result()
+
+
+def state_of(run: FlowRun) -> str:
+    return asyncio.run(get_client().read_flow_run(run.id)).state.name
+
+
+def test_a_question_is_shown_and_answered(ask: Ask) -> None:
+    """The description is shown as Markdown, each field with its help and default; Enter takes
+    the default, and what is no answer is asked for again."""
+    run = ask("publish")
+    with terminal("resume", run.id) as shell:
+        shell.answer("perhaps", "yes", "")
+        assert shell.end() == 0
+    assert "Shall The news go out?" in shell.shown
+    assert "https://example.org/draft" in shell.shown, "where a link leads is seen"
+    assert "Shall it go out?" in shell.shown
+    assert "yes or no" in shell.shown
+    assert "✗ type y or n" in shell.shown
+    assert "[no comment] >" in shell.shown
+    assert f"{run.name} goes on." in shell.shown
+    assert result_of(run) == "True: no comment"
+
+
+def test_every_kind_of_field(ask: Ask) -> None:
+    """Texts, numbers, choices, dates, lists, models, maps, tuples, secrets: each in words."""
+    run = ask("everything")
+    with terminal("resume", run.name) as shell:
+        shell.answer("A", "Ada")  # too short
+        shell.answer("old", "200", "36")  # no number, too large
+        shell.answer("0.25")
+        shell.answer("3", "2")  # of two colours
+        shell.answer("l")  # a size by its name
+        shell.answer("soon", "1815-12-10")
+        shell.answer("")  # no nickname
+        shell.answer("tea", "cake", "")
+        shell.answer("Main Street", "0", "12")
+        shell.answer("n")  # no office
+        shell.answer("y", "Side Street", "4", "n")
+        shell.answer("a=b", "a=1", "b=2", "")
+        shell.answer("y", "1.5", "2")
+        shell.answer("hush")
+        assert shell.end() == 0
+    for told in (
+        'shorter than 2 characters',
+        "type a whole number",
+        "200 is greater than the maximum of 150",
+        "1) red",
+        "type a number from 1 to 2",
+        "type a date, YYYY-MM-DD",
+        "0 is less than the minimum of 1",
+        "Fill in Office?",
+    ):  # fmt: skip
+        assert told in shell.shown
+    assert "hush" not in shell.shown, "a secret is not shown while it is typed"
+    assert result_of(run) == {
+        "name": "Ada",
+        "age": 36,
+        "share": 0.25,
+        "colour": "green",
+        "size": "L",
+        "born": "1815-12-10",
+        "nickname": None,
+        "tags": ["tea", "cake"],
+        "home": {"street": "Main Street", "number": 12},
+        "office": None,
+        "others": [{"street": "Side Street", "number": 4}],
+        "limits": {"a": 1, "b": 2},
+        "place": [1.5, 2.0],
+        "secret": "hush",
+    }
+
+
+def test_what_the_form_gained_meanwhile_is_asked_for_again(ask: Ask, valkey: Server) -> None:
+    """A refused answer: its problems are shown, only those fields are asked for again, and what
+    was typed stands in the brackets."""
+    run = ask("publish")
+    with terminal("resume", run.id) as shell:
+        shell.answer("yes")
+        shell.until("[no comment] > ")
+        _change_form(valkey, run)
+        shell.send("much too long\r")
+        shell.until("The answer does not fit the form")
+        shell.answer("still too long", "short")
+        assert shell.end() == 0
+    again = shell.shown.partition("does not fit the form")[2]
+    assert 'comment: "much too long" is longer than 6 characters' in again
+    assert "Approved" not in again
+    assert "[much too long] >" in again
+    assert "is longer than 6 characters" in again
+    assert result_of(run) == "True: short"
+
+
+def _change_form(server: Server, run: FlowRun) -> None:
+    key = f"runbus:{{{run.id.hex[-2:]}}}:{run.id}:pause:{run.pause}"
+    with server.client() as client:
+        schema = json.loads(client.hget(key, "schema"))
+        schema["properties"]["comment"]["maxLength"] = 6
+        client.hset(key, "schema", json.dumps(schema))
+
+
+@pytest.mark.parametrize("key", ["C", "D"], ids=["Ctrl-C", "Ctrl-D"])
+def test_leaving_without_an_answer(ask: Ask, key: str) -> None:
+    """Ctrl-C and Ctrl-D leave in the middle, say so, and nothing is stored."""
+    run = ask("publish")
+    with terminal("resume", run.id) as shell:
+        shell.answer("yes")
+        shell.press(key)
+        assert shell.end() == 130
+    assert "Nothing was answered. The run still waits." in shell.shown
+    assert "Traceback" not in shell.shown
+    assert state_of(run) == "Paused"
+
+
+def test_a_pause_that_asks_for_nothing(ask: Ask) -> None:
+    """It is resumed at once."""
+    run = ask("go_on")
+    with terminal("resume", run.id) as shell:
+        assert shell.end() == 0
+    assert result_of(run) is None
+
+
+def test_a_run_cannot_steer_the_terminal(ask: Ask) -> None:
+    """Names, questions and log lines with control sequences and markup are only shown."""
+    run = ask("hostile")
+    for words in (
+        ("resume", run.id),
+        ("run", "show", run.id),
+        ("run", "ls"),
+        ("run", "logs", run.id),
+    ):
+        with terminal(*words, NO_COLOR="1") as shell:
+            if words[0] == "resume":
+                shell.press("C")
+            shell.end()
+        assert not CONTROL.search(shell.raw), words
+        assert "\x1b]" not in shell.raw
+        assert "\x1b[31m" not in shell.raw
+        assert r"\x1b]0;owned" in shell.shown.replace("\n", "").replace(" ", ""), words
+        assert "[bold]" in shell.shown, "markup is text"
