@@ -25,9 +25,16 @@ def veiled(pause: Pause) -> Pause:
 
 
 def without_secrets(pause: Pause, answer: Any) -> Any:
-    """Return an answer with its secrets hidden."""
-    names = set(_secret_names(pause.schema))
-    return _veil(answer, names) if names else answer
+    """Return an answer with its secrets hidden, its fields in the order of the form."""
+    return _veil(_in_order(pause.schema or {}, answer), set(_secret_names(pause.schema)))
+
+
+def _in_order(form: dict[str, Any], answer: Any) -> Any:
+    if not isinstance(answer, dict):
+        return answer
+    given = cast("dict[str, Any]", answer)
+    asked = [name for name in form.get("properties", {}) if name in given]
+    return {name: given[name] for name in asked} | given
 
 
 def in_words(pause: Pause) -> str:

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from runbus import __version__
 from runbus.cli import exits
-from runbus.errors import RunbusError
+from runbus.errors import InvalidArgument, InvalidKeyPrefix, RunbusError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +93,8 @@ def _with_debug(
         return app(words)
     except (BrokenPipeError, CycloptsError, exits.WrongCall):
         raise
+    except (InvalidArgument, InvalidKeyPrefix) as error:
+        raise exits.WrongCall(error) from error
     except (RunbusError, exits.Failed) as error:
         if debug:
             raise

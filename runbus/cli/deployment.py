@@ -9,11 +9,11 @@ from cyclopts import App, Parameter
 
 from runbus import get_client
 from runbus.cli import show
-from runbus.cli.exits import DONE, FAILED, WrongCall
+from runbus.cli.exits import DONE, FAILED, Failed, WrongCall
 from runbus.cli.given import json_or_text, named_values
 from runbus.cli.show import Column
 from runbus.cli.terminal import console, is_terminal, one_line
-from runbus.errors import RunNotEnded
+from runbus.errors import DeploymentMissing, RunNotEnded
 from runbus.protocol.answers import problems_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def run(
 ) -> int:
     """Start a run. With --wait, the exit code is 1 when it does not complete."""
     client = get_client()
-    deployment = await client.read_deployment(name)
+    deployment = await _served(name)
     parameters = _parameters(deployment, named_values("-p", param or []))
     started = await client.create_flow_run_from_deployment(
         name, parameters, flow_run_name=run_name, idempotency_key=idempotency_key, tags=tag
@@ -83,6 +83,17 @@ async def run(
     ended = await _ended(started)
     _tell_ended(ended, json=json)
     return DONE if ended.state.is_completed() else FAILED
+
+
+async def _served(name: str) -> DeploymentInfo:
+    client = get_client()
+    try:
+        return await client.read_deployment(name)
+    except DeploymentMissing:
+        there = ", ".join(each.name for each in await client.read_deployments())
+        if not there:
+            raise
+        raise Failed(f"there is no deployment {name!r}. There are {there}.") from None
 
 
 def _parameters(deployment: DeploymentInfo, given: dict[str, str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +12,9 @@ from rich.text import Text
 from runbus import get_client, send_input
 from runbus.cli import as_json, show, times
 from runbus.cli.answer import user_name
-from runbus.cli.exits import DONE
+from runbus.cli.exits import DONE, WrongCall
 from runbus.cli.given import json_or_text, read_words
-from runbus.cli.terminal import one_line
+from runbus.cli.terminal import is_terminal, one_line
 from runbus.errors import InvalidRunId
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import name_of_value
@@ -62,13 +63,17 @@ async def send(
     if json:
         show.json({"id": run_id, "stream": name, "key": key, "value": found})
     else:
-        show.line(f"Sent to {run_id}, {one_line(name)}.")
+        show.line(f"Sent to {one_line(run)} as {one_line(name)}.")
     return DONE
 
 
 def _value(words: str, type_: str | None) -> Any:
     found = json_or_text(words)
-    return words if type_ == "str" and not isinstance(found, str) else found
+    if type_ == "str":
+        return words if not isinstance(found, str) else found
+    if found == words and words.lstrip()[:1] in {"{", "["}:
+        raise WrongCall(f"{words!r:.80} is not JSON. If it is meant as a text, add --type str.")
+    return found
 
 
 async def inputs(
@@ -94,7 +99,16 @@ async def inputs(
     else:
         for each in found:
             _show(each, json=False)
+        if not found and is_terminal(sys.stdout):
+            show.note(await _nothing(run_id, type))
     return DONE
+
+
+async def _nothing(run_id: UUID, stream: str | None) -> str:
+    if stream is None:
+        return "It was sent nothing yet."
+    others = [each.name for each in await get_client().read_streams(run_id)]
+    return f"It was sent no {stream}; it was sent {', '.join(others) or 'nothing'}."
 
 
 async def _stored(run_id: UUID, stream: str | None) -> list[StoredInput]:

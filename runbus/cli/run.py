@@ -195,6 +195,7 @@ async def logs(
             show.json_line(line)
         else:
             show.line(run_page.log_line(line))
+            sys.stdout.flush()  # whoever follows in a pipe waits for it
     return DONE
 
 

@@ -87,7 +87,7 @@ async def _last_lines(run_id: UUID, count: int) -> list[LogLine]:
 def log_line(line: LogLine) -> Text:
     """Return a log line for people, with the time of this machine's zone."""
     if not is_terminal(sys.stdout):
-        return Text(f"{times.exact(line.time)} {one_line(line.level)} {one_line(line.message)}")
+        return Text("\t".join([times.exact(line.time), *map(one_line, (line.level, line.message))]))
     text = Text(f"{times.clock(line.time)} ", "dim")
     text.append(f"{one_line(line.level):<8}", _LEVELS.get(line.level, "not dim"))
     return text.append(" " + readable(line.message), "not dim")

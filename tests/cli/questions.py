@@ -27,6 +27,11 @@ class Approval(RunInput):
     comment: str = "no comment"
 
 
+class Release(RunInput):
+    approved: bool
+    code: SecretStr = SecretStr("")
+
+
 class Everything(RunInput):
     name: str = Field(min_length=2, title="Your name")
     age: Annotated[int, Field(ge=0, le=150)]
@@ -55,6 +60,21 @@ async def publish():
     return f"{answer.approved}: {answer.comment}"
 
 
+class Plain(RunInput):
+    approved: bool
+    comment: str = "no comment"
+
+
+@flow(name="publish")
+async def of_the_readme():
+    await pause_flow_run(Plain.with_initial_data(description="Shall **The news** go out?"))
+
+
+@flow
+async def publish_twice():
+    return [(await pause_flow_run(Approval, timeout=600)).comment for _ in range(2)]
+
+
 @flow
 async def everything():
     answer = await pause_flow_run(Everything)
@@ -64,6 +84,11 @@ async def everything():
 @flow
 async def count():
     return await pause_flow_run(int)
+
+
+@flow
+async def release():
+    await pause_flow_run(Release)
 
 
 @flow

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from console import terminal
+from console import done, terminal
 
 from runbus import get_client
 
@@ -45,6 +46,19 @@ def test_a_question_is_shown_and_answered(ask: Ask) -> None:
     assert "[no comment] >" in shell.shown
     assert f"{run.name} goes on." in shell.shown
     assert result_of(run) == "True: no comment"
+
+
+def test_the_conversation_of_the_readme(ask: Ask) -> None:
+    """What the README shows is what a person sees who types what stands there."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (block,) = re.findall(r"```text\n(\$ runbus resume.*?)```", readme, re.DOTALL)
+    command, _, expected = block.partition("\n")
+    run = ask("of_the_readme")
+    with terminal("resume", run.name) as shell:
+        shell.answer(*re.findall(r"> (.+)", expected))
+        assert shell.end() == 0
+    told = shell.shown.replace(run.name, command.split()[-1])
+    assert re.sub(r" +\n", "\n", told) == expected
 
 
 def test_every_kind_of_field(ask: Ask) -> None:
@@ -122,6 +136,23 @@ def _change_form(server: Server, run: FlowRun) -> None:
         schema = json.loads(client.hget(key, "schema"))
         schema["properties"]["comment"]["maxLength"] = 6
         client.hset(key, "schema", json.dumps(schema))
+
+
+def test_somebody_answers_meanwhile(ask: Ask) -> None:
+    """Who still types when another one answers hears of it, and the first answer stands; also when
+    the run has asked for the same again by then."""
+    run = ask("publish_twice")
+    with terminal("resume", run.id) as shell:
+        shell.answer("no")
+        shell.until("[no comment] > ")
+        done("resume", run.id, "--by", "ada", "--input", '{"approved": true, "comment": "first"}')
+        shell.send("second\r")
+        assert shell.end() == 1
+    told = " ".join(shell.shown.split())
+    assert f"runbus: {run.name} does not wait for this any more. ada answered at " in told
+    assert ': {"approved": true, "comment": "first"}. This was not stored.' in told
+    done("resume", run.id, "--input", '{"approved": false, "comment": "third"}')
+    assert result_of(run) == ["first", "third"]
 
 
 @pytest.mark.parametrize("key", ["C", "D"], ids=["Ctrl-C", "Ctrl-D"])

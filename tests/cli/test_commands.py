@@ -61,7 +61,8 @@ def test_parameters_that_do_not_fit(worker: BaseProcess) -> None:
     assert "times" in message
     assert "name: it is required" in message
     assert "key=value" in failed(2, "deployment", "run", "greet/demo", "-p", "name")
-    assert "no deployment 'greet/x'" in failed(1, "deployment", "run", "greet/x")
+    message = failed(1, "deployment", "run", "greet")
+    assert "no deployment 'greet'. There are greet/demo." in message
     assert as_json("run", "ls") == before
 
 

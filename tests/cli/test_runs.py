@@ -64,6 +64,7 @@ def test_the_filters_of_a_list(ask: Ask) -> None:
     assert names("--flow", "nothing") == []
     assert "--waiting" in failed(2, "run", "ls", "--waiting", "--flow", "count")
     assert "--limit" in failed(2, "run", "ls", "--limit", 0)
+    assert "the states are Scheduled" in failed(2, "run", "ls", "--state", "pausd")
 
 
 def test_lists_as_json(ask: Ask) -> None:
@@ -172,7 +173,7 @@ def test_the_log(ask: Ask) -> None:
     ended(found)
     stored = as_json("run", "logs", found.id)
     assert stored[-len(rest) :] == rest if rest else True
-    assert re.search(r"\+00:00 INFO .*asking", done("run", "logs", found.id))
+    assert re.search(r"\+00:00\tINFO\tasking", done("run", "logs", found.id))
 
 
 def test_cancelling(ask: Ask) -> None:
@@ -218,6 +219,16 @@ def test_answers_that_are_not_taken(ask: Ask, tmp_path: Path) -> None:
     assert "waits for no answer" in failed(1, "resume", found.id, "--input", '{"approved": true}')
 
 
+def test_who_was_first(ask: Ask) -> None:
+    """Who comes too late hears who has answered, when and with what, without its secrets."""
+    found = ask("release")
+    done("resume", found.id, "--input", '{"approved": true, "code": "hush-hush"}', "--by", "ada")
+    ended(found)
+    message = failed(1, "resume", found.id, "--input", '{"approved": false}')
+    assert f"{found.name} is Completed and waits for no answer; ada answered at " in message
+    assert '{"approved": true, "code": "…"}' in message
+
+
 # --- Inputs and events -----------------------------------------------------------------------
 
 
@@ -260,6 +271,7 @@ def test_a_run_that_receives(ask: Ask) -> None:
     done("send", found.name, "bye")
     ended(found)
     assert "receives nothing more" in failed(1, "send", found.name, "hello")
+    assert "--type str" in failed(2, "send", found.name, '{"item": ')
 
 
 def test_following_events(ask: Ask) -> None:
