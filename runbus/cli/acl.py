@@ -32,16 +32,7 @@ def acl(
     password_file: Annotated[Path | None, Parameter(help=_FILE_HELP)] = None,
     beside: Annotated[Path | None, Parameter(help=_BESIDE_HELP)] = None,
 ) -> int:
-    """Print server users with the least rights, as a Redis ACL file.
-
-    `sender` sends inputs and reads nothing. `worker` executes runs and can do whatever a flow can,
-    but answer no pause. `reader` sees everything and changes nothing. `web` sees, answers, sends,
-    starts and cancels. `admin` may do everything on the server, `default` nothing.
-
-    They fit the scripts of this version of runbus: print them anew when you upgrade. Without
-    --password-file the server does not load the file before each placeholder is replaced by the
-    SHA-256 of a password (`printf %s "$password" | sha256sum`).
-    """
+    """Print server users with the least rights, as a Redis ACL file."""
     names = ("admin", *store_acl.USERS)
     if password_file is None:
         digests = {name: _PLACEHOLDER.format(name) for name in names}

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from runbus import __version__
 from runbus.cli import exits
-from runbus.errors import InvalidArgument, InvalidKeyPrefix, RunbusError
+from runbus.errors import RunbusError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,10 +49,26 @@ _COMMANDS = {
     "send": ("inputs", "Send an input to a run."),
     "inputs": ("inputs", "Print the inputs that a run was sent."),
     "events": ("events", "Print each change of a run's state as it happens."),
-    "doctor": ("doctor", "Find out what is wrong with the server, and what to do."),
+    "doctor": (
+        "doctor",
+        "Find out what is wrong with the server, and what to do.\n\n"
+        "It looks at the server's version, memory, eviction, persistence and clock, at how fast it "
+        "wakes who waits, and at the leases and the queue of runs. The exit code is 1 when "
+        "something is wrong.",
+    ),
     "demo": ("demo", "Talk to a greeter in another process."),
     "web": ("web", "Serve the web page."),
-    "acl": ("acl", "Print server users with the least rights, as a Redis ACL file."),
+    "acl": (
+        "acl",
+        "Print server users with the least rights, as a Redis ACL file.\n\n"
+        "`sender` sends inputs and reads nothing. `worker` executes runs and can do whatever a "
+        "flow can, but answer no pause. `reader` sees everything and changes nothing. `web` sees, "
+        "answers, sends, starts and cancels. `admin` may do everything on the server, `default` "
+        "nothing.\n\n"
+        "They fit the scripts of this version of runbus: print them anew when you upgrade. Without "
+        "--password-file the server does not load the file before each placeholder is replaced by "
+        'the SHA-256 of a password (`printf %s "$password" | sha256sum`).',
+    ),
 }
 for _name, _help in _GROUPS.items():
     app.command(f"runbus.cli.{_name}:app", name=_name, help=_help)
@@ -93,8 +109,6 @@ def _with_debug(
         return app(words)
     except (BrokenPipeError, CycloptsError, exits.WrongCall):
         raise
-    except (InvalidArgument, InvalidKeyPrefix) as error:
-        raise exits.WrongCall(error) from error
     except (RunbusError, exits.Failed) as error:
         if debug:
             raise

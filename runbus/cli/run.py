@@ -13,6 +13,8 @@ from runbus.cli import question, run_page, show, times
 from runbus.cli.exits import DONE, WrongCall
 from runbus.cli.show import Column
 from runbus.cli.terminal import is_terminal, one_line
+from runbus.errors import InvalidArgument
+from runbus.protocol.run_filter import state_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,9 +64,13 @@ async def list_(
         if state or flow or deployment or text:
             raise WrongCall("--waiting goes with no other filter.")
         return await _list_waiting(None if all else limit, offset, json=json)
+    try:
+        states = state_names(state)
+    except InvalidArgument as error:
+        raise WrongCall(str(error)) from None
     read = partial(
         get_client().read_flow_runs,
-        state=state,
+        state=states,
         flow_name=flow,
         deployment_id=deployment,
         text=text,

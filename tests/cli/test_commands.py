@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from servers import Server
 
 COMMANDS = {
-    "demo", "deployment", "doctor", "events", "inputs", "resume", "run", "send", "server", "web",
-    "worker",
+    "acl", "demo", "deployment", "doctor", "events", "inputs", "resume", "run", "send", "server",
+    "web", "worker",
 }  # fmt: skip
 
 
