@@ -59,7 +59,7 @@ class Keys:
         return self._of_run(flow_run_id, "resume")
 
     def pause(self, flow_run_id: UUID, key: str) -> str:
-        """Hash: one pause, its form and its answer. Lives as long as the run's keys."""
+        """Hash: a pause, its form, and which entry of `resume` answers it. Lives with the run."""
         return self._of_run(flow_run_id, "pause") + ":" + key
 
     def control(self, flow_run_id: UUID) -> str:

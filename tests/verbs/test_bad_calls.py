@@ -396,6 +396,7 @@ def test_a_run_has_finished(server: Server, refused: Any, state: str) -> None:
     with server.client() as client:
         client.hset(f"runbus:{{b7}}:{RUN_ID}:run", "state", state)
         client.expire(f"runbus:{{b7}}:{RUN_ID}:run", 600)
+        client.hset(f"runbus:{{b7}}:{RUN_ID}:streams", "ended", state)
     with refused(RunFinished, state) as refusal:
         send_input("after", RUN_ID, key="after")
     error = refusal.error
