@@ -152,9 +152,11 @@ class Client:
         run_input: Mapping[str, Any] | None = None,
         by: str | None = None,
         durability: Durability = "memory",
+        key: str | None = None,
+        generation: int | None = None,
     ) -> None:
         """See `runbus.flow_runs.aresume_flow_run`."""
-        await flow_runs.aresume_flow_run(flow_run_id, run_input, by, durability)
+        await flow_runs.aresume_flow_run(flow_run_id, run_input, by, durability, key, generation)
 
     # Log lines.
 

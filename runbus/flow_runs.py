@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from runbus import bridge
 from runbus.context import current_flow_run, get_run_context, verb
 from runbus.errors import (
+    AlreadyAnswered,
     AlreadyEnded,
     AnswerRefused,
     CannotPause,
@@ -214,12 +215,18 @@ async def aresume_flow_run(
     run_input: Mapping[str, Any] | None = None,
     by: str | None = None,
     durability: Durability = "memory",
+    key: str | None = None,
+    generation: int | None = None,
 ) -> None:
     """Answer a paused run, so that it goes on; one that was suspended from outside needs no answer.
 
     `run_input` has a value for each field, `{"value": …}` for a built-in type; fields that are left
     out take the form's defaults. `by` says who answers. The first answer counts. `durability` is
     that of `send_input`.
+
+    Whoever has read the pause before answering passes its `key` and `generation`, so that the
+    answer is for no other pause that the run may wait in by then; a `key` of `""` is for a run that
+    waits in none.
 
     Raises `AnswerRefused`, which says per field what is wrong, `NotPaused`, `AlreadyAnswered` and
     `RunMissing`. In each case nothing is changed. Raises `NotDurable` where the answer is stored
@@ -230,9 +237,11 @@ async def aresume_flow_run(
     answerer = "" if by is None else check_text("by", by)
     here = bus.current()
     run, pause = await pauses.read_pending(here, run_id)
-    if pause is None:
+    if pause is None and not key:
         await _resume_unasked(run)
         return
+    if pause is None or not _is_meant(pause, key, generation):
+        raise await _too_late(run, key, generation)
     answer, problems = judge(pause.schema, _encode_answer(run_input))
     if problems:
         raise AnswerRefused(flow_run_id=run_id, key=pause.key, problems=problems)
@@ -323,9 +332,12 @@ def resume_flow_run(
     run_input: Mapping[str, Any] | None = None,
     by: str | None = None,
     durability: Durability = "memory",
+    key: str | None = None,
+    generation: int | None = None,
 ) -> Any:
     """See `aresume_flow_run`."""
-    return verb("resume_flow_run", aresume_flow_run, flow_run_id, run_input, by, durability)
+    answer = (run_input, by, durability, key, generation)
+    return verb("resume_flow_run", aresume_flow_run, flow_run_id, *answer)
 
 
 def cancel_flow_run(flow_run_id: UUID | str) -> Any:
@@ -338,6 +350,22 @@ def wait_for_flow_run(
 ) -> Any:
     """See `await_for_flow_run`."""
     return verb("wait_for_flow_run", await_for_flow_run, flow_run_id, timeout, poll_interval)
+
+
+def _is_meant(pause: Pause, key: str | None, generation: int | None) -> bool:
+    return key in {None, pause.key} and generation in {None, pause.generation}
+
+
+async def _too_late(
+    run: FlowRun, key: str | None, generation: int | None
+) -> AlreadyAnswered | NotPaused:
+    wanted = run.pause if key is None else key
+    pause = await pauses.read(bus.current(), run.id, wanted) if wanted else None
+    if pause is None:
+        return NotPaused(flow_run_id=run.id, state=run.state.name)
+    if generation not in {None, pause.generation}:  # it was refused, and is asked for anew
+        return NotPaused(flow_run_id=run.id, state="past that question")
+    return pauses.too_late(run.id, pause)
 
 
 def _encode_answer(run_input: object) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -198,16 +198,15 @@ async def answer(bus: Bus, flow_run_id: UUID, pause: Pause, value: bytes, by: st
     match reply:
         case [b"CLOSED", state]:
             return state.decode()
-        case [b"STATE", b"answered" | b"refused", _, first, when, stands]:
-            raise AlreadyAnswered(
-                flow_run_id=flow_run_id,
-                key=pause.key,
+        case [b"STATE", state, _, first, when, stands]:
+            now = replace(
+                pause,
+                state=state.decode(),
                 by=first.decode() or None,
-                when=datetime.fromtimestamp(int(when) / 1000, UTC) if when else None,
+                answered=datetime.fromtimestamp(int(when) / 1000, UTC) if when else None,
                 value=stands,
             )
-        case [b"STATE", state, *_]:
-            raise NotPaused(flow_run_id=flow_run_id, state=f"past its pause ({state.decode()})")
+            raise too_late(flow_run_id, now)
         case _:
             raise RunMissing(flow_run_id)
 
@@ -222,6 +221,19 @@ async def make_durable(bus: Bus, flow_run_id: UUID, pause: Pause, wanted: Durabi
         proof=("HEXISTS", key, "entry"),
     )
     await bus.outbox.barrier.confirm(stored, wanted)
+
+
+def too_late(flow_run_id: UUID, pause: Pause) -> AlreadyAnswered | NotPaused:
+    """Return what an answer to a pause is told that was not pending when it was read."""
+    if pause.state not in {"answered", "refused"}:
+        return NotPaused(flow_run_id=flow_run_id, state=f"past its pause ({pause.state})")
+    return AlreadyAnswered(
+        flow_run_id=flow_run_id,
+        key=pause.key,
+        by=pause.by,
+        when=pause.answered,
+        value=pause.value,
+    )
 
 
 async def expire(

@@ -1,0 +1,131 @@
+"""Answers from somebody who read a pause first, and may come when another one is open."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import field_validator
+
+from runbus import (
+    RunInput,
+    cancel_flow_run,
+    flow,
+    get_client,
+    get_run_context,
+    pause_flow_run,
+    resume_flow_run,
+)
+from runbus.errors import AlreadyAnswered, AnswerRefused, NotPaused
+from runbus.store import bus, runs
+
+if TYPE_CHECKING:
+    from servers import Server
+
+    from runbus.protocol.records import Pause
+
+
+class Even(RunInput):
+    number: int
+
+    @field_validator("number")
+    @classmethod
+    def even(cls, number: int) -> int:
+        if number % 2:
+            raise ValueError("an even one, please")
+        return number
+
+
+@flow
+async def ask_twice() -> list[int]:
+    return [await pause_flow_run(int, timeout=30), await pause_flow_run(int, timeout=30)]
+
+
+@flow
+async def ask_until_even() -> int:
+    while True:
+        try:
+            return (await pause_flow_run(Even, timeout=30, key="even")).number
+        except ValueError:
+            continue
+
+
+async def asked(run_id: UUID, after: Pause | None = None) -> Pause:
+    """The pause of a run, once it waits in another one than before."""
+    while True:
+        pause = await get_client().read_pause(run_id)
+        if pause and (after is None or pause.opened > after.opened):
+            return pause
+        await asyncio.sleep(0.005)
+
+
+async def begun() -> UUID:
+    """The id of the only run."""
+    while not (found := await get_client().read_flow_runs()):
+        await asyncio.sleep(0.005)
+    return found[0].id
+
+
+async def test_an_answer_to_the_last_question_is_not_taken_for_the_next(server: Server) -> None:
+    """Who read the first question is told who was first, when and with what; the next waits on."""
+    asking = asyncio.create_task(ask_twice())
+    run_id = await begun()
+    first = await asked(run_id)
+    await resume_flow_run(run_id, {"value": 1}, by="ada", key=first.key, generation=1)
+    second = await asked(run_id, after=first)
+    with pytest.raises(AlreadyAnswered) as late:
+        await resume_flow_run(run_id, {"value": 9}, key=first.key, generation=first.generation)
+    assert (late.value.by, late.value.value) == ("ada", b'{"value":1}')
+    assert late.value.when is not None
+    assert late.value.when <= second.opened
+    await resume_flow_run(run_id, {"value": 2}, key=second.key, generation=second.generation)
+    assert await asking == [1, 2]
+    with pytest.raises(AlreadyAnswered, match="ada"):  # also when the run has ended
+        await resume_flow_run(run_id, {"value": 9}, key=first.key)
+
+
+async def test_an_answer_to_a_question_that_is_asked_anew(server: Server) -> None:
+    """The key is the same, the generation is not: what was typed for the old one is not taken."""
+    asking = asyncio.create_task(ask_until_even())
+    run_id = await begun()
+    first = await asked(run_id)
+    await resume_flow_run(run_id, {"number": 3}, key="even", generation=1)
+    second = await asked(run_id, after=first)
+    assert (second.key, second.generation) == ("even", 2)
+    with pytest.raises(NotPaused, match="past that question"):
+        await resume_flow_run(run_id, {"number": 4}, key="even", generation=1)
+    with pytest.raises(AnswerRefused):
+        await resume_flow_run(run_id, {"number": "x"}, key="even", generation=2)
+    await resume_flow_run(run_id, {"number": 4}, key="even", generation=2)
+    assert await asking == 4
+
+
+async def test_an_answer_to_a_question_that_was_never_asked(valkey: Server) -> None:
+    """No run is let go on by the key of another pause, or by none where it waits in one."""
+
+    @flow
+    async def ask() -> int:
+        run_id = get_run_context().run_id
+        waiting = asyncio.create_task(pause_flow_run(int, timeout=30, key="one"))
+        await asked(run_id)
+        for key in ("two", ""):
+            with pytest.raises(NotPaused):
+                await resume_flow_run(run_id, {"value": 1}, key=key)
+        await resume_flow_run(run_id, {"value": 1}, key="one")
+        return await waiting
+
+    assert await ask() == 1
+
+
+async def test_a_run_that_was_suspended_from_outside_has_no_key(valkey: Server) -> None:
+    """It is let go on without one, and not by an answer to a pause."""
+    here, run_id = bus.current(), uuid4()
+    await runs.create(here, run_id, {"flow": "f", "deployment": "f/x"})
+    await runs.move(here, run_id, "Suspended", after=["Scheduled"])
+    with pytest.raises(NotPaused):
+        await resume_flow_run(run_id, key="1", generation=1)
+    await resume_flow_run(run_id, key="")
+    assert (await get_client().read_flow_run(run_id)).state.name == "Scheduled"
+    await cancel_flow_run(run_id)
