@@ -16,8 +16,9 @@ LAYERS = [
     {"runbus.store"},
     {"runbus.bridge", "runbus.context", "runbus.input", "runbus.flow_runs"},
     {"runbus"},
-    {"runbus.cli", "runbus.__main__"},
+    {"runbus.cli", "runbus.__main__", "runbus.web"},
 ]
+DOORS = ("runbus.cli", "runbus.web")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -75,3 +76,14 @@ def test_the_protocol_is_pure(path: Path) -> None:
     }  # fmt: skip
     tree = ast.walk(ast.parse(path.read_text()))
     assert not [node for node in tree if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_doors_do_not_import_each_other(door: str) -> None:
+    """The command line and the web page stand beside each other."""
+    inside = [path for path in MODULES if is_in(name_of(path), door)]
+    others = [other for other in DOORS if other != door]
+    assert inside
+    for path in inside:
+        found = {name for name in imports_of(path) if any(is_in(name, other) for other in others)}
+        assert not found, path

@@ -57,7 +57,7 @@ _COMMANDS = {
         "something is wrong.",
     ),
     "demo": ("demo", "Talk to a greeter in another process."),
-    "web": ("web", "Serve the web page."),
+    "web": ("web", "Serve the web page; `python -m runbus.web --help` lists its options."),
     "acl": (
         "acl",
         "Print server users with the least rights, as a Redis ACL file.\n\n"

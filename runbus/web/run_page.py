@@ -1,0 +1,196 @@
+"""The page of one run: its question and answers, its log and inputs, and what can be done to it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from pydantic_core import from_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from runbus import send_input
+from runbus.errors import AlreadyAnswered, AlreadyEnded, AnswerRefused, NotPaused, RunbusError
+from runbus.web.asking import Form, Taken, blank_form, refuse, take
+from runbus.web.rendering import last, read_posted, see_other
+from runbus.web.shapes import UNSET
+
+if TYPE_CHECKING:
+    from runbus.protocol.log_line import LogLine
+    from runbus.protocol.records import FlowRun, Pause
+    from runbus.protocol.stored_input import StoredInput
+    from runbus.web.fields import Posted
+    from runbus.web.rendering import Site
+
+NEWEST_LINES = 500
+MOST_INPUTS = 200
+MOST_CHILDREN = 50
+CLOCK_ERROR = timedelta(seconds=10)
+
+
+def run_page(site: Site) -> APIRouter:
+    """Make the routes under `/runs/<id>`."""
+    router = APIRouter(include_in_schema=False, dependencies=[Depends(site.begin_page)])
+
+    @router.get("/runs/{run_id}")
+    async def show(request: Request, run_id: UUID) -> Response:
+        return await _show(site, request, run_id)
+
+    @router.post("/runs/{run_id}/answer")
+    async def answer(request: Request, run_id: UUID) -> Response:
+        return await _answer(site, request, run_id, await read_posted(request))
+
+    @router.post("/runs/{run_id}/cancel")
+    async def cancel(request: Request, run_id: UUID) -> Response:
+        try:
+            await site.client.cancel_flow_run(run_id)
+        except AlreadyEnded as error:
+            return await _show(site, request, run_id, 409, note=str(error))
+        return see_other(f"/runs/{run_id}")
+
+    @router.post("/runs/{run_id}/inputs")
+    async def send(request: Request, run_id: UUID) -> Response:
+        return await _send(site, request, run_id, await read_posted(request))
+
+    for part in ("answer", "cancel", "inputs"):
+        # Where a refused post stands, somebody may press Enter in the address.
+        router.add_api_route(f"/runs/{{run_id}}/{part}", _back)
+    return router
+
+
+async def _back(run_id: UUID) -> Response:
+    return see_other(f"/runs/{run_id}")
+
+
+async def _show(
+    site: Site, request: Request, run_id: UUID, status: int = 200, **values: Any
+) -> Response:
+    run = await site.client.read_flow_run(run_id)
+    pauses = await site.client.read_pauses(run_id)
+    pending = next((each for each in pauses if each.key == run.pause), None)
+    is_unasked = run.pause is None and run.state.name == "Suspended"
+    shown: dict[str, Any] = {
+        "run": run,
+        "pending": pending,
+        "is_unasked": is_unasked,
+        "pauses": [each for each in reversed(pauses) if each is not pending],
+        "form": blank_form(pending.schema if pending else None),
+        "history": await site.client.read_history(run_id),
+        "lines": await _newest_lines(site, run),
+        "streams": await site.client.read_streams(run_id),
+        "inputs": await _newest_inputs(site, run),
+        "children": await _children(site, run),
+        "note": "",
+        "first": None,
+        "mine": "",
+        "input_problem": "",
+        "input_text": "",
+        "input_stream": "",
+    }
+    return await site.page(request, "run.html", status, **{**shown, **values})
+
+
+async def _newest_lines(site: Site, run: FlowRun) -> list[LogLine]:
+    lines: list[LogLine] = []
+    after: str | None = None
+    while more := await site.client.read_logs(run.id, after=after, limit=1000):
+        lines = [*lines, *more][-NEWEST_LINES:]
+        after = more[-1].id
+    return lines
+
+
+async def _newest_inputs(site: Site, run: FlowRun) -> list[StoredInput]:
+    return await site.client.read_inputs(run.id, limit=MOST_INPUTS, newest_first=True)
+
+
+async def _children(site: Site, run: FlowRun) -> list[FlowRun]:
+    # Without the times, every run that is stored would be looked at.
+    until = run.end_time and run.end_time + CLOCK_ERROR
+    return await site.client.read_flow_runs(
+        parent_run_id=run.id,
+        created_after=run.created - CLOCK_ERROR,
+        created_before=until,
+        limit=MOST_CHILDREN,
+    )
+
+
+# --- Answering -------------------------------------------------------------------------------
+
+
+async def _answer(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:
+    key = last(posted, "pause")
+    pause = await site.client.read_pause(run_id)
+    if not (_is_about(posted, pause) if pause else key == ""):
+        return await _too_late(site, request, run_id, posted)
+    taken = take(pause.schema if pause else None, posted)
+    if taken.answer is UNSET:
+        status = 422 if taken.form.is_anything_wrong else 200
+        return await _show(site, request, run_id, status, form=taken.form)
+    return await _resume(site, request, run_id, posted, taken)
+
+
+async def _resume(
+    site: Site, request: Request, run_id: UUID, posted: Posted, taken: Taken
+) -> Response:
+    try:
+        # The very pause that the person saw: another may be open by now.
+        key, generation = last(posted, "pause"), last(posted, "generation")
+        await site.client.resume_flow_run(
+            run_id,
+            taken.answer,
+            request.state.by,
+            key=key,
+            generation=int(generation) if key else None,
+        )
+    except AnswerRefused as error:
+        form = refuse(taken.form, error.problems)
+        return await _show(site, request, run_id, 422, form=form)
+    except (AlreadyAnswered, NotPaused):
+        return await _too_late(site, request, run_id, posted)
+    return see_other(f"/runs/{run_id}")
+
+
+async def _too_late(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:
+    pauses = await site.client.read_pauses(run_id)
+    about = next((each for each in pauses if _is_about(posted, each)), None)
+    mine = _typed(about, posted)
+    return await _show(
+        site, request, run_id, 409, first=about, mine=mine, note="" if about else _GONE
+    )
+
+
+_GONE = "This run no longer waits for that answer."
+
+
+def _typed(pause: Pause | None, posted: Posted) -> str:
+    if last(posted, "do") == "json":
+        return last(posted, "json")
+    form: Form | None = take(pause.schema, posted).form if pause else None
+    return form.json if form else ""
+
+
+def _is_about(posted: Posted, pause: Pause) -> bool:
+    # A form that was opened for one question must not answer the next.
+    return (last(posted, "pause"), last(posted, "generation")) == (
+        pause.key,
+        str(pause.generation),
+    )
+
+
+# --- Sending an input ------------------------------------------------------------------------
+
+
+async def _send(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:
+    stream, text = last(posted, "stream"), last(posted, "value")
+    try:
+        value = from_json(text, allow_inf_nan=False)
+        sender = f"web:{request.state.by}"
+        await send_input(value, run_id, sender=sender, key_prefix=stream)
+    except (ValueError, RunbusError) as error:
+        words = str(error) if isinstance(error, RunbusError) else f"this is not JSON: {error}"
+        typed = {"input_text": text, "input_stream": stream, "input_problem": words}
+        return await _show(site, request, run_id, 422, **typed)
+    return see_other(f"/runs/{run_id}#{quote('inputs')}")

@@ -1,0 +1,133 @@
+// What the pages do beyond links and forms, which work without it: parts that refresh by
+// themselves, forms that are checked and sent in place, and times that go on.
+
+import { watchForms } from "./forms.js";
+import { take } from "./parts.js";
+import { watchTimes } from "./times.js";
+
+const QUIET = 150; // ms: a burst of events is one look
+const SELDOM = 1000; // ms between looks
+const ASIDE = 10000; // ms between looks at a run for what happens to others
+
+let source = null;
+let timer = 0;
+let due = 0;
+let looked = 0;
+let missed = false;
+
+function lookSoon(between = SELDOM) {
+  const at = Math.max(Date.now() + QUIET, looked + between);
+  if (timer && due <= at) return;
+  clearTimeout(timer);
+  due = at;
+  timer = setTimeout(look, at - Date.now());
+}
+
+// The page of a run shows its children too, which are other runs: those may wait.
+function onState(event) {
+  const mine = new URL(document.body.dataset.events, location.href).searchParams.get("run");
+  lookSoon(mine && JSON.parse(event.data).run !== mine ? ASIDE : SELDOM);
+}
+
+async function look() {
+  timer = 0;
+  looked = Date.now();
+  try {
+    // What was posted and refused stands at an address of its own, which cannot be read.
+    const response = await fetch(document.body.dataset.page || location.href, { headers: { Accept: "text/html" } });
+    if (response.redirected) return location.assign(response.url); // logged out
+    if (response.ok) take(await response.text(), "[data-live]", askAnew);
+  } catch {
+    missed = true; // the stream says when the server is back
+  }
+}
+
+// The question that a run asks may be another by now. A form that nobody touched follows it; one
+// with something typed in it stays, and the server says who was first when it is sent.
+function askAnew(page) {
+  const old = document.querySelector("[data-question]");
+  const fresh = page.querySelector("[data-question]");
+  if (!old || !fresh || old.dataset.question === fresh.dataset.question) return;
+  if (old.querySelector("[data-touched]")) {
+    old.querySelector("form").classList.add("late");
+    showLate(old);
+    return;
+  }
+  old.replaceWith(document.adoptNode(fresh));
+}
+
+function showLate(section) {
+  if (section.querySelector("#late")) return;
+  const words = document.createElement("p");
+  words.id = "late";
+  words.className = "notice";
+  words.setAttribute("role", "status");
+  words.textContent = "Somebody else has answered this. What you typed is still here.";
+  section.prepend(words);
+}
+
+function addLine(event) {
+  const log = document.getElementById("log");
+  if (!log) return;
+  const line = JSON.parse(event.data);
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const item = document.createElement("li");
+  item.className = line.level.toLowerCase();
+  const time = document.createElement("time");
+  time.dateTime = line.time;
+  time.dataset.clock = "";
+  time.textContent = line.time.slice(11, 19);
+  const level = document.createElement("b");
+  level.textContent = line.level;
+  const words = document.createElement("span");
+  words.textContent = line.message;
+  item.append(time, " ", level, " ", words);
+  log.append(item);
+  if (log.children.length > 2000) log.firstElementChild.remove();
+  if (atEnd) log.scrollTop = log.scrollHeight;
+  lastLine = event.lastEventId;
+}
+
+let lastLine = "";
+
+function listen() {
+  const path = document.body.dataset.events;
+  if (!path || source) return;
+  const url = new URL(path, location.href);
+  if (lastLine) url.searchParams.set("after", lastLine);
+  source = new EventSource(url);
+  source.addEventListener("open", () => {
+    document.getElementById("lost").hidden = true;
+    if (missed) lookSoon();
+    missed = false;
+  });
+  source.addEventListener("error", () => {
+    missed = true;
+    document.getElementById("lost").hidden = false;
+    if (source.readyState === EventSource.CLOSED) {
+      source = null;
+      setTimeout(listen, 3000);
+    }
+  });
+  source.addEventListener("log", addLine);
+  source.addEventListener("input", () => lookSoon());
+  source.addEventListener("resync", () => lookSoon());
+  source.addEventListener("state", onState);
+}
+
+// A browser opens few connections to one site: a page that nobody sees gives its own back.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    source?.close();
+    source = null;
+  } else {
+    listen();
+    lookSoon();
+  }
+});
+
+watchTimes();
+watchForms();
+listen();
+const log = document.getElementById("log");
+if (log) log.scrollTop = log.scrollHeight;
