@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 from runbus import __version__
-from runbus.cli import exits
+from runbus.cli import exits, web
 from runbus.errors import RunbusError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _COMMANDS = {
         "something is wrong.",
     ),
     "demo": ("demo", "Talk to a greeter in another process."),
-    "web": ("web", "Serve the web page; `python -m runbus.web --help` lists its options."),
+    "web": ("web", "Serve the web page."),
     "acl": (
         "acl",
         "Print server users with the least rights, as a Redis ACL file.\n\n"
@@ -94,6 +94,8 @@ def run(words: Sequence[str]) -> int:
 
 def _run(words: Sequence[str]) -> int:
     try:
+        if words[:1] == ["web"]:  # its words are its own, `--help` too
+            return web.web(*words[1:])
         code: Any = app.meta(words, result_action="return_value")
     except (CycloptsError, exits.WrongCall) as error:
         return _fail(error, exits.WRONGLY_CALLED)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from runbus.errors import RunbusError
+from runbus.monitoring import monitored
 from runbus.web.app import Page
 from runbus.web.options import Options, read_options
 
@@ -49,13 +50,20 @@ class Server(uvicorn.Server):
 
 def serve(words: Sequence[str]) -> int:
     """Serve until a signal comes."""
-    try:
-        options = read_options(words)
-        listening = _bind(options)
-        page = Page(options)
-    except (RunbusError, OSError) as error:
-        print(f"runbus: {error}", file=sys.stderr)
-        return WRONGLY_CALLED
+    with ExitStack() as held:
+        try:
+            options = read_options(words)
+            listening = held.enter_context(_bind(options))
+            held.enter_context(monitored())
+            page = Page(options)
+        except (RunbusError, OSError) as error:
+            print(f"runbus: {error}", file=sys.stderr)
+            return WRONGLY_CALLED
+        _serve(page, options, listening)
+    return 0
+
+
+def _serve(page: Page, options: Options, listening: socket.socket) -> None:
     config = uvicorn.Config(
         page.asgi,
         log_level="warning",
@@ -64,10 +72,8 @@ def serve(words: Sequence[str]) -> int:
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    with listening:
-        print(f"runbus web: {_url(options, listening)}", flush=True)
-        Server(config, page).run(sockets=[listening])
-    return 0
+    print(f"runbus web: {_url(options, listening)}", flush=True)
+    Server(config, page).run(sockets=[listening])
 
 
 def _bind(options: Options) -> socket.socket:

@@ -37,6 +37,16 @@ def test_it_ends_within_two_seconds(valkey):
         assert time.monotonic() - begun < 2
 
 
+def test_prometheus_has_a_port_of_its_own(valkey):
+    """Where the settings say, and nowhere else."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with served(valkey.url, RUNBUS_METRICS_PORT=str(port)):
+        told = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text
+        assert "runbus_pending_pauses 0" in told
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=20).status_code == 200
+
+
 def test_a_taken_port_is_said_in_one_line(valkey):
     """No traceback, and an exit code that scripts can use."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
