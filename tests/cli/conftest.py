@@ -8,9 +8,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+import asked
 import forked
 import pytest
-import questions
 
 from runbus import get_client
 from runbus.errors import RunbusError
@@ -58,11 +58,11 @@ def _start(call: Callable[..., None], *words: str) -> BaseProcess:
 
 @pytest.fixture
 def ask(address: str, processes: list[BaseProcess]) -> Ask:
-    """`ask("publish")` calls a flow of `questions.py` in a process, and returns its run."""
+    """`ask("publish")` calls a flow of `asked.py` in a process, and returns its run."""
 
     def start(name: str, state: str = "Paused") -> FlowRun:
         known = {run.id for run in _runs()}
-        processes.append(_start(questions.call, name))
+        processes.append(_start(asked.call, name))
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             for run in _runs():
@@ -77,7 +77,7 @@ def ask(address: str, processes: list[BaseProcess]) -> Ask:
 @pytest.fixture
 def worker(address: str, processes: list[BaseProcess]) -> BaseProcess:
     """A worker that serves `greet/demo`."""
-    process = _start(questions.serve)
+    process = _start(asked.serve)
     processes.append(process)
     deadline = time.monotonic() + PATIENCE
     while not asyncio.run(get_client().read_workers()):
