@@ -229,7 +229,7 @@ def test_every_order_of_execution(server: Server, monkeypatch: pytest.MonkeyPatc
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=120,
+                max_examples=60,
                 stateful_step_count=40,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
