@@ -80,6 +80,10 @@ class Proxy:
         """Abort all connections with a reset. Requests held back still reach the server."""
         self._control(lambda: self._on_each_link(_Link.cut))
 
+    def redirect(self, host: str, port: int) -> None:
+        """Lead new connections elsewhere, as a name does that points to another server now."""
+        self._control(lambda: setattr(self, "_target", (host, port)))
+
     def refuse(self, on: bool = True) -> None:
         """Close new connections at once; those that exist go on."""
         self._control(lambda: setattr(self._faults, "refusing", on))

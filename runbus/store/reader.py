@@ -64,7 +64,7 @@ class Reader:
         """Take over the place of a reader that belongs to another event loop."""
         for tail, before in zip(self.tails, other.tails, strict=True):
             tail.cursor, tail.read_count = before.cursor, before.read_count
-            tail.unread = before.unread
+            tail.unread, tail.seen = before.unread, before.seen
 
     @property
     def waits(self) -> bool:

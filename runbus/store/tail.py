@@ -1,11 +1,14 @@
 """A tail: one receiver's place in one stream.
 
 It reads ahead in pages whose size follows the size of the entries, hands them out one by one,
-and knows whether the server is armed to tell it of more (see `watch`).
+and knows whether the server is armed to tell it of more (see `watch`). On each new connection it
+first looks whether the last entry that it read is still there: a failover may have lost it, and
+then it goes back (see `seen`).
 """
 
 from __future__ import annotations
 
+import logging
 import random
 from enum import Enum, auto
 from functools import partial
@@ -19,9 +22,11 @@ from runbus.protocol.entries import Entry, read_entry
 from runbus.store.counts import counts
 from runbus.store.link import LinkLost, is_transient
 from runbus.store.refusal import refused
+from runbus.store.seen import BEGINNING, Seen
 from runbus.store.slots import hash_tag
 
 if TYPE_CHECKING:
+    from runbus.store.link import Link
     from runbus.store.reader import Reader
     from runbus.store.watch import Watch
 
@@ -33,6 +38,11 @@ EXPRESS_SECONDS = 0.003
 REREAD_SECONDS = 0.005
 LONGEST_REREAD_SECONDS = 0.1
 RETRY_SECONDS = 0.2
+# How many entries are remembered in case that a failover loses some.
+SEEN_INPUTS = 1024
+SEEN_OTHERS = 32
+
+_log = logging.getLogger("runbus")
 
 
 class Arm(Enum):
@@ -53,6 +63,7 @@ class Tail:
         "_futile_rereads",
         "_rereads",
         "arm",
+        "checked",
         "conversation",
         "cursor",
         "key",
@@ -62,6 +73,7 @@ class Tail:
         "page",
         "read_count",
         "reader",
+        "seen",
         "tag",
         "told_at",
         "unread",
@@ -74,8 +86,12 @@ class Tail:
         self.key = key.encode()
         self.tag = intern(hash_tag(key))
         """The hash tag of its key."""
-        self.cursor: bytes | str = "0-0"
+        self.cursor: bytes | str = BEGINNING
         """The id of the last entry that was read."""
+        self.seen: Seen | None = None
+        """The last entries that were read, once there are any."""
+        self.checked: Link | None = None
+        """The connection on which the last entry was found to be there."""
         self.unread: list[Any] = []
         """Entries that were read ahead and not handed out, the next one last."""
         self.page = FIRST_PAGE
@@ -116,12 +132,17 @@ class Tail:
         if link is None or self.arm is Arm.READING or self.unread:
             return
         self.arm = Arm.READING
+        if self.seen is None:
+            self.checked = link
+        elif self.checked is not link:
+            command = ("XRANGE", self.key, self.cursor, self.cursor)
+            link.send(command, partial(self._hear_place, link, self.cursor))
         command = ("XREAD", "COUNT", self.page, "STREAMS", self.key, self.cursor)
         link.send(command, partial(self._hear, self.watch, self.cursor))
 
     def accept(self, entries: list[Any], cursor: bytes | str) -> None:
         """Take entries that were read past a cursor on another connection, if they are news."""
-        if cursor == self.cursor:
+        if cursor == self.cursor and self.checked is self.watch.channel.link:
             if self.arm is Arm.ARMED:
                 self.arm = Arm.UNKNOWN  # the push of this change has come or will
             self._take_in(entries)
@@ -171,6 +192,17 @@ class Tail:
         if self.arm is Arm.UNKNOWN and self.reader.waits:
             self.read()
 
+    def _hear_place(self, link: Link, cursor: bytes | str, reply: Any) -> None:
+        if isinstance(reply, Exception) or link is not self.watch.channel.link:
+            return  # the next read looks again
+        self.checked = link
+        if not reply and cursor == self.cursor and self.seen is not None:
+            # What is read past the old place comes next, and is dropped for it.
+            self.cursor, self.read_count = self.seen.go_back()
+            # Inputs are not trimmed: they went in a failover, or somebody deleted them.
+            level = logging.WARNING if self.reader.marks else logging.DEBUG
+            _log.log(level, "%s has lost its last entries; reading again", self.key.decode())
+
     def _hear(self, watch: Watch, cursor: bytes | str, reply: Any) -> None:
         if watch is not self.watch:
             return  # it has moved since, and reads there
@@ -197,8 +229,6 @@ class Tail:
         if self.told_at:
             counts.wakes.add(perf_counter() - self.told_at)
             self.told_at = 0.0
-        if self.reader.marks:
-            counts.receives += len(entries)
         self.cursor = entries[-1][0]
         self.read_count += len(entries)
         if len(entries) == self.page:
@@ -207,9 +237,16 @@ class Tail:
         else:
             self.page = FIRST_PAGE  # the next entries may be larger
             self.conversation += 1
+        if self.seen is None:
+            self.seen = Seen(SEEN_INPUTS if self.reader.marks else SEEN_OTHERS)
+        entries = self.seen.news(entries)
+        if self.reader.marks:
+            counts.receives += len(entries)
         entries.reverse()
         self.unread = entries
         self.reader.hear(self)
+        if not entries:
+            self._read_if_awaited()
 
     def _hear_nothing(self) -> None:
         self._futile_rereads += self._rereads
