@@ -156,11 +156,11 @@ class Execution:
             await self._end("Cancelled")
         elif isinstance(error, FlowRunSuspended):
             await self._let_go("Suspended")
-        elif isinstance(error, FlowRunHandedBack):
-            await self._let_go("Scheduled")
+        elif isinstance(error, (FlowRunHandedBack, RunLost)):
+            await self._hand_back(error)
         elif not isinstance(error, Exception):
             await self._end_in_haste(f"interrupted by {type(error).__name__}")
-        elif self._context.flow_run.retry < self._plan.retries and not isinstance(error, RunLost):
+        elif self._context.flow_run.retry < self._plan.retries:
             return await self._plan_retry(error)
         else:
             await self._end("Failed", _words(error))
@@ -178,6 +178,13 @@ class Execution:
             *(self._plan.run_name, _words(error), retry, self._plan.retries, delay),
         )
         return delay
+
+    async def _hand_back(self, error: FlowRunHandedBack | RunLost) -> None:
+        # Of a run whose lease is overdue, maybe nobody has taken it yet: it has not failed.
+        if isinstance(error, RunLost) and self._claim is None:
+            await self._end("Crashed", _words(error))
+        else:
+            await self._let_go("Scheduled")
 
     async def _let_go(self, state: str) -> None:
         if self._context.has_left:

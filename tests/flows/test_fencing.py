@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from faults import PATIENCE, answer, result_of, started, until
+from faults import LEASE_SECONDS, PATIENCE, answer, result_of, started, until
 
 from runbus import get_client, receive_input, send_input
 from runbus.bridge import run as block
@@ -67,6 +68,22 @@ def test_who_wakes_up_too_late_is_given_nothing_and_does_nothing(
     assert list(words) == []
     assert [run.id for run in block(lambda: get_client().read_flow_runs())] == [run_id]
     assert result_of(run_id) == 7
+
+
+def test_who_wakes_up_too_late_and_finds_that_nobody_has_taken_its_run(
+    start_worker: StartWorker,
+) -> None:
+    """A run that was only late does not fail: it is handed back, and runs again."""
+    observer = uuid4()
+    words = receive_input(str, flow_run_id=observer, timeout=PATIENCE)
+    worker = start_worker("pause-late")
+    run_id = started("pause-late/x", {"observer": str(observer)})
+    assert words.next() == "working"
+    worker.send_signal(signal.SIGSTOP)
+    time.sleep(1.5 * LEASE_SECONDS)
+    worker.send_signal(signal.SIGCONT)
+    answer(run_id, 3)
+    assert result_of(run_id) == 3
 
 
 def give(run_id: UUID, wait: str, number: int) -> None:
