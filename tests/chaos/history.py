@@ -11,7 +11,7 @@ answering  answer, pause                               before the call; a pause 
 accepted   answer, pause                               the call returned
 rejected   answer, pause, error                        it raised
 resumed    answer, pause, run, epoch, process          the flow has got an answer
-step       run, epoch, process                         a write of the flow's that was accepted
+step       run, epoch, process, began                  a write of the flow's that was accepted
 ended      run, state, message
 begun      fault
 healed     fault

@@ -23,6 +23,8 @@ def history(*lines: str) -> list[Event]:
         data: dict[str, Any] = dict(field.split("=") for field in fields)
         when = float(data.pop("at", number))
         data |= {name: int(data[name]) for name in ("number", "epoch") if name in data}
+        if kind == "step":
+            data["began"] = float(data.get("began", when))
         if "pause" in data:
             data.setdefault("run", "r")
         events.append(Event(kind, when, data))
@@ -61,6 +63,7 @@ GOOD = [
     "step run=r epoch=1 process=w",
     *RESUME,
     "step run=r epoch=2 process=v",
+    "step run=r epoch=1 process=w began=11.5",  # written down late
     "resumed answer=yes pause=p epoch=2 process=v",  # a replay gets the recorded answer
     "ended run=r state=Completed message=",
 ]

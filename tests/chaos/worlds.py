@@ -1,0 +1,218 @@
+"""The worlds: servers, how clients reach them, and what may go wrong there."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from clusters import Cluster, SentinelGroup, until
+from proxy import Proxy
+from redis.exceptions import RedisError
+from servers import Server, popen
+
+from chaos import faults
+from chaos.checker import Promise
+
+if TYPE_CHECKING:
+    from random import Random
+    from uuid import UUID
+
+    from servers import Engine
+
+    from chaos.faults import Fault
+
+
+def stream_of(run_id: UUID) -> str:
+    return f"runbus:{{{run_id.hex[-2:]}}}:{run_id}:input:str"
+
+
+class World:
+    """Servers that things go wrong with."""
+
+    levels: tuple[str, ...] = ("memory",)
+    """The durability levels that are sent with."""
+    promise = Promise()
+    has_flows = True
+    """Whether runs execute in it; a failover that loses entries may lose a run's state."""
+    url = ""
+
+    def __init__(self) -> None:
+        self.stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    def faults(self, rng: Random) -> list[Fault]:
+        """What may go wrong, beside what happens to the parties."""
+        raise NotImplementedError
+
+    def entries(self, run_id: UUID) -> list[tuple[str, dict[str, str]]]:
+        """What a run's stream holds, read around runbus."""
+        raise NotImplementedError
+
+
+class Single(World):
+    """One server behind a proxy."""
+
+    def __init__(self, engine: Engine, *, fsync: str = "no", options: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.server = self.stack.enter_context(self.start(engine, "--appendfsync", fsync, *options))
+        self.proxy = self.stack.enter_context(Proxy(self.server.host, self.server.port))
+        self.url = self.proxy.url
+        if fsync == "always" or (fsync == "everysec" and engine == "valkey"):
+            self.levels = ("memory", "fsync")
+
+    def start(self, engine: Engine, *options: str) -> Server:
+        return Server.start(engine, *options)
+
+    def entries(self, run_id: UUID) -> list[tuple[str, dict[str, str]]]:
+        with self.server.client() as client:
+            return client.xrange(stream_of(run_id))
+
+
+class BadConnections(Single):
+    """One server whose network does its worst."""
+
+    def faults(self, rng: Random) -> list[Fault]:
+        return [
+            faults.Cut(self.proxy),
+            faults.LostReply(self.proxy),
+            faults.LostReplies(self.proxy),
+            faults.LateRequests(self.proxy),
+            faults.SlowConnections(self.proxy, rng.uniform(0.02, 0.2)),
+            faults.HalfOpen(self.proxy),
+            faults.Refusal(self.proxy),
+            faults.ClientKill(self.server),
+            faults.ScriptFlush(self.server),
+        ]
+
+
+class BadServer(Single):
+    """One server that dies, freezes and comes back."""
+
+    def faults(self, rng: Random) -> list[Fault]:
+        return [
+            faults.KilledServer(self.server),
+            faults.FrozenServer(self.server),
+            faults.ClientKill(self.server),
+            faults.ScriptFlush(self.server),
+            faults.TooManyClients(self.server),
+        ]
+
+
+class FullServer(Single):
+    """One server whose memory is full now and then: without runs, as those fail then."""
+
+    has_flows = False
+
+    def faults(self, rng: Random) -> list[Fault]:
+        return [faults.FullMemory(self.server), faults.ClientKill(self.server)]
+
+
+class JumpingClock(Single):
+    """One server whose clock jumps to and fro."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+
+    def start(self, engine: Engine, *options: str) -> Server:
+        self.clock = ClockedServer.start(engine, *options)
+        return self.clock
+
+    def faults(self, rng: Random) -> list[Fault]:
+        seconds = rng.choice((-7200, -60, -1, 1, 60, 7200))
+        return [faults.ClockJump(self.clock.clock_file, seconds)]
+
+
+LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+class ClockedServer(Server):
+    """A server whose clock is set by a file."""
+
+    @property
+    def clock_file(self) -> Path:
+        return self.directory / "clock"
+
+    def _popen(self, stdout: Any) -> Any:
+        self.clock_file.write_text("+0s\n")
+        preload = (
+            f"LD_PRELOAD={LIBFAKETIME}",
+            f"FAKETIME_TIMESTAMP_FILE={self.clock_file}",
+            *("FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"),
+        )
+        arguments = [
+            part for name, value in self._config().items() for part in (f"--{name}", value)
+        ]
+        env = shutil.which("env") or "env"
+        return popen([env, *preload, str(self._binary), *arguments, *self._config_args], stdout)
+
+
+class Clustered(World):
+    """Three primaries with a replica each; what is asked for is done without loss."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self.cluster = self.stack.enter_context(Cluster(engine))
+        self.url = self.cluster.url
+
+    def faults(self, rng: Random) -> list[Fault]:
+        slot = self.cluster.slot_of(rng.choice(self.runs))
+        return [
+            faults.Event("ClusterFailover", lambda: self._fail_over(slot)),
+            faults.Event("SlotMove", lambda: self._move(slot)),
+        ]
+
+    runs: list[UUID]
+
+    def _fail_over(self, slot: int) -> None:
+        before = self.cluster.owner_of(slot)
+        replica = until(lambda: 1 + self.cluster.replica_of(before), "a replica") - 1
+        self.cluster.call(replica, "CLUSTER", "FAILOVER")
+        until(lambda: self.cluster.owner_of(slot, but=before) >= 0, "the replica takes over")
+
+    def _move(self, slot: int) -> None:
+        source = self.cluster.owner_of(slot)
+        others = [each for each in range(16384) if self.cluster.owner_of(each) != source][:1]
+        self.cluster.move_slot(slot, source, self.cluster.owner_of(others[0]), lambda: None)
+
+    def entries(self, run_id: UUID) -> list[tuple[str, dict[str, str]]]:
+        owner = until(lambda: 1 + self.cluster.owner_of(self.cluster.slot_of(run_id)), "owner") - 1
+        return self.cluster.clients[owner].xrange(stream_of(run_id))
+
+
+class Guarded(World):
+    """A sentinel group: its failovers may lose what no replica has."""
+
+    levels = ("memory", "replicated")
+    promise = Promise(loses=frozenset({"memory"}), answers_may_get_lost=True, wake_seconds=12)
+    has_flows = False
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self.group = self.stack.enter_context(SentinelGroup(engine))
+        self.url = self.group.url
+
+    def faults(self, rng: Random) -> list[Fault]:
+        return [
+            faults.Event("SentinelFailover", self._fail_over),
+            faults.KilledServer(self.group.nodes[self._primary()]),
+            faults.FrozenServer(self.group.nodes[self._primary()]),
+        ]
+
+    def _primary(self) -> int:
+        return until(lambda: 1 + self.group.primary(), "a primary") - 1
+
+    def _fail_over(self) -> None:
+        before = self._primary()
+        with suppress(RedisError):  # it may have begun one by itself
+            self.group.sentinel_clients[0].execute_command("SENTINEL", "FAILOVER", self.group.name)
+        until(lambda: 1 + self.group.primary(but=before), "a new primary")
+
+    def entries(self, run_id: UUID) -> list[tuple[str, dict[str, str]]]:
+        return self.group.clients[self._primary()].xrange(stream_of(run_id))
