@@ -20,8 +20,8 @@ def shape_of(schema: Any) -> Any:
         parts = cast("dict[str, Any]", schema)
         # The names of properties are not keywords: a field may be called `title`.
         return {
-            name: {field: shape_of(part) for field, part in each.items()}
-            if name in {"properties", "$defs"}
+            name: {field: shape_of(part) for field, part in cast("dict[str, Any]", each).items()}
+            if name in {"properties", "$defs"} and isinstance(each, dict)
             else shape_of(each)
             for name, each in parts.items()
             if name not in _TEXTS_ONLY
@@ -118,7 +118,10 @@ def _validator(schema: Any) -> Draft202012Validator:
 def _fields(schema: Any) -> dict[str, dict[str, Any] | bool]:
     if not isinstance(schema, dict):  # `true` is a schema too
         return {}
-    return cast("dict[str, dict[str, Any]]", schema).get("properties", {})
+    fields = cast("dict[str, Any]", schema).get("properties")
+    if not isinstance(fields, dict):  # somebody else may have stored it
+        return {}
+    return cast("dict[str, dict[str, Any] | bool]", fields)
 
 
 def _refuse(uri: str) -> Any:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
-
-from runbus.protocol.records import text_in, time_in
+from runbus.protocol.fields import json_in, number_in, text_in, time_in
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from runbus.protocol.records import Fields
+    from runbus.protocol.fields import Fields
+
+_NO_FIELDS: dict[str, Any] = {}
+_NO_ITEMS: list[Any] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ def read_deployment(name: str, fields: Fields, workers: int) -> DeploymentInfo |
         name=name,
         flow_name=text_in(fields, "flow") or "",
         description=text_in(fields, "description"),
-        parameters=from_json(fields.get("parameters") or b"{}"),
+        parameters=json_in(fields, "parameters", _NO_FIELDS),
         workers=workers,
     )
 
@@ -64,8 +65,8 @@ def read_worker(process: str, fields: Fields, executing: int) -> WorkerInfo | No
     return WorkerInfo(
         process=process,
         host=text_in(fields, "host") or "",
-        pid=int(fields["pid"]),
-        deployments=tuple(from_json(fields.get("deployments") or b"[]")),
+        pid=number_in(fields, "pid"),
+        deployments=tuple(map(str, json_in(fields, "deployments", _NO_ITEMS))),
         started=time_in(fields, "started"),
         executing=executing,
     )

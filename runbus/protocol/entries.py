@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from runbus.errors import InvalidArgument
+from runbus.protocol.fields import read_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 LONGEST_TEXT = 1024
 _UUID4 = "-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -63,7 +66,7 @@ def _text(data: bytes) -> str:
 
 def time_of(entry_id: bytes) -> datetime:
     """Return when the server stored an entry."""
-    return datetime.fromtimestamp(int(entry_id.partition(b"-")[0]) / 1000, UTC)
+    return read_time(entry_id.partition(b"-")[0])
 
 
 def fields_by_name(fields: Fields) -> dict[str, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from runbus.protocol.entries import fields_by_name, time_of
+from runbus.protocol.ids import read_run_id
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,7 @@ class Event:
 def read_event(entry_id: bytes, fields: list[bytes]) -> Event | None:
     """Read an event; None for what somebody else put there."""
     found = fields_by_name(fields)
-    try:
-        run_id = UUID(found["run"])
-        return Event(time=time_of(entry_id), flow_run_id=run_id, state=found["state"])
-    except (KeyError, ValueError):
+    run_id = read_run_id(found.get("run", "").encode())
+    if run_id is None or "state" not in found:
         return None
+    return Event(time=time_of(entry_id), flow_run_id=run_id, state=found["state"])

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from runbus.errors import InvalidRunId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ENGINES = UUID("6f0d4c52-3a08-5c0e-9d53-5b1d4e9a7c11")
 
@@ -27,6 +31,19 @@ def _parse_text(text: str) -> UUID:
     if not re.fullmatch("[0-9a-f]{32}", digits):
         raise InvalidRunId(text)
     return UUID(digits)
+
+
+def read_run_id(data: bytes) -> UUID | None:
+    """Read an id as it is stored; None for what is none."""
+    try:
+        return _parse_text(data.decode())
+    except ValueError:  # `InvalidRunId` is one
+        return None
+
+
+def read_run_ids(members: Iterable[bytes]) -> list[UUID]:
+    """Read the ids in an index. What somebody else put there is passed over."""
+    return [run_id for member in members if (run_id := read_run_id(member)) is not None]
 
 
 def flow_run_id_for(engine: str, text: str) -> UUID:

@@ -5,17 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from pydantic_core import from_json, to_json
 
 from runbus.protocol.answers import with_defaults
+from runbus.protocol.fields import (
+    Fields,
+    json_in,
+    number_in,
+    read_fields,
+    read_time,
+    text_in,
+    time_in,
+)
+from runbus.protocol.ids import read_run_id
 from runbus.protocol.states import TYPES, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
-Fields = dict[str, bytes]
+_NO_FIELDS: dict[str, Any] = {}
+_NO_ITEMS: list[Any] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,20 +103,11 @@ class StateChange:
     """The name of the state."""
 
 
-def read_fields(reply: Mapping[bytes, bytes] | list[bytes]) -> Fields:
-    """Return a hash's fields by name, from a RESP3 map or a script's flat list."""
-    pairs = (
-        reply.items() if not isinstance(reply, list) else zip(reply[::2], reply[1::2], strict=True)
-    )
-    return {name.decode(): value for name, value in pairs}
-
-
 def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
-    """Read a run; None where there is none."""
-    if "state_name" not in fields:
+    """Read a run; None where there is none, or none in a state that this version knows."""
+    name = text_in(fields, "state_name") or ""
+    if name not in TYPES:
         return None
-    name = fields["state_name"].decode()
-    parent = text_in(fields, "parent")
     return FlowRun(
         id=flow_run_id,
         name=text_in(fields, "name") or "",
@@ -118,17 +120,17 @@ def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
             data=fields.get("result") or None,
         ),
         deployment_id=text_in(fields, "deployment"),
-        parent_run_id=UUID(parent) if parent else None,
-        parameters=from_json(fields.get("parameters", b"{}")),
+        parent_run_id=read_run_id(fields.get("parent", b"")),
+        parameters=json_in(fields, "parameters", _NO_FIELDS),
         created=time_in(fields, "created") or datetime.fromtimestamp(0, UTC),
         start_time=time_in(fields, "started"),
         end_time=time_in(fields, "ended"),
-        run_count=int(fields.get("run_count", b"0")),
+        run_count=number_in(fields, "run_count"),
         pause=text_in(fields, "pause"),
-        retry=int(fields.get("retry", b"0")),
-        epoch=int(fields.get("epoch", b"0")),
-        tags=tuple(from_json(fields.get("tags", b"[]"))),
-        losses=int(fields.get("losses", b"0")),
+        retry=number_in(fields, "retry"),
+        epoch=number_in(fields, "epoch"),
+        tags=tuple(map(str, json_in(fields, "tags", _NO_ITEMS))),
+        losses=number_in(fields, "losses"),
         is_exact="exact" in fields,
     )
 
@@ -143,14 +145,14 @@ def read_pause(
     """
     if "state" not in fields:
         return None
-    state, schema = fields["state"].decode(), _json(fields, "schema")
+    state, schema = text_in(fields, "state") or "", json_in(fields, "schema", _NO_FIELDS) or None
     answer = _read_answer(key, fields, entry) if state in {"answered", "refused"} else {}
     if state == "answered" and not answer:
         state = "pending"
     return Pause(
         key=key,
         state=state,
-        generation=int(fields["generation"]),
+        generation=number_in(fields, "generation"),
         schema=schema,
         description=text_in(fields, "description"),
         opened=time_in(fields, "opened") or datetime.fromtimestamp(0, UTC),
@@ -166,7 +168,7 @@ def _read_answer(key: str, fields: Fields, entry: tuple[bytes, list[bytes]] | No
     if entry is None:
         return {}
     entry_id, answer = entry[0], read_fields(entry[1])
-    generation = fields["generation"]
+    generation = fields.get("generation", b"")
     if answer.get("pause", key.encode()) != key.encode():
         return {}
     if answer.get("generation", generation) != generation:
@@ -183,22 +185,7 @@ def _filled(schema: dict[str, Any] | None, value: bytes) -> bytes:
         return value
 
 
-def _json(fields: Fields, name: str) -> dict[str, Any] | None:
-    return from_json(fields[name]) if fields.get(name) else None
-
-
 def read_state_change(item: bytes) -> StateChange:
     """Read an item of a run's history."""
-    moved, _, state = item.decode().partition(" ")
-    return StateChange(time=datetime.fromtimestamp(int(moved) / 1000, UTC), state=state)
-
-
-def text_in(fields: Fields, name: str) -> str | None:
-    """Return a field's text; None where it is empty or missing."""
-    return fields[name].decode(errors="replace") if fields.get(name) else None
-
-
-def time_in(fields: Fields, name: str) -> datetime | None:
-    """Return the time in a field of milliseconds; None where it is empty or missing."""
-    value = fields.get(name)
-    return datetime.fromtimestamp(int(value) / 1000, UTC) if value else None
+    moved, _, state = item.partition(b" ")
+    return StateChange(time=read_time(moved), state=state.decode(errors="replace"))

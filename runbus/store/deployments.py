@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from runbus.protocol.deployment_info import DeploymentInfo, read_deployment
-from runbus.protocol.records import read_fields
+from runbus.protocol.fields import read_fields
 from runbus.store import workers
 from runbus.store.events import begin_at_the_end
 from runbus.store.reader import Reader
@@ -58,7 +58,7 @@ async def read_info(bus: Bus, names: Iterable[str]) -> list[DeploymentInfo | Non
 async def read_all(bus: Bus) -> list[DeploymentInfo]:
     """List the deployments by their names."""
     members = await bus.requests.command("SMEMBERS", bus.keys.deployments())
-    found = await read_info(bus, sorted(member.decode() for member in members))
+    found = await read_info(bus, sorted(member.decode(errors="replace") for member in members))
     return [each for each in found if each is not None]
 
 

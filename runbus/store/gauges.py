@@ -55,7 +55,7 @@ async def _queue_lengths(bus: Bus) -> dict[str, int]:
     names = await bus.requests.commands(
         *(("HGET", bus.keys.run(run_id), "deployment") for run_id in waiting)
     )
-    return Counter(name.decode() for name in names if name)
+    return Counter(name.decode(errors="replace") for name in names if name)
 
 
 async def _streams_here(bus: Bus) -> list[StreamInfo]:

@@ -10,12 +10,14 @@ import asyncio
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Protocol
-from uuid import UUID
 
+from runbus.protocol.ids import read_run_ids
 from runbus.protocol.keys import TAGS
 from runbus.store import scripts
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from runbus.protocol.run_filter import RunFilter
     from runbus.store.bus import Bus
 
@@ -139,7 +141,7 @@ def _take(section: Section, places: list[Place], read: int, asked: int) -> None:
 async def page(order: Order, offset: int, limit: int) -> list[UUID]:
     """Return the ids of one page of a list."""
     places = await first(order, offset + limit)
-    return [UUID(id_.decode()) for _, id_ in places[offset:]]
+    return read_run_ids(id_ for _, id_ in places[offset:])
 
 
 async def count_waiting(bus: Bus) -> int:

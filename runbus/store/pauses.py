@@ -19,15 +19,9 @@ from runbus.errors import (
     RunLost,
     RunMissing,
 )
+from runbus.protocol.fields import Fields, read_fields
 from runbus.protocol.keys import tag
-from runbus.protocol.records import (
-    Fields,
-    FlowRun,
-    Pause,
-    read_fields,
-    read_flow_run,
-    read_pause,
-)
+from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
 from runbus.store import scripts
 from runbus.store.barrier import Stored
 from runbus.store.reader import Reader
@@ -173,7 +167,7 @@ async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pau
 async def read_all(bus: Bus, flow_run_id: UUID) -> list[Pause]:
     """Read the pauses of a run, in the order in which they were opened."""
     fields = await bus.requests.command("HKEYS", bus.keys.streams(flow_run_id))
-    keys = [each.decode()[6:] for each in fields if each.startswith(b"pause:")]
+    keys = [each.decode(errors="replace")[6:] for each in fields if each.startswith(b"pause:")]
     found = await read_several(bus, [(flow_run_id, key) for key in keys])
     return sorted((each for each in found if each is not None), key=lambda each: each.opened)
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import secrets
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from runbus.errors import RunLost, RunMissing
 from runbus.protocol import states
+from runbus.protocol.fields import read_fields
+from runbus.protocol.ids import read_run_id, read_run_ids
 from runbus.protocol.keys import TAGS, tag
-from runbus.protocol.records import (
-    FlowRun,
-    StateChange,
-    read_fields,
-    read_flow_run,
-    read_state_change,
-)
+from runbus.protocol.records import FlowRun, StateChange, read_flow_run, read_state_change
 from runbus.store import scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from uuid import UUID
 
     from runbus.store.bus import Bus
 
@@ -192,10 +188,9 @@ async def owners(bus: Bus) -> dict[str, list[UUID]]:
         *(("ZRANGE", bus.keys.executing(each), 0, -1) for each in TAGS)
     )
     found: dict[str, list[UUID]] = {}
-    for owner, _, flow_run_id in (
-        member.decode().partition(" ") for reply in replies for member in reply
-    ):
-        found.setdefault(owner, []).append(UUID(flow_run_id))
+    for owner, _, text in (member.partition(b" ") for reply in replies for member in reply):
+        if (flow_run_id := read_run_id(text)) is not None:
+            found.setdefault(owner.decode(errors="replace"), []).append(flow_run_id)
     return found
 
 
@@ -236,4 +231,4 @@ async def _ranges(bus: Bus, index: Callable[[str], str], count: int) -> list[tup
 
 
 def _ids(ranked: Iterable[tuple[float, bytes]]) -> list[UUID]:
-    return [UUID(member.decode()) for _, member in sorted(ranked)]
+    return read_run_ids(member for _, member in sorted(ranked))

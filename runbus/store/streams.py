@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from runbus.protocol.fields import read_number
 from runbus.protocol.states import FINAL, TYPES
 from runbus.protocol.stored_input import StoredInput, StreamInfo, read_stored_input
 from runbus.store.reader import Reader
@@ -94,7 +95,7 @@ async def _follow_known(
 async def _has_ended(bus: Bus, flow_run_id: UUID) -> bool:
     # Of a run that runbus does not know, nobody can say.
     name = await bus.requests.command("HGET", bus.keys.run(flow_run_id), "state_name")
-    return name is not None and TYPES.get(name.decode()) in FINAL
+    return name is not None and TYPES.get(name.decode(errors="replace")) in FINAL
 
 
 async def _read_counts(bus: Bus, flow_run_id: UUID) -> dict[str, int]:
@@ -102,7 +103,7 @@ async def _read_counts(bus: Bus, flow_run_id: UUID) -> dict[str, int]:
     fields = await bus.requests.command("HGETALL", bus.keys.streams(flow_run_id))
     named = {name.decode(errors="replace"): count for name, count in fields.items()}
     return {
-        name.removeprefix(_READ): int(count)
+        name.removeprefix(_READ): read_number(count)
         for name, count in sorted(named.items())
         if name.startswith(_READ)
     }

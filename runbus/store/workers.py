@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbus.protocol.deployment_info import WorkerInfo, read_worker
-from runbus.protocol.records import read_fields
+from runbus.protocol.fields import read_fields
 from runbus.store import runs
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ async def forget(bus: Bus, process: str) -> None:
 async def read_all(bus: Bus) -> list[WorkerInfo]:
     """List the workers, those that have worked longest first."""
     members = await bus.requests.command("SMEMBERS", bus.keys.workers())
-    names = sorted(name.decode() for name in members)
+    names = sorted(name.decode(errors="replace") for name in members)
     replies = await bus.requests.commands(*(("HGETALL", bus.keys.worker(name)) for name in names))
     owners = await runs.owners(bus) if names else {}
     found = [

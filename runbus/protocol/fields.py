@@ -1,0 +1,61 @@
+"""The fields of a hash, read whoever wrote them: what cannot be read is as if it were not there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic_core import from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Fields = dict[str, bytes]
+T = TypeVar("T")
+_LONGEST_NUMBER = 20
+_LATEST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000)
+
+
+def read_fields(reply: Mapping[bytes, bytes] | list[bytes]) -> Fields:
+    """Return a hash's fields by name, from a RESP3 map or a script's flat list."""
+    pairs = (
+        reply.items() if not isinstance(reply, list) else zip(reply[::2], reply[1::2], strict=True)
+    )
+    return {name.decode(errors="replace"): value for name, value in pairs}
+
+
+def text_in(fields: Fields, name: str) -> str | None:
+    """Return a field's text; None where it is empty or missing."""
+    return fields[name].decode(errors="replace") if fields.get(name) else None
+
+
+def number_in(fields: Fields, name: str) -> int:
+    """Return a field's number, 0 where there is none."""
+    return read_number(fields.get(name, b""))
+
+
+def time_in(fields: Fields, name: str) -> datetime | None:
+    """Return the time in a field of milliseconds; None where there is none."""
+    value = fields.get(name, b"")
+    return read_time(value) if value.isdigit() else None
+
+
+def json_in(fields: Fields, name: str, default: T) -> T:
+    """Return what a field holds as JSON, the default where that is of another type."""
+    try:
+        found: Any = from_json(fields.get(name, b""))
+    except ValueError:
+        return default
+    return found if type(found) is type(default) else default
+
+
+def read_number(data: bytes) -> int:
+    """Return a number, 0 for what is none."""
+    digits = data.removeprefix(b"-")
+    # Not any length: the time that `int` takes grows with its square.
+    return int(data) if digits.isdigit() and len(digits) <= _LONGEST_NUMBER else 0
+
+
+def read_time(milliseconds: bytes) -> datetime:
+    """Return a time since 1970, no later than a `datetime` can be."""
+    return datetime.fromtimestamp(min(max(0, read_number(milliseconds)), _LATEST) / 1000, UTC)
