@@ -40,7 +40,9 @@ from runbus.errors import RunbusError, SendRefused, ServerRefused, ServerUnreach
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LEVELS: dict[str, Any] = {"memory": "memory", "fsync": "fsync", "replicated": Replicated(1)}
+# All replicas of a sentinel group: one that still follows a primary which is none any more may
+# vouch for what is thrown away when it turns to the new one.
+LEVELS: dict[str, Any] = {"memory": "memory", "fsync": "fsync", "replicated": Replicated(2)}
 LONGEST_BURST = 5
 LONGEST_REST_SECONDS = 0.08
 

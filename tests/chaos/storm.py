@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
     "connect_timeout_seconds": 1,
     "retry_seconds": 60,
     "lease_seconds": 1.5,
-    "durability_timeout_seconds": 20,
+    "durability_timeout_seconds": 5,
 }
 
 
@@ -48,6 +48,7 @@ class Storm:
     seconds: float
     say: Callable[[str], None] = lambda _: None
     faults_made: list[str] = field(default_factory=list[str])
+    _deck: set[str] = field(default_factory=set[str])
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def rage(self) -> Verdict:
@@ -89,7 +90,7 @@ class Storm:
         return kind in by_kind(self._history.grow())
 
     async def _make_fault(self) -> None:
-        fault = self._rng.choice(self._possible_faults())
+        fault = self._next_fault()
         number, name = len(self.faults_made), faults.name_of(fault)
         self.faults_made.append(name)
         self._recorder.note("begun", fault=number)
@@ -99,12 +100,22 @@ class Storm:
         self._recorder.note("healed", fault=number)
         self.say(name)
 
+    def _next_fault(self) -> Fault:
+        # Each kind once, in any order, before any comes again.
+        possible = {faults.name_of(fault): fault for fault in self._possible_faults()}
+        rare = [name for name in possible if name not in self._deck]
+        if not rare:
+            self._deck.clear()
+        name = self._rng.choice(rare or list(possible))
+        self._deck.add(name)
+        return possible[name]
+
     def _possible_faults(self) -> list[Fault]:
         some_party = self._rng.choice(self._parties)
         return [
             *self.world.faults(self._rng),
             faults.FrozenParty(some_party),
-            faults.KilledParty(some_party),
+            *([faults.KilledParty(some_party)] if self.world.may_kill(some_party.role) else ()),
         ]
 
     # --- Parties ---

@@ -16,6 +16,7 @@ from chaos import faults
 from chaos.checker import Promise
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
     from uuid import UUID
 
@@ -50,6 +51,10 @@ class World:
     def faults(self, rng: Random) -> list[Fault]:
         """What may go wrong, beside what happens to the parties."""
         raise NotImplementedError
+
+    def may_kill(self, role: str) -> bool:
+        """Whether a process may be killed here."""
+        return True
 
     def entries(self, run_id: UUID) -> list[tuple[str, dict[str, str]]]:
         """What a run's stream holds, read around runbus."""
@@ -124,6 +129,11 @@ class JumpingClock(Single):
         self.clock = ClockedServer.start(engine, *options)
         return self.clock
 
+    def may_kill(self, role: str) -> bool:
+        # A lease that was renewed before the clock went back ends hours later, and so the runs
+        # of a dead worker are taken hours later.
+        return role != "worker"
+
     def faults(self, rng: Random) -> list[Fault]:
         seconds = rng.choice((-7200, -60, -1, 1, 60, 7200))
         return [faults.ClockJump(self.clock.clock_file, seconds)]
@@ -178,8 +188,9 @@ class Clustered(World):
 
     def _move(self, slot: int) -> None:
         source = self.cluster.owner_of(slot)
-        others = [each for each in range(16384) if self.cluster.owner_of(each) != source][:1]
-        self.cluster.move_slot(slot, source, self.cluster.owner_of(others[0]), lambda: None)
+        others = (self.cluster.owner_of(each) for each in (1, 6000, 12000))
+        target = next(each for each in others if each not in {source, -1})
+        self.cluster.move_slot(slot, source, target, lambda: None)
 
     def entries(self, run_id: UUID) -> list[tuple[str, dict[str, str]]]:
         owner = until(lambda: 1 + self.cluster.owner_of(self.cluster.slot_of(run_id)), "owner") - 1
@@ -206,7 +217,20 @@ class Guarded(World):
         ]
 
     def _primary(self) -> int:
-        return until(lambda: 1 + self.group.primary(), "a primary") - 1
+        return until(lambda: 1 + self._undisputed(), "one primary") - 1
+
+    def _undisputed(self) -> int:
+        # A primary that comes back takes itself for one, until the sentinels tell it.
+        named = {
+            client.sentinel_get_master_addr_by_name(self.group.name)[1]
+            for client in self.group.sentinel_clients
+        }
+        nodes = [number for number, node in enumerate(self.group.nodes) if node.is_alive]
+        roles = [self.group.clients[number].execute_command("ROLE")[0] for number in nodes]
+        if len(named) != 1 or roles.count("master") != 1:
+            return -1
+        number = nodes[roles.index("master")]
+        return number if self.group.nodes[number].port in named else -1
 
     def _fail_over(self) -> None:
         before = self._primary()
@@ -216,3 +240,18 @@ class Guarded(World):
 
     def entries(self, run_id: UUID) -> list[tuple[str, dict[str, str]]]:
         return self.group.clients[self._primary()].xrange(stream_of(run_id))
+
+
+WORLDS: dict[str, Callable[[], World]] = {
+    "bad connections, valkey": lambda: BadConnections("valkey"),
+    "bad connections, redis": lambda: BadConnections("redis"),
+    "bad server, valkey": lambda: BadServer("valkey", fsync="everysec"),
+    "bad server, redis": lambda: BadServer("redis", fsync="always"),
+    "full server, valkey": lambda: FullServer("valkey", fsync="everysec"),
+    "full server, redis": lambda: FullServer("redis"),
+    "jumping clock": lambda: JumpingClock("valkey"),
+    "cluster, valkey": lambda: Clustered("valkey"),
+    "cluster, redis": lambda: Clustered("redis"),
+    "sentinel, valkey": lambda: Guarded("valkey"),
+    "sentinel, redis": lambda: Guarded("redis"),
+}
