@@ -1,0 +1,1 @@
+"""`python -m benchmarks.load`: what a server carries, and whether all of it arrives."""

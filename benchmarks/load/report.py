@@ -1,0 +1,161 @@
+"""What is shown of a load test: the line while it runs, the table, the JSON file, the chart."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from math import log10
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmarks.load.plan import Plan
+    from benchmarks.load.processes import Outcome
+    from benchmarks.load.tally import Histogram
+
+PERCENTILES = (50, 90, 99, 99.9)
+_SHOWN_FAULTS = 20
+_COLUMNS = ("ms from the intended time", "count", "per s", *(f"p{each:g}" for each in PERCENTILES))
+_LINE = "{:<26}" + "{:>10}" * 7
+
+
+def print_plan(plan: Plan) -> None:
+    """Say what will be done."""
+    print(_summary(plan), flush=True)
+
+
+def watch(seconds: float, done: int, longest: int) -> None:
+    """Show how far it is, on a terminal."""
+    if sys.stderr.isatty() and seconds > 0:
+        line = f"{seconds:5.1f} s {done:>10,} done   longest {longest / 1000:,.1f} ms"
+        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Print the table and the truth."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    print("\n" + _LINE.format(*_COLUMNS, "max"))
+    for row in rows(outcome):
+        cells = [f"{row['count']:,}", f"{row['per_second']:,.1f}"]
+        cells += [_show(row[f"p{each:g}"]) for each in PERCENTILES]
+        print(_LINE.format(row["measure"], *cells, _show(row["max"])))
+    print()
+    if outcome.missed:
+        print(f"{outcome.missed:,} operations had not begun {outcome.plan.grace:g} s after the end")
+    for name, count in sorted(outcome.errors.items()):
+        print(f"{count:,} operations raised {name}")
+    print(_truth(outcome), flush=True)
+
+
+def rows(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return a row of each measure; milliseconds."""
+    measures = sorted(outcome.tally.measures, key=lambda name: (name != "until begun", name))
+    return [{"measure": name, **_figures(outcome, name)} for name in measures]
+
+
+def write_json(path: Path, outcomes: Sequence[Outcome], facts: dict[str, Any]) -> None:
+    """Write all that was found, and what it was found on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tests = [_as_json(outcome) for outcome in outcomes]
+    path.write_text(json.dumps({**facts, "tests": tests}, indent=2) + "\n")
+
+
+def write_plot(path: Path, outcome: Outcome) -> None:
+    """Draw the latencies by percentile, and over time what was done in a second."""
+    import matplotlib as mpl  # slow to import, and only a chart needs it
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 8), layout="constrained")
+    for name in outcome.tally.measures:
+        total = outcome.tally.total(name)
+        tails = [10 ** (-step / 10) for step in range(1 + _depth(total.get_total_count()))]
+        values = [total.get_value_at_percentile(100 * (1 - tail)) / 1000 for tail in tails]
+        above.plot([1 / tail for tail in tails], values, label=name)
+        over_time = outcome.tally.over_time(name)
+        counts = [each.get_total_count() / outcome.tally.interval for each in over_time.values()]
+        below.step([*over_time], counts, where="post", label=name)
+    above.set_title(_summary(outcome.plan), fontsize=9)
+    above.set(xscale="log", yscale="log", xlabel="percentile", ylabel="ms from the intended time")
+    ticks = {1: "0", 10: "90", 100: "99", 1000: "99.9", 10_000: "99.99", 100_000: "99.999"}
+    highest = above.get_xlim()[1]
+    shown = {place: text for place, text in ticks.items() if place <= highest}
+    above.set_xticks([*shown], [*shown.values()])
+    below.set(xlabel="seconds", ylabel="per second", ylim=(0, None))
+    below.axhline(outcome.plan.rate, color="grey", linestyle=":", label="intended")
+    for each in (above, below):
+        each.grid(alpha=0.3)
+        each.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)  # pyright: ignore[reportUnknownMemberType]
+    pyplot.close(figure)
+
+
+def _depth(count: int) -> int:
+    return int(10 * log10(max(count, 1)))  # no further than there are values
+
+
+def _summary(plan: Plan) -> str:
+    if plan.mode in {"send", "roundtrip", "pause"}:
+        parties = f"{plan.senders} senders, {plan.runs} runs, {plan.receivers} receivers"
+    else:
+        parties = f"{plan.senders} senders"
+    return (
+        f"{plan.mode}: {plan.rate:,.0f}/s for {plan.duration:g} s, {plan.payload:,} bytes; "
+        f"{parties}; {plan.processes} + {plan.processes} processes, seed {plan.seed}"
+    )
+
+
+def _figures(outcome: Outcome, measure: str) -> dict[str, float]:
+    total = outcome.tally.total(measure)
+    return {
+        "count": total.get_total_count(),
+        "per_second": total.get_total_count() / outcome.plan.duration,
+        **_percentiles(total),
+        "max": total.get_max_value() / 1000,
+    }
+
+
+def _percentiles(histogram: Histogram) -> dict[str, float]:
+    return {f"p{each:g}": histogram.get_value_at_percentile(each) / 1000 for each in PERCENTILES}
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    over_time = {
+        name: [
+            {"second": second, "count": each.get_total_count(), **_percentiles(each)}
+            for second, each in outcome.tally.over_time(name).items()
+        ]
+        for name in outcome.tally.measures
+    }
+    return {
+        "plan": asdict(outcome.plan),
+        "rows": rows(outcome),
+        "over_time": over_time,
+        "missed": outcome.missed,
+        "errors": outcome.errors,
+        "sent": sum(each.count for each in outcome.sent.values()),
+        "faults": [str(fault) for fault in outcome.faults],
+    }
+
+
+def _truth(outcome: Outcome) -> str:
+    sent = sum(each.count for each in outcome.sent.values())
+    if not outcome.faults:
+        order = "" if outcome.plan.mode in {"suspend", "deploy"} else " and in order"
+        return f"truth: all of {sent:,} arrived exactly once{order}"
+    shown = [f"  {fault}" for fault in outcome.faults[:_SHOWN_FAULTS]]
+    if more := len(outcome.faults) - len(shown):
+        shown.append(f"  … and {more:,} more")
+    return "\n".join(
+        [f"TRUTH: of {sent:,} that were sent, {len(outcome.faults):,} faults:", *shown]
+    )
+
+
+def _show(milliseconds: float) -> str:
+    return f"{milliseconds:,.2f}" if milliseconds < 100 else f"{milliseconds:,.0f}"
