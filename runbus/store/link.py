@@ -116,8 +116,10 @@ class Link(asyncio.Protocol):
             while (reply := self._reader.gets()) is not _INCOMPLETE:
                 if isinstance(reply, PushNotification):
                     self._push(reply)
-                else:
+                elif self._unanswered:
                     self._unanswered.popleft()(reply)
+                else:
+                    raise ProtocolError("a reply that nobody has asked for")
         except ProtocolError:
             self.close()
 
