@@ -38,9 +38,8 @@ EXPRESS_SECONDS = 0.003
 REREAD_SECONDS = 0.005
 LONGEST_REREAD_SECONDS = 0.1
 RETRY_SECONDS = 0.2
-# How many entries are remembered in case that a failover loses some.
+# How many inputs are remembered in case that a failover loses some.
 SEEN_INPUTS = 1024
-SEEN_OTHERS = 32
 
 _log = logging.getLogger("runbus")
 
@@ -135,7 +134,7 @@ class Tail:
         if self.seen is None:
             self.checked = link
         elif self.checked is not link:
-            command = ("XRANGE", self.key, self.cursor, self.cursor)
+            command = ("XREVRANGE", self.key, self.cursor, self.cursor)
             link.send(command, partial(self._hear_place, link, self.cursor))
         command = ("XREAD", "COUNT", self.page, "STREAMS", self.key, self.cursor)
         link.send(command, partial(self._hear, self.watch, self.cursor))
@@ -199,9 +198,7 @@ class Tail:
         if not reply and cursor == self.cursor and self.seen is not None:
             # What is read past the old place comes next, and is dropped for it.
             self.cursor, self.read_count = self.seen.go_back()
-            # Inputs are not trimmed: they went in a failover, or somebody deleted them.
-            level = logging.WARNING if self.reader.marks else logging.DEBUG
-            _log.log(level, "%s has lost its last entries; reading again", self.key.decode())
+            _log.warning("%s has lost its last entries; reading again", self.key.decode())
 
     def _hear(self, watch: Watch, cursor: bytes | str, reply: Any) -> None:
         if watch is not self.watch:
@@ -237,10 +234,9 @@ class Tail:
         else:
             self.page = FIRST_PAGE  # the next entries may be larger
             self.conversation += 1
-        if self.seen is None:
-            self.seen = Seen(SEEN_INPUTS if self.reader.marks else SEEN_OTHERS)
-        entries = self.seen.news(entries)
-        if self.reader.marks:
+        if self.reader.marks:  # who receives inputs, which are not trimmed
+            self.seen = self.seen or Seen(SEEN_INPUTS)
+            entries = self.seen.news(entries)
             counts.receives += len(entries)
         entries.reverse()
         self.unread = entries
