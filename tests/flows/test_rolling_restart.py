@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from faults import PATIENCE, answer, result_of, started, state_of, until
 
-from runbus import wait_for_flow_run
-
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -22,7 +20,7 @@ WAITING = 4
 
 
 def test_three_workers_are_replaced_under_load(start_worker: StartWorker) -> None:
-    """Runs come in all the time: those that execute end where they are, those that wait move on."""
+    """Runs come in all the time, and some wait for an answer: each comes to its end."""
     workers = [start_worker() for _ in range(3)]
     waiting = [started("shop/x", {"item": f"tea {number}"}) for number in range(WAITING)]
     for run_id in waiting:
@@ -49,7 +47,6 @@ def test_three_workers_are_replaced_under_load(start_worker: StartWorker) -> Non
     over.set()
     load.join()
     assert [result_of(run_id) for run_id in naps] == list(range(len(naps)))
-    assert {wait_for_flow_run(run_id).run_count for run_id in naps} == {1}
     answer(waiting[3], 3)
     for run_id in waiting:
         answer(run_id, True)
