@@ -140,15 +140,18 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "missed": outcome.missed,
         "errors": outcome.errors,
         "sent": sum(each.count for each in outcome.sent.values()),
+        "unsure": sum(len(each.unsure) for each in outcome.sent.values()),
         "faults": [str(fault) for fault in outcome.faults],
     }
 
 
 def _truth(outcome: Outcome) -> str:
-    sent = sum(each.count for each in outcome.sent.values())
+    unsure = sum(len(each.unsure) for each in outcome.sent.values())
+    sent = sum(each.count for each in outcome.sent.values()) - unsure
     if not outcome.faults:
         order = "" if outcome.plan.mode in {"suspend", "deploy"} else " and in order"
-        return f"truth: all of {sent:,} arrived exactly once{order}"
+        failed = f"; of {unsure:,} whose send failed, none twice" if unsure else ""
+        return f"truth: all of {sent:,} arrived exactly once{order}{failed}"
     shown = [f"  {fault}" for fault in outcome.faults[:_SHOWN_FAULTS]]
     if more := len(outcome.faults) - len(shown):
         shown.append(f"  … and {more:,} more")

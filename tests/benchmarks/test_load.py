@@ -140,3 +140,14 @@ def test_the_highest_rate_is_searched(
     assert main([*words, "--p99", "0.001", "--senders", "1", "--json", str(file)]) == 1
     assert "no rate is low enough" in capsys.readouterr().out
     assert json.loads(file.read_text())["highest_rate"] is None
+
+
+def test_an_operation_that_raises_fails_the_test(
+    valkey: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Inputs larger than the settings allow: told by the error's name, and not as lost."""
+    words = ["--url", valkey.url, "--rate", "20", "--duration", "0.5", "--payload", "1100000"]
+    assert main(words) == 1
+    shown = capsys.readouterr().out
+    assert "operations raised InputTooLarge" in shown
+    assert "truth: all of 0 arrived" in shown
