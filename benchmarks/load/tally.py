@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Protocol, cast
 
 from hdrh.histogram import HdrHistogram
@@ -19,8 +20,8 @@ _DIGITS = 3
 class Histogram(Protocol):
     """What is used of an `HdrHistogram`, which has no types."""
 
-    def record_value(self, value: int) -> bool:
-        """Count a value."""
+    def record_value(self, value: int, count: int = 1) -> bool:
+        """Count a value so many times."""
         ...
 
     def add(self, other_hist: Histogram) -> None:
@@ -62,46 +63,52 @@ class Tally:
         """Seconds."""
         self.longest = 0
         """The longest so far, in µs."""
-        self._measures: dict[str, dict[int, Histogram]] = {}
+        self._histograms: dict[str, dict[int, Histogram]] = {}
+        # A histogram takes some microseconds to count a value: that waits until the test is over.
+        self._counts: defaultdict[tuple[str, int], Counter[int]] = defaultdict(Counter)
 
     def record(self, measure: str, due: int) -> None:
         """Note that something is over, which was due at that moment (`time.monotonic_ns`)."""
         now = time.monotonic_ns()
         took = min(max((now - due) // 1000, 1), _HIGHEST)
-        histograms = self._measures.setdefault(measure, {})
-        index = int((now - self.start) / 1e9 / self.interval)
-        if index not in histograms:
-            histograms[index] = _empty()
-        histograms[index].record_value(took)
+        self._counts[measure, int((now - self.start) / 1e9 / self.interval)][took] += 1
         self.longest = max(self.longest, took)
 
     @property
     def measures(self) -> list[str]:
         """What was measured."""
-        return list(self._measures)
+        return list(self._counted())
 
     def total(self, measure: str) -> Histogram:
         """Return the histogram of a measure over the whole time."""
         total = _empty()
-        for histogram in self._measures.get(measure, {}).values():
+        for histogram in self._counted().get(measure, {}).values():
             total.add(histogram)
         return total
 
     def over_time(self, measure: str) -> dict[float, Histogram]:
         """Return the histograms of a measure by the second at which their interval begins."""
-        found = self._measures.get(measure, {})
+        found = self._counted().get(measure, {})
         return {index * self.interval: found[index] for index in sorted(found)}
 
     def encode(self) -> dict[str, dict[str, str]]:
         """Return all of it as JSON values, for `merge` in another process."""
         return {
             measure: {str(index): each.encode().decode() for index, each in histograms.items()}
-            for measure, histograms in self._measures.items()
+            for measure, histograms in self._counted().items()
         }
 
     def merge(self, encoded: Encoded) -> None:
         """Add what another process measured."""
         for measure, histograms in encoded.items():
-            mine = self._measures.setdefault(measure, {})
+            mine = self._histograms.setdefault(measure, {})
             for index, text in histograms.items():
                 mine.setdefault(int(index), _empty()).decode_and_add(text)
+
+    def _counted(self) -> dict[str, dict[int, Histogram]]:
+        for (measure, index), counts in self._counts.items():
+            histogram = self._histograms.setdefault(measure, {}).setdefault(index, _empty())
+            for value, count in counts.items():
+                histogram.record_value(value, count)
+        self._counts.clear()
+        return self._histograms
