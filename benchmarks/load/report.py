@@ -1,12 +1,13 @@
-"""What is shown of a load test: the line while it runs, the table, the JSON file, the chart."""
+"""What is shown of a load test: the line while it runs, the table, the JSON file."""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import asdict
-from math import log10
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.load.chart import write_chart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,39 +66,8 @@ def write_json(path: Path, outcomes: Sequence[Outcome], facts: dict[str, Any]) -
 
 
 def write_plot(path: Path, outcome: Outcome) -> None:
-    """Draw the latencies by percentile, and over time what was done in a second."""
-    import matplotlib as mpl  # slow to import, and only a chart needs it
-
-    mpl.use("agg")
-    from matplotlib import pyplot
-
-    figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 8), layout="constrained")
-    for name in outcome.tally.measures:
-        total = outcome.tally.total(name)
-        tails = [10 ** (-step / 10) for step in range(1 + _depth(total.get_total_count()))]
-        values = [total.get_value_at_percentile(100 * (1 - tail)) / 1000 for tail in tails]
-        above.plot([1 / tail for tail in tails], values, label=name)
-        over_time = outcome.tally.over_time(name)
-        counts = [each.get_total_count() / outcome.tally.interval for each in over_time.values()]
-        below.step([*over_time], counts, where="post", label=name)
-    above.set_title(_summary(outcome.plan), fontsize=9)
-    above.set(xscale="log", yscale="log", xlabel="percentile", ylabel="ms from the intended time")
-    ticks = {1: "0", 10: "90", 100: "99", 1000: "99.9", 10_000: "99.99", 100_000: "99.999"}
-    highest = above.get_xlim()[1]
-    shown = {place: text for place, text in ticks.items() if place <= highest}
-    above.set_xticks([*shown], [*shown.values()])
-    below.set(xlabel="seconds", ylabel="per second", ylim=(0, None))
-    below.axhline(outcome.plan.rate, color="grey", linestyle=":", label="intended")
-    for each in (above, below):
-        each.grid(alpha=0.3)
-        each.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)  # pyright: ignore[reportUnknownMemberType]
-    pyplot.close(figure)
-
-
-def _depth(count: int) -> int:
-    return int(10 * log10(max(count, 1)))  # no further than there are values
+    """Write the chart."""
+    write_chart(path, outcome.tally, outcome.plan.rate, _summary(outcome.plan))
 
 
 def _summary(plan: Plan) -> str:
