@@ -29,11 +29,12 @@ _ARGUMENTS = [
 _CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser"])), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sites(tmp_path_factory):
-    """The pages that the tests of this worker share: each is started at its first use.
+    """The pages that the tests of this module share: each is started at its first use.
 
-    What the server holds is another test's each time, and all connections were cut before.
+    What the server holds is another test's each time, and all connections were cut before. Other
+    modules' tests are to find no page that listens: it puts its keys on the empty server.
     """
     file = tmp_path_factory.mktemp("web") / "tokens"
     file.write_text("# who may\nada=ada-0123456789abcdef\nbob=bob-0123456789abcdef\n")
