@@ -209,7 +209,7 @@ def test_a_server_dies_with_a_killed_process(valkey: Server, state: str):
 def python(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *arguments],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTEST_ADDOPTS": ""},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -119,6 +119,8 @@ def test_what_show_tells(ask: Ask) -> None:
     """States, parameters, form, answers, streams and log lines, for people and as JSON."""
     found = ask("publish")
     done("send", found.id, "a word")
+    while "asking" not in done("run", "logs", found.id):
+        pass  # its lines come in batches
     shown = done("run", "show", found.id)
     for text in (
         f"id: {found.id}",
