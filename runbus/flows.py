@@ -105,7 +105,7 @@ class Flow(Generic[P, R]):
 
     def parameters_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what the flow is called with."""
-        return self._parameters.schema()
+        return self._parameters.schema
 
     def run_name(self, parameters: dict[str, Any]) -> str:
         """Return a name for a new run."""

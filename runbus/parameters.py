@@ -43,8 +43,9 @@ class Parameters:
         collect = self._collector(list(self._signature.parameters.values()))
         return cast("Any", validate_call(config=_CONFIG)(collect))
 
+    @cached_property
     def schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of the arguments by name; what has none is open (`{}`)."""
+        """The JSON Schema of the arguments by name; what has none is open (`{}`)."""
         # Late: only who serves the flow needs it.
         from runbus.lenient_schema import LenientSchema
 
