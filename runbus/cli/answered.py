@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import to_json
 
-from runbus.cli import as_json, show, times
+from runbus.cli import show, times
+from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set
@@ -21,7 +22,7 @@ def veiled(pause: Pause) -> Pause:
     """Return a pause in whose answer the secrets are hidden."""
     if pause.value is None:
         return pause
-    return replace(pause, value=to_json(without_secrets(pause, as_json.read(pause.value))))
+    return replace(pause, value=to_json(without_secrets(pause, read_json(pause.value))))
 
 
 def without_secrets(pause: Pause, answer: Any) -> Any:
@@ -42,7 +43,7 @@ def in_words(pause: Pause) -> str:
     words = f"{pause.by or 'somebody'} answered"
     if pause.answered is not None:
         words += f" at {times.clock(pause.answered)} ({times.relative(pause.answered)})"
-    given = without_secrets(pause, as_json.read(pause.value))
+    given = without_secrets(pause, read_json(pause.value))
     return f"{words}: {show.value(given, 200)}" if given else words
 
 

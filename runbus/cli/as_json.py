@@ -9,9 +9,8 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from pydantic_core import from_json
-
 from runbus.cli import times
+from runbus.protocol.values import read_json
 
 # JSON leaves these as they are inside of texts, and a terminal would obey them.
 _STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -27,7 +26,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in cast("list[Any]", value)]
     if isinstance(value, bytes):
-        return read(value)
+        return read_json(value)
     return _scalar(value)
 
 
@@ -37,16 +36,6 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, (bool, int, float, str)):  # a StrEnum is a text
         return str(value) if isinstance(value, str) else value
     return None if value is None else str(value)
-
-
-def read(data: bytes | None) -> Any:
-    """Read stored JSON; what is none, such as an input added by hand, as the text that it is."""
-    if not data:
-        return None
-    try:
-        return from_json(data)
-    except ValueError:
-        return data.decode(errors="replace")
 
 
 def written(value: Any, *, indent: int | None = None) -> str:

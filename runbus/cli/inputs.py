@@ -18,6 +18,7 @@ from runbus.cli.terminal import is_terminal, one_line
 from runbus.errors import InvalidRunId
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import name_of_value
+from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -127,7 +128,7 @@ def _show(found: StoredInput, *, json: bool) -> None:
         show.json_line(found)
         return
     words = [found.key or found.id, found.stream, found.sender or "-"]
-    value = one_line(as_json.written(as_json.read(found.value)))
+    value = one_line(as_json.written(read_json(found.value)))
     show.record(
         plain=[times.exact(found.time), *words, value],
         shown=Text(f"{times.clock(found.time)} {one_line('  '.join(words))} ", "dim").append(

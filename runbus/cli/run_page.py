@@ -12,10 +12,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from runbus import get_client
-from runbus.cli import as_json, form, show, times
+from runbus.cli import form, show, times
 from runbus.cli.answered import veiled
 from runbus.cli.terminal import is_terminal, one_line, readable
 from runbus.cli.typed import label
+from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -178,7 +179,7 @@ def _answer_line(pause: Pause) -> Text:
         shown = times.relative if is_terminal(sys.stdout) else times.exact
         words.append(shown(pause.answered))
     if pause.value:
-        words.append(show.value(as_json.read(pause.value)))
+        words.append(show.value(read_json(pause.value)))
     return Text(one_line(" ".join(words)))
 
 

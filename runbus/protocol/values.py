@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NewType
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import from_json, to_json, to_jsonable_python
 
 from runbus.errors import NotSerializable, UnsupportedType
 from runbus.protocol.byte_config import check_bytes_are_read_one_way, has_own_config
@@ -44,6 +44,16 @@ def _reason(value: object, error: Exception) -> str:
 def decoder(annotation: Any) -> Callable[[bytes], Any]:
     """Return the function that reads JSON as a type. It raises pydantic's `ValidationError`."""
     return partial(_adapter(annotation).validator.validate_json, by_alias=True, by_name=True)
+
+
+def read_json(data: bytes | None) -> Any:
+    """Read stored JSON to show it; what is none, such as an input added by hand, is its text."""
+    if not data:
+        return None
+    try:
+        return from_json(data)
+    except ValueError:
+        return data.decode(errors="replace")
 
 
 def is_broken_json(error: ValidationError) -> bool:

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from runbus import send_input
 from runbus.errors import AlreadyAnswered, AnswerRefused
+from runbus.protocol.values import read_json
 from runbus.web.api_models import (
     AnswerIn,
     DeploymentOut,
@@ -29,7 +30,6 @@ from runbus.web.api_models import (
     StartIn,
     StateName,
     WaitingOut,
-    read_json,
 )
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import from_json
 
 from runbus.protocol.states import TYPES
+from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
     from runbus.protocol.deployment_info import DeploymentInfo
@@ -209,13 +209,3 @@ class StartIn(BaseModel):
     name: _Line | None = None
     idempotency_key: _Line | None = None
     """The same key gives the same run."""
-
-
-def read_json(data: bytes | None) -> Any:
-    """Read JSON; what is none, such as an input added by hand, as the text that it is."""
-    if not data:
-        return None
-    try:
-        return from_json(data)
-    except ValueError:
-        return data.decode(errors="replace")
