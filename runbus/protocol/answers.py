@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_core import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
 
 LONGEST_PROBLEM = 200
 MOST_PROBLEMS = 20
+_MOST_KEPT = 64
 _TEXTS_ONLY = {"default", "title", "description", "examples"}
 
 
@@ -110,6 +114,12 @@ def _first_error(schema: Any, answer: Any) -> ValidationError | None:
 
 
 def _validator(schema: Any) -> Draft202012Validator:
+    # Made once for a form: that takes longer than all else that an answer costs here.
+    return _kept_validator(to_json(schema).decode())
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _kept_validator(schema: str) -> Draft202012Validator:
     from jsonschema_rs import Draft202012Validator  # late: only who asks or answers needs it
 
     return Draft202012Validator(schema, retriever=_refuse)

@@ -42,8 +42,10 @@ def time_in(fields: Fields, name: str) -> datetime | None:
 
 def json_in(fields: Fields, name: str, default: T) -> T:
     """Return what a field holds as JSON, the default where that is of another type."""
+    if name not in fields:
+        return default
     try:
-        found: Any = from_json(fields.get(name, b""))
+        found: Any = from_json(fields[name])
     except ValueError:
         return default
     return found if type(found) is type(default) else default

@@ -35,6 +35,8 @@ def _parse_text(text: str) -> UUID:
 
 def read_run_id(data: bytes) -> UUID | None:
     """Read an id as it is stored; None for what is none."""
+    if not data:
+        return None
     try:
         return _parse_text(data.decode())
     except ValueError:  # `InvalidRunId` is one

@@ -19,7 +19,7 @@ import hiredis
 from hiredis import ProtocolError, PushNotification, Reader, ReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     OnReply = Callable[[Any], None]
     OnPush = Callable[[list[Any]], None]
@@ -68,12 +68,19 @@ class Link(asyncio.Protocol):
 
         On a link that has ended, `on_reply` is called in the next turn.
         """
-        packed = _pack(command)
+        self._send(_pack(command), [on_reply])
+
+    def send_all(self, commands: Sequence[Command], on_reply: OnReply) -> None:
+        """Send several commands, as `send` does; `on_reply` gets the reply to each."""
+        self._send(b"".join(map(_pack, commands)), [on_reply] * len(commands))
+
+    def _send(self, packed: bytes, on_replies: list[OnReply]) -> None:
         if not self.alive:
-            self._loop.call_soon(on_reply, LinkLost("the connection has ended"))
+            for on_reply in on_replies:
+                self._loop.call_soon(on_reply, LinkLost("the connection has ended"))
             return
         idle = not self._unanswered
-        self._unanswered.append(on_reply)
+        self._unanswered += on_replies
         if idle:
             self._expect_reply()
         if idle and not self._paused:

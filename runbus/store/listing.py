@@ -1,14 +1,14 @@
 """Lists of runs: one order over the indexes of all tags.
 
 Each tag has an index of its own, which may hold the whole page or nothing of it. So each is asked
-for a little more than its share, and those that may have more of the page are asked again.
+for its share first, and those that may have more of the page are asked for more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from heapq import nsmallest
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 from runbus.protocol.ids import read_run_ids
@@ -16,132 +16,141 @@ from runbus.protocol.keys import TAGS
 from runbus.store import scripts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
     from runbus.protocol.run_filter import RunFilter
     from runbus.store.bus import Bus
+    from runbus.store.link import Command
 
-SMALLEST_SHARE = 5
+GROWTH = 4
+"""How many times as much a tag is asked for each time."""
 MOST_LOOKED_AT = 500
 """How many runs a script looks at, before others have their turn at the server."""
 
-Place = tuple[float, bytes]
-"""What a run is ordered by, and its id."""
+Place = tuple[bytes, float]
+"""A run's id, and what it is ordered by."""
+_in_order = itemgetter(1, 0)
+_AFTER_ALL_IDS = b"\xff"
 
 
-@dataclass
+@dataclass(slots=True)
 class Section:
-    """What is known of one tag's part of a list."""
+    """How far one tag's part of a list was read."""
 
     tag: str
-    places: dict[bytes, float] = field(default_factory=dict[bytes, float])
     looked_at: int = 0
     """How many runs of the index were looked at."""
-    frontier: Place = (float("-inf"), b"")
-    """How far: what has not been seen comes after this place."""
+    last: Place | None = None
+    """The last of them: what has not been seen comes after it."""
     has_more: bool = True
+
+    def may_hold(self, place: Place, *, reverse: bool) -> bool:
+        """Whether something that has not been seen may come before a place."""
+        if not self.has_more or self.last is None:
+            return self.has_more
+        # Among equals the server too lists the ids in order.
+        last, wanted = _in_order(self.last), _in_order(place)
+        return last > wanted if reverse else last < wanted
 
 
 class Order(Protocol):
-    """Asks the sections for more, in one order."""
+    """Reads on in the sections, in one order."""
 
-    async def extend(self, sections: list[Section], count: int) -> None: ...
+    reverse: bool
+
+    async def extend(self, sections: list[Section], count: int) -> Iterable[Iterable[Place]]:
+        """Return the next places of each section, of about `count` runs."""
+        ...
 
 
-async def first(order: Order, count: int) -> list[Place]:
-    """Return the first places of a list."""
+async def first(order: Order, count: int) -> list[bytes]:
+    """Return the ids of the first runs of a list."""
     sections = [Section(tag) for tag in TAGS]
-    unsure, share = sections, SMALLEST_SHARE + 2 * count // len(sections)
+    unsure, share = sections, 1 + count // len(sections)
+    found: dict[bytes, float] = {}
     places: list[Place] = []
     while unsure:
-        await order.extend(unsure, share)
-        found = ((at, id_) for each in sections for id_, at in each.places.items())
-        places = nsmallest(count, found)
+        for part in await order.extend(unsure, share):
+            found.update(part)
+        places = sorted(found.items(), key=_in_order, reverse=order.reverse)[:count]
         is_full = len(places) == count
         unsure = [
             each
-            for each in sections
-            if each.has_more and not (is_full and each.frontier >= places[-1])
+            for each in unsure
+            if (each.may_hold(places[-1], reverse=order.reverse) if is_full else each.has_more)
         ]
-        share *= 2
-    return places
+        share *= GROWTH
+    return [id_ for id_, _ in places]
 
 
 class Deadlines:
     """The runs that wait for an answer, the earliest deadline first."""
 
+    reverse = False
+
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def extend(self, sections: list[Section], count: int) -> None:
+    async def extend(self, sections: list[Section], count: int) -> list[list[Place]]:
         """Read the next places of these sections."""
-        replies = await self._bus.requests.commands(
-            *(self._command(each, count) for each in sections)
+        index = self._bus.keys.pending
+        commands = (
+            ("ZRANGE", index(each.tag), each.looked_at, each.looked_at + count - 1)
+            for each in sections
         )
-        for section, reply in zip(sections, replies, strict=True):
-            found = [(score, id_) for id_, score in reply]
-            _take(section, found, len(reply), count)
-            # Of equal deadlines (all those that have none) the server too lists the ids in order.
-            section.frontier = found[-1] if found else section.frontier
-
-    def _command(self, section: Section, count: int) -> tuple[str | int, ...]:
-        start = section.looked_at
-        key = self._bus.keys.pending(section.tag)
-        return ("ZRANGE", key, start, start + count - 1, "WITHSCORES")
+        return await _read_on(self._bus, sections, count, commands)
 
 
 class Newest:
     """The runs of a filter, the newest first."""
+
+    reverse = True
 
     def __init__(self, bus: Bus, chosen: RunFilter) -> None:
         self._bus = bus
         self._chosen = chosen
         self._index = bus.keys.active if chosen.is_of_active else bus.keys.runs
 
-    async def extend(self, sections: list[Section], count: int) -> None:
+    async def extend(self, sections: list[Section], count: int) -> list[list[Place]]:
         """Read the next places of these sections."""
-        extend = self._extend_all if self._chosen.wants_all else self._extend_chosen
-        await extend(sections, count)
-
-    async def _extend_all(self, sections: list[Section], count: int) -> None:
+        if not self._chosen.wants_all:
+            return await asyncio.gather(*(self._find(section, count) for section in sections))
         oldest, newest = self._chosen.scores()
         options = ("BYSCORE", "REV", "LIMIT")
         commands = (
             ("ZRANGE", self._index(each.tag), newest, oldest, *options, each.looked_at, count)
             for each in sections
         )
-        replies = await self._bus.requests.commands(*((*each, "WITHSCORES") for each in commands))
-        for section, reply in zip(sections, replies, strict=True):
-            _take(section, [(-score, id_) for id_, score in reply], len(reply), count)
+        return await _read_on(self._bus, sections, count, commands)
 
-    async def _extend_chosen(self, sections: list[Section], count: int) -> None:
-        await asyncio.gather(*(self._find(section, count) for section in sections))
-
-    async def _find(self, section: Section, count: int) -> None:
+    async def _find(self, section: Section, count: int) -> list[Place]:
         keys, tag = self._bus.keys, section.tag
         call = (1, self._index(tag), keys.of_tag(tag), section.looked_at, count, MOST_LOOKED_AT)
-        reply = await self._bus.requests.script(
+        looked_at, last, *found = await self._bus.requests.script(
             scripts.LIST_RUNS, (*call, *self._chosen.scores(), *self._chosen.arguments())
         )
-        looked_at, last, *found = reply
-        section.places |= {id_: -float(at) for id_, at in zip(found[::2], found[1::2], strict=True)}
         section.has_more = looked_at >= 0
         section.looked_at = looked_at
-        section.frontier = (-float(last or "inf"), b"")
+        # Which of those that are as old it was, the reply does not say: all of them, maybe.
+        section.last = (_AFTER_ALL_IDS, float(last)) if last else section.last
+        return list(zip(found[::2], map(float, found[1::2]), strict=True))
 
 
-def _take(section: Section, places: list[Place], read: int, asked: int) -> None:
-    section.places |= {id_: at for at, id_ in places}
-    section.looked_at += read
-    section.has_more = read == asked
-    if places:
-        section.frontier = (places[-1][0], b"")
+async def _read_on(
+    bus: Bus, sections: list[Section], count: int, commands: Iterable[Command]
+) -> list[list[Place]]:
+    replies = await bus.requests.commands(*((*each, "WITHSCORES") for each in commands))
+    for section, reply in zip(sections, replies, strict=True):
+        section.looked_at += len(reply)
+        section.has_more = len(reply) == count
+        section.last = reply[-1] if reply else section.last
+    return replies
 
 
 async def page(order: Order, offset: int, limit: int) -> list[UUID]:
     """Return the ids of one page of a list."""
-    places = await first(order, offset + limit)
-    return read_run_ids(id_ for _, id_ in places[offset:])
+    return read_run_ids((await first(order, offset + limit))[offset:])
 
 
 async def count_waiting(bus: Bus) -> int:

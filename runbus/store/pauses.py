@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -302,16 +302,16 @@ async def wait(
     deadline = _deadline(bus, opened)
     try:
         while await reader.wait(None if deadline is None else max(0, deadline - bus.loop.time())):
-            entries = _take_all(reader)
-            if (answered := await _answered(bus, flow_run_id, opened)) is not None:
+            entries = {entry_id: fields for _, entry_id, fields in reader.taken()}
+            if (answered := await _answered(bus, flow_run_id, opened, entries)) is not None:
                 return answered
             await _take_by_hand(bus, flow_run_id, opened, entries, judge)
-            if (answered := await _answered(bus, flow_run_id, opened)) is not None:
+            if (answered := await _answered(bus, flow_run_id, opened, entries)) is not None:
                 return answered
     finally:
         reader.close()
     is_over = await expire(bus, flow_run_id, opened.key, opened.generation, opened.epoch)
-    answered = None if is_over else await _answered(bus, flow_run_id, opened)
+    answered = None if is_over else await _answered(bus, flow_run_id, opened, {})
     if answered is None:
         raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
     return answered
@@ -321,12 +321,17 @@ def _deadline(bus: Bus, opened: Opened) -> float | None:
     return None if opened.seconds_left is None else bus.loop.time() + opened.seconds_left
 
 
-def _take_all(reader: Reader) -> list[tuple[bytes, Fields]]:
-    return [(entry_id, read_fields(fields)) for _, entry_id, fields in reader.taken()]
-
-
-async def _answered(bus: Bus, flow_run_id: UUID, opened: Opened) -> Pause | None:
-    pause = await read(bus, flow_run_id, opened.key)
+async def _answered(
+    bus: Bus, flow_run_id: UUID, opened: Opened, entries: Mapping[bytes, list[bytes]]
+) -> Pause | None:
+    record = read_fields(
+        await bus.requests.command("HGETALL", bus.keys.pause(flow_run_id, opened.key))
+    )
+    named = record.get("entry", b"")
+    if named and named not in entries:  # it came before this process looked
+        pause = await read(bus, flow_run_id, opened.key)
+    else:
+        pause = read_pause(opened.key, record, (named, entries[named]) if named else None)
     if pause is None:
         raise RunMissing(flow_run_id)
     if pause.state == "expired":
@@ -339,10 +344,11 @@ async def _take_by_hand(
     bus: Bus,
     flow_run_id: UUID,
     opened: Opened,
-    entries: list[tuple[bytes, Fields]],
+    entries: Mapping[bytes, list[bytes]],
     judge: Judge,
 ) -> None:
-    for entry_id, entry in entries:
+    for entry_id, fields in entries.items():
+        entry = read_fields(fields)
         if not _is_for(opened, entry):
             continue
         problem = judge(entry.get("value", b""))

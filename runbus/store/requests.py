@@ -118,13 +118,16 @@ def _send_all(commands: tuple[Command, ...], address: str, link: Link) -> asynci
 
     def hear(reply: Any) -> None:
         replies.append(reply)
-        if isinstance(reply, ReplyError) and not is_transient(reply):
-            settle(future, refused(address, reply, commands[len(replies) - 1]))
-        elif isinstance(reply, Exception):
-            settle(future, reply)
+        if isinstance(reply, Exception):
+            settle(future, _read_error(reply, address, commands[len(replies) - 1]))
         elif len(replies) == len(commands):
             settle(future, replies)
 
-    for command in commands:
-        link.send(command, hear)
+    link.send_all(commands, hear)
     return future
+
+
+def _read_error(error: Exception, address: str, asked: Command) -> Exception:
+    if isinstance(error, ReplyError) and not is_transient(error):
+        return refused(address, error, asked)
+    return error
