@@ -37,7 +37,7 @@ def number_in(fields: Fields, name: str) -> int:
 def time_in(fields: Fields, name: str) -> datetime | None:
     """Return the time in a field of milliseconds; None where there is none."""
     value = fields.get(name, b"")
-    return read_time(value) if value.isdigit() else None
+    return _time(int(value)) if _is_number(value) else None
 
 
 def json_in(fields: Fields, name: str, default: T) -> T:
@@ -53,11 +53,18 @@ def json_in(fields: Fields, name: str, default: T) -> T:
 
 def read_number(data: bytes) -> int:
     """Return a number, 0 for what is none."""
-    digits = data.removeprefix(b"-")
-    # Not any length: the time that `int` takes grows with its square.
-    return int(data) if digits.isdigit() and len(digits) <= _LONGEST_NUMBER else 0
+    return int(data) if _is_number(data.removeprefix(b"-")) else 0
 
 
 def read_time(milliseconds: bytes) -> datetime:
     """Return a time since 1970, no later than a `datetime` can be."""
-    return datetime.fromtimestamp(min(max(0, read_number(milliseconds)), _LATEST) / 1000, UTC)
+    return _time(max(0, read_number(milliseconds)))
+
+
+def _is_number(digits: bytes) -> bool:
+    # Not any length: the time that `int` takes grows with its square.
+    return digits.isdigit() and len(digits) <= _LONGEST_NUMBER
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(min(milliseconds, _LATEST) / 1000, UTC)

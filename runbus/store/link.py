@@ -70,9 +70,12 @@ class Link(asyncio.Protocol):
         """
         self._send(_pack(command), [on_reply])
 
-    def send_all(self, commands: Sequence[Command], on_reply: OnReply) -> None:
-        """Send several commands, as `send` does; `on_reply` gets the reply to each."""
-        self._send(b"".join(map(_pack, commands)), [on_reply] * len(commands))
+    def send_all(
+        self, commands: Sequence[Command], on_reply: OnReply, on_last_reply: OnReply
+    ) -> None:
+        """Send several commands, as `send` does: the last has a callback of its own."""
+        on_replies = [on_reply] * (len(commands) - 1)
+        self._send(b"".join(map(_pack, commands)), [*on_replies, on_last_reply])
 
     def _send(self, packed: bytes, on_replies: list[OnReply]) -> None:
         if not self.alive:

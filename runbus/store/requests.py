@@ -116,14 +116,15 @@ def _send_all(commands: tuple[Command, ...], address: str, link: Link) -> asynci
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     replies: list[Any] = []
 
-    def hear(reply: Any) -> None:
+    def finish(reply: Any) -> None:
         replies.append(reply)
-        if isinstance(reply, Exception):
-            settle(future, _read_error(reply, address, commands[len(replies) - 1]))
-        elif len(replies) == len(commands):
+        place = next((at for at, each in enumerate(replies) if isinstance(each, Exception)), None)
+        if place is None:
             settle(future, replies)
+        else:
+            settle(future, _read_error(replies[place], address, commands[place]))
 
-    link.send_all(commands, hear)
+    link.send_all(commands, replies.append, finish)
     return future
 
 
