@@ -94,6 +94,7 @@ async def look(directory: Path) -> None:
                     await shoot(browser, guise, f"{url}{path}", directory / f"{name}-{guise}.png")
                 await shoot(browser, guise, f"{locked}login", directory / f"login-{guise}.png")
                 await shoot_refusals(browser, guise, url, pages, directory)
+                await shoot_second(browser, guise, url, directory)
         await browser.close()
 
 
@@ -190,6 +191,22 @@ async def shoot_refusals(
     await page.get_by_label("Whole").fill("12")
     await page.get_by_role("button", name="Send the answer").last.click()
     await page.screenshot(path=directory / f"refused-{guise}.png", full_page=True)
+    await page.context.close()
+
+
+async def shoot_second(browser: Browser, guise: str, url: str, directory: Path) -> None:
+    """Take what somebody sees whose answer comes second."""
+    client = get_client()
+    asked = await start(client, "print-book/press", "late-wren")
+    await paused(client, asked)
+    page = await window(browser, GUISES[guise])
+    await page.goto(f"{url}runs/{asked}")
+    await page.get_by_label("Decision").select_option(index=1)
+    await page.evaluate("window.stop()")  # no news: the page is as it was
+    await client.resume_flow_run(asked, {"decision": "print it", "copies": 900}, by="grace")
+    await page.get_by_role("button", name="Send the answer").first.click()
+    await page.wait_for_timeout(600)
+    await page.screenshot(path=directory / f"second-{guise}.png", full_page=True)
     await page.context.close()
 
 

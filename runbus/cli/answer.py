@@ -76,14 +76,15 @@ async def _send(asked: Waiting, answer: dict[str, Any], by: str | None) -> None:
     """Answer what was asked, if it still is: meanwhile the run may ask for something else."""
     run, pause = asked.run, asked.pause
     client = get_client()
-    now = await client.read_pause(run.id)
-    if _is_same(now, pause):
-        with suppress(AlreadyAnswered, NotPaused):
-            await client.resume_flow_run(run.id, answer, by=by)
-            return
-    past = [each for each in await client.read_pauses(run.id) if pause and each.key == pause.key]
-    what = _in_words(past[0]) if past else "It is resumed already"
-    raise Failed(f"{run.name} does not wait for this any more. {what}. This was not stored.")
+    key, generation = ("", None) if pause is None else (pause.key, pause.generation)
+    try:
+        await client.resume_flow_run(run.id, answer, by=by, key=key, generation=generation)
+    except (AlreadyAnswered, NotPaused):
+        past = [each for each in await client.read_pauses(run.id) if each.key == key]
+        what = _in_words(past[0]) if past else "It is resumed already"
+        raise Failed(
+            f"{run.name} does not wait for this any more. {what}. This was not stored."
+        ) from None
 
 
 def _is_same(now: Pause | None, before: Pause | None) -> bool:

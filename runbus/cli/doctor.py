@@ -10,7 +10,7 @@ from rich.text import Text
 from runbus import get_client
 from runbus.cli import show
 from runbus.cli.exits import DONE, FAILED
-from runbus.cli.terminal import is_terminal, one_line
+from runbus.cli.terminal import is_terminal, one_line, working
 
 if TYPE_CHECKING:
     from runbus.protocol.report import Check
@@ -24,7 +24,8 @@ async def doctor(*, json: show.Json = False) -> int:
 
     The exit code is 1 when something is wrong.
     """
-    report = await get_client().server_report()
+    with working("Looking at the server"):
+        report = await get_client().server_report()
     if json:
         show.json({"ok": report.ok, "address": report.address, "checks": report.checks})
     else:

@@ -12,6 +12,7 @@ from rich.filesize import decimal
 from runbus import settings
 from runbus.cli import show
 from runbus.cli.exits import DONE, NOT_RUNNING
+from runbus.cli.terminal import working
 from runbus.store import embedded
 
 _JSON_HELP = "Print one JSON object for a program: sizes in bytes, times in seconds."
@@ -23,7 +24,8 @@ app = App(name="server", help="The embedded server: what runbus uses without RUN
 def start() -> int:
     """Start the server, unless it runs already."""
     ran = embedded.status() is not None
-    url = embedded.ensure_running()
+    with working("Starting the server"):
+        url = embedded.ensure_running()
     show.line(f"It runs already: {url}" if ran else f"Started: {url}")
     if settings.current().url is not None:
         show.line("RUNBUS_URL is set, so runbus uses the server there, not this one.")
@@ -33,7 +35,9 @@ def start() -> int:
 @app.command
 def stop() -> int:
     """Write everything to disk and end the server. Its data stay."""
-    show.line("Stopped." if embedded.stop() else "Nothing was running.")
+    with working("Stopping the server"):
+        ran = embedded.stop()
+    show.line("Stopped." if ran else "Nothing was running.")
     return DONE
 
 

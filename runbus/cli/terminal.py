@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import IO, Any
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 # C0, DEL and C1; what turns the direction of text around; lone surrogates, which no terminal can
 # show. Not the line feed, which only `one_line` takes out.
@@ -33,6 +37,13 @@ def console(*, stderr: bool = False) -> Console:
     return _Console(
         stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=not to_terminal
     )
+
+
+@contextmanager
+def working(what: str) -> Generator[None]:
+    """Say on a terminal what the block is at, until it is done."""
+    with console(stderr=True).status(f"{what} …"):
+        yield
 
 
 def is_terminal(stream: IO[Any] | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def judge_server(info: Info, address: str) -> Check:
     if "redis_version" not in info:
         return unknown("server", f"it answers at {address}, and does not say what it is")
     product, version = _product(info)
-    days = int(info.get("uptime_in_seconds", "0")) / 86400
-    found = f"{product} {version} at {address}, up for {days:.1f} days"
+    up = timedelta(seconds=int(info.get("uptime_in_seconds", "0")))
+    found = f"{product} {version} at {address}, up for {up}"
     if info.get("role", "master") != "master":
         advice = "RUNBUS_URL must lead to the primary: a replica takes no writes."
         return Check(name="server", ok=False, found=f"{found}, a replica", advice=advice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -107,7 +108,9 @@ def _handle_errors(app: FastAPI, site: Site) -> None:
         return await _problem(site, request, status, str(error))
 
     async def http_error(request: Request, error: Any) -> Response:
-        return await _problem(site, request, error.status_code, error.detail, error.headers)
+        nowhere = error.status_code == HTTPStatus.NOT_FOUND
+        words = f"There is no {request.url.path} here." if nowhere else error.detail
+        return await _problem(site, request, error.status_code, words, error.headers)
 
     async def wrong_request(request: Request, error: Any) -> Response:
         problems: list[dict[str, Any]] = error.errors()
@@ -130,7 +133,7 @@ async def _problem(
     if _is_for_programs(request):
         return JSONResponse({"problem": words}, status, headers)
     shown: dict[str, Any] = {"by": request.state.by, "path": request.url.path}
-    response = site.bare_page("error.html", status, words=words, **shown)
+    response = site.bare_page("error.html", status, status=status, words=words, **shown)
     response.headers.update(headers or {})
     return response
 

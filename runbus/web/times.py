@@ -25,7 +25,7 @@ def ago(moment: datetime | None) -> str:
     if moment is None:
         return ""
     seconds = (now() - moment).total_seconds()
-    return "now" if seconds < 1 else f"{length(seconds)} ago"
+    return "just now" if seconds < 1 else f"{length(seconds)} ago"
 
 
 def left(moment: datetime | None) -> str:

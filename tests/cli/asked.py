@@ -123,6 +123,8 @@ async def greet(name: str, times: int = 1):
         raise ValueError("nobody is there")
     if name == "somebody":
         name = await pause_flow_run(str)
+    if name == "whoever writes":
+        name = await receive_input(str).next()
     return f"Hello, {name}! " * times
 
 

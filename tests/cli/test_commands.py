@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from console import as_json, done, environment, failed, run, terminal
+
+from runbus import get_client
+from runbus.flow_runs import asuspend_flow_run
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -51,6 +55,29 @@ def test_starting_a_run(worker: BaseProcess) -> None:
     once = ["-p", "name=Ada", "--idempotency-key", "k"]
     first = done("deployment", "run", "greet/demo", *once)
     assert done("deployment", "run", "greet/demo", *once) == first
+
+
+def test_a_run_that_was_suspended_from_outside(worker: BaseProcess) -> None:
+    """It waits without a question, and goes on when it is told to: once."""
+    words = ("-p", "name=whoever writes", "--name", "held")
+    run_id = done("deployment", "run", "greet/demo", *words).strip()
+    asyncio.run(into(run_id, "Running"))
+    asyncio.run(asuspend_flow_run(flow_run_id=run_id))
+    asyncio.run(into(run_id, "Suspended"))
+    assert done("run", "ls", "--waiting").startswith(f"{run_id}\theld\t")
+    assert "object with the fields" in failed(2, "resume", "held", "--input", "3")
+    assert done("resume", "held") == "held goes on.\n"
+    asyncio.run(into(run_id, "Running"))
+    assert "held is Running and waits for no answer" in failed(1, "resume", "held")
+    done("send", "held", "Ada")
+    assert asyncio.run(get_client().wait_for_flow_run(run_id, 30)).state.result() == "Hello, Ada! "
+
+
+async def into(run_id: str, state: str) -> None:
+    """Wait until a run is in a state."""
+    async with asyncio.timeout(30):
+        while (await get_client().read_flow_run(run_id)).state.name != state:
+            await asyncio.sleep(0.02)
 
 
 def test_parameters_that_do_not_fit(worker: BaseProcess) -> None:
