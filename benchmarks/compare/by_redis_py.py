@@ -1,0 +1,65 @@
+"""The side of redis-py: the same entries, written and read by hand."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import orjson
+from redis.asyncio import Redis
+
+from benchmarks.bench import Bench, plain_fields
+from benchmarks.compare.side import BACKLOG, CHECKED, KEPT, ORDER, REPEATED, RESTART, Side
+from benchmarks.conversations import PlainReader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_GUARANTEES = {
+    REPEATED: "is tried again by the client and may be stored twice",
+    ORDER: "that of one connection",
+    RESTART: "begins where the program says",
+    CHECKED: "nothing",
+    KEPT: "Redis",
+}
+_AT_ONCE = 500
+
+
+@asynccontextmanager
+async def side(bench: Bench) -> AsyncIterator[Side]:
+    """`xadd`; `xread(block=…)` or `xread(count=500)`, and `orjson.loads`."""
+    key, waited, backlog = bench.plain_key(), bench.plain_key(), bench.plain_key()
+    async with Redis.from_url(bench.url) as client:
+        await _fill(client, backlog)
+        reader = PlainReader(client, waited)
+
+        async def exchange() -> None:
+            await client.xadd(waited, plain_fields())
+            await reader.next()
+
+        yield Side(
+            name="redis-py",
+            guarantees=_GUARANTEES,
+            store=lambda: client.xadd(key, plain_fields()),
+            exchange=exchange,
+            drain=partial(_drain, client, backlog),
+        )
+
+
+async def _fill(client: Redis, key: str) -> None:
+    async with client.pipeline(transaction=False) as pipeline:
+        for _ in range(BACKLOG):
+            pipeline.xadd(key, plain_fields())
+        await pipeline.execute()
+
+
+async def _drain(client: Redis, key: str) -> None:
+    count, last = 0, b"0-0"
+    while found := await client.xread({key: last}, count=_AT_ONCE):
+        entries = found[0][1]
+        for _, fields in entries:
+            orjson.loads(fields[b"value"])
+        count += len(entries)
+        last = entries[-1][0]
+    assert count == BACKLOG
