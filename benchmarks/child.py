@@ -27,9 +27,13 @@ class Child:
 
     def ask(self, request: object) -> Any:
         """Send a request and wait for the answer."""
+        self.tell(request)
+        return self.answer()
+
+    def tell(self, request: object) -> None:
+        """Send a request."""
         assert self._process.stdin is not None
         print(json.dumps(request), file=self._process.stdin, flush=True)
-        return self.answer()
 
     def answer(self) -> Any:
         """Wait for an answer."""

@@ -88,7 +88,7 @@ class Crowd:
 def waiting(bench: Bench) -> Iterator[Row]:
     """Connections, memory and wakes, for each size."""
     with ExitStack() as stack:
-        crowds = [stack.enter_context(_crowd(bench, size)) for size in SIZES]
+        crowds = [stack.enter_context(crowd_of(bench, size)) for size in SIZES]
         wakes = [
             [median(crowd.wakes(bench.scaled(60))) for crowd in crowds] for _ in bench.rounds(11)
         ]
@@ -107,7 +107,7 @@ def waiting(bench: Bench) -> Iterator[Row]:
 
 def reconnecting(bench: Bench) -> Iterator[Row]:
     """The largest crowd after its connections were killed."""
-    with _crowd(bench, SIZES[-1]) as crowd:
+    with crowd_of(bench, SIZES[-1]) as crowd:
         times = [crowd.reconnect() for _ in bench.rounds(5)]
         crowd.wakes(1)
     yield limited(
@@ -116,7 +116,8 @@ def reconnecting(bench: Bench) -> Iterator[Row]:
 
 
 @contextmanager
-def _crowd(bench: Bench, size: int) -> Iterator[Crowd]:
+def crowd_of(bench: Bench, size: int) -> Iterator[Crowd]:
+    """Let so many receivers wait in a process of their own."""
     first = (uuid4().int >> 64) << 64
     arguments: dict[str, Any] = {"url": bench.url, "prefix": bench.prefix, "first": first}
     with bench.control() as control, child("waiting", **arguments) as process:

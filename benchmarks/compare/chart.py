@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"redis-py": "#8a8fa3", "FastStream": "#e09f3e", "docket": "#5b9aa0", "DBOS": "#b0698a"}
 _OTHER = "#4f46e5"
+_WHOLE_FROM = 10
 _TICKS = [0.25, 0.5, 1, 2, 4, 8, 16, 64, 256, 1024]
 
 
@@ -31,8 +32,9 @@ def write_chart(path: Path, rows: Sequence[Row]) -> None:
         middle, low, high = _times_better(row)
         axes.barh(place, middle - 1, left=1, height=0.62, color=_COLOURS.get(row.versus, _OTHER))
         axes.plot([low, high], [place, place], color="#1d1b26", linewidth=1)
-        axes.annotate(f"{middle:.2g} x", (max(middle, high, 1), place), (5, 0),
-                      textcoords="offset points", va="center", fontsize=8)  # fmt: skip
+        words = f"{middle:,.0f} x" if middle >= _WHOLE_FROM else f"{middle:.2g} x"
+        end = (max(middle, high, 1), place)
+        axes.annotate(words, end, (5, 0), textcoords="offset points", va="center", fontsize=8)
     axes.axvline(1, color="#1d1b26", linewidth=0.8)
     axes.set(xscale="log", xlabel="times as good as the other (rate, or time the other way round)")
     axes.set_yticks(range(len(rows)), names, fontsize=8)

@@ -1,0 +1,1 @@
+"""How the cost of one thing grows with how many there are."""
