@@ -237,14 +237,12 @@ def send_input(
     name = name_of_value(run_input) if key_prefix is None else check_key_prefix(key_prefix)
     if sender is None and run is not None:
         sender = run.flow_run_id
-    if isinstance(sender, UUID):
-        sender = str(sender)
     sent = Sent(
         flow_run_id=receiver,
         stream=name,
         key=new_key(name, os.urandom(16)) if key is None else check_text("key", key),
         own_key=key is not None,
-        sender=None if sender is None else check_text("sender", sender),
+        sender=_sender_text(sender),
         value=_encode(run_input),
         wanted=check_durability(durability),
     )
@@ -254,6 +252,12 @@ def send_input(
         with run.sending(sent):
             bridge.send(sent)
     return sent
+
+
+def _sender_text(sender: UUID | str | None) -> str | None:
+    if isinstance(sender, UUID):
+        return str(sender)
+    return None if sender is None else check_text("sender", sender)
 
 
 @overload

@@ -122,10 +122,10 @@ _of_thread = threading.local()
 def current() -> Bus:
     """Return the bus of the event loop that runs in this thread, for the current settings."""
     # Late, because pydantic-settings takes a sixth of the time that importing runbus takes.
-    from runbus import settings as settings_module
+    import runbus.settings
 
     loop = asyncio.get_running_loop()
-    settings = settings_module.current()
+    settings = runbus.settings.current()
     bus: Bus | None = getattr(_of_thread, "bus", None)
     if bus is not None and bus.loop is loop and bus.settings is settings:
         return bus

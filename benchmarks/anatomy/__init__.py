@@ -1,0 +1,1 @@
+"""Where each microsecond of a send and of a receive goes."""
