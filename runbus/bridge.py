@@ -33,6 +33,15 @@ def on_loop() -> bool:
     return asyncio._get_running_loop() is not None  # pyright: ignore[reportPrivateUsage]
 
 
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Make an event loop: uvloop's where that is installed, asyncio's elsewhere."""
+    try:
+        import uvloop  # late: only who has no loop of their own needs one
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 class Background:
     """The background loop and its thread, started at the first use."""
 
@@ -61,7 +70,7 @@ class Background:
             loop.close()
 
     def _start(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.new_event_loop()
+        loop = new_event_loop()
         self._thread = threading.Thread(target=_run, args=(loop,), name="runbus", daemon=True)
         self._thread.start()
         return loop

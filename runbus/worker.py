@@ -280,5 +280,6 @@ def serve(*served: Deployment, limit: int | None = None) -> Any:
     """Execute the runs of deployments until Ctrl-C or SIGTERM. See `Flow.serve`."""
     if bridge.on_loop():
         return bridge.Pending("serve()", lambda: aserve(*served, limit=limit))
-    asyncio.run(aserve(*served, limit=limit))
+    with asyncio.Runner(loop_factory=bridge.new_event_loop) as runner:
+        runner.run(aserve(*served, limit=limit))
     return bridge.Finished()

@@ -380,6 +380,33 @@ def test_uvloop(valkey: Server) -> None:
     assert inbox.next() == "left behind"
 
 
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_uvloop_where_it_is_installed(valkey: Server, *, is_installed: bool) -> None:
+    """A loop that runbus starts itself, for code without `await`, is uvloop's or asyncio's."""
+    script = f"""
+import sys
+from uuid import uuid4
+if not {is_installed}:
+    sys.modules["uvloop"] = None
+from runbus import bridge, receive_input, send_input
+run_id = uuid4()
+send_input("ping", run_id)
+print(receive_input(str, flow_run_id=run_id, timeout=5).next())
+print(type(bridge.background.loop).__module__.partition(".")[0])
+"""
+    environment = {**os.environ, "RUNBUS_URL": valkey.url}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout.split() == ["ping", "uvloop" if is_installed else "asyncio"]
+    assert done.stderr == ""
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 def test_eager_tasks(valkey: Server) -> None:
     """Tasks that begin at once do not upset the order of things."""
