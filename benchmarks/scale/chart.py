@@ -26,7 +26,7 @@ def write_chart(path: Path, grown: Sequence[Growth]) -> None:
 
     rows = -(-len(grown) // _COLUMNS)
     figure, places = pyplot.subplots(
-        rows, _COLUMNS, figsize=(13, 4.2 * rows), layout="constrained", squeeze=False
+        rows, _COLUMNS, figsize=(13, 5.2 * rows), layout="constrained", squeeze=False
     )
     for axes, growth in zip(places.flat, grown, strict=False):
         for name in growth.names():
@@ -35,7 +35,7 @@ def write_chart(path: Path, grown: Sequence[Growth]) -> None:
                       label=name)  # fmt: skip
         axes.set(xscale="log", yscale="log", xlabel=growth.name, ylabel="for one, us or bytes")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     for axes in [*places.flat][len(grown) :]:
         axes.set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
