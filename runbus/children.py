@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from uuid import UUID
 
-    from runbus.context import FlowRunContext
+    from runbus.flow_run_context import FlowRunContext
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
 

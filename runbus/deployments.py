@@ -8,8 +8,9 @@ from uuid import uuid4
 from pydantic_core import from_json
 
 from runbus.children import ordinal_ids
-from runbus.context import current_flow_run, verb
+from runbus.context import verb
 from runbus.errors import DeploymentMissing, InvalidArgument
+from runbus.flow_run_context import current_flow_run
 from runbus.flow_runs import await_for_flow_run
 from runbus.flows import serve
 from runbus.protocol.entries import check_text

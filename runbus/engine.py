@@ -19,7 +19,7 @@ from runbus.plan import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runbus.context import FlowRunContext
+    from runbus.flow_run_context import FlowRunContext
     from runbus.plan import Claim, Plan
 
 

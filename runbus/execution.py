@@ -12,7 +12,6 @@ from uuid import uuid4
 from pydantic_core import to_json
 
 from runbus import bridge, children
-from runbus.context import FlowRunContext, current_flow_run
 from runbus.errors import (
     FlowRunCancelled,
     FlowRunHandedBack,
@@ -21,6 +20,7 @@ from runbus.errors import (
     RunbusError,
     RunLost,
 )
+from runbus.flow_run_context import FlowRunContext, current_flow_run
 from runbus.log_shipper import shipper
 from runbus.logging import show_on_terminal
 from runbus.plan import Claim, Outcome, Plan
@@ -32,7 +32,7 @@ from runbus.store.control import Control
 if TYPE_CHECKING:
     from concurrent.futures import Future as ThreadFuture
 
-    from runbus.context import Slot
+    from runbus.flow_run_context import Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
     from runbus.store.lease import Lease

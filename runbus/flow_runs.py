@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from pydantic import ValidationError
 
 from runbus import bridge
-from runbus.context import current_flow_run, get_run_context, verb
+from runbus.context import verb
 from runbus.errors import (
     AlreadyAnswered,
     AlreadyEnded,
@@ -27,6 +27,7 @@ from runbus.errors import (
     RunbusError,
     RunNotEnded,
 )
+from runbus.flow_run_context import current_flow_run, get_run_context
 from runbus.input.form import answer_at_hand
 from runbus.input.question import judge, judge_in_words, question_about
 from runbus.protocol import states
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from runbus.context import FlowRunContext
+    from runbus.flow_run_context import FlowRunContext
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
     from runbus.store.pauses import Form, Opened

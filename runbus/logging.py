@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from runbus.context import get_run_context
+from runbus.flow_run_context import get_run_context
 from runbus.log_shipper import shipper
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runbus.context import Slot
+    from runbus.flow_run_context import Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.lease import Lease
 

@@ -12,7 +12,7 @@ from io import StringIO
 from threading import Lock
 from typing import Any, cast
 
-from runbus.context import current_flow_run
+from runbus.flow_run_context import current_flow_run
 from runbus.logging import get_run_logger
 
 _lock = Lock()

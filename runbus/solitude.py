@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from uuid import UUID
 
-    from runbus.context import Slot
+    from runbus.flow_run_context import Slot
     from runbus.plan import Claim
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus

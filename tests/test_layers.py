@@ -14,7 +14,13 @@ BELOW_ALL = {"runbus.errors", "runbus.settings"}
 LAYERS = [
     {"runbus.protocol"},
     {"runbus.store"},
-    {"runbus.bridge", "runbus.context", "runbus.input", "runbus.flow_runs"},
+    {
+        "runbus.bridge",
+        "runbus.context",
+        "runbus.flow_run_context",
+        "runbus.input",
+        "runbus.flow_runs",
+    },
     {"runbus"},
     {"runbus.cli", "runbus.__main__", "runbus.web"},
 ]

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 from pydantic import ValidationError
 
 from runbus import bridge
-from runbus.context import blocking, current_flow_run, current_run, pending
+from runbus.context import blocking, current_run, pending
 from runbus.errors import InvalidArgument, MalformedEntry, ReceiveTimeout, UsageError, WrongSyntax
+from runbus.flow_run_context import current_flow_run
 from runbus.protocol.values import is_broken_json
 from runbus.store import bus
 from runbus.store.reader import Reader

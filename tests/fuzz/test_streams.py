@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from fuzz import foreign
 from runbus import flow, get_client, pause_flow_run, receive_input, resume_flow_run, send_input
-from runbus.context import get_run_context
 from runbus.errors import MalformedEntry, NotPaused, RunMissing
+from runbus.flow_run_context import get_run_context
 from runbus.store import bus, deadlines, recovery, runs
 
 if TYPE_CHECKING:
