@@ -29,17 +29,21 @@ def until(found: Callable[[], Any], what: str) -> Any:
 
 
 class Cluster:
-    """Six nodes: three primaries with a replica each."""
+    """Six nodes: three primaries with a replica each.
 
-    def __init__(self, engine: Engine) -> None:
+    `options` are more arguments of each server, `login` the user who looks after them.
+    """
+
+    def __init__(self, engine: Engine, *options: str, **login: str) -> None:
         binary_of(engine)
         self._stack = ExitStack()
         config = (
             *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000"),
             *("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"),
+            *options,
         )
         self.nodes = [self._stack.enter_context(Server.start(engine, *config)) for _ in range(6)]
-        self.clients = [node.client() for node in self.nodes]
+        self.clients = [node.client(**login) for node in self.nodes]
         self._form()
 
     def __enter__(self) -> Self:
@@ -122,6 +126,13 @@ class Cluster:
         role = self.call(number, "ROLE")
         return role[0] == "slave" and role[3] == "connected"
 
+    def fail_over(self, slot: int) -> None:
+        """Let the replica of a slot's primary take over, and wait until it has."""
+        before = self.owner_of(slot)
+        replica = self.replica_of(before)
+        self.call(replica, "CLUSTER", "FAILOVER")
+        until(lambda: self.owner_of(slot, but=before) == replica, "the replica takes over")
+
     def move_slot(self, slot: int, source: int, target: int, pause: Callable[[], None]) -> None:
         """Move a slot the classic way, key by key; `pause` is called in the middle."""
         ids = self.id_of(source), self.id_of(target)
@@ -148,20 +159,23 @@ def _raw(client: Any, *command: str) -> str:
 
 
 class SentinelGroup:
-    """A primary, two replicas, and three sentinels that watch them."""
+    """A primary, two replicas, and three sentinels that watch them.
+
+    `options` are more arguments of each server, `login` the user as whom the sentinels look.
+    """
 
     name = "mine"
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *options: str, **login: str) -> None:
         binary_of(engine)
         self._stack = ExitStack()
         start = self._stack.enter_context
-        fast = ("--repl-diskless-sync-delay", "0")
+        fast = ("--repl-diskless-sync-delay", "0", *options)
         self.nodes = [start(Server.start(engine, *fast))]
         first = f"127.0.0.1 {self.nodes[0].port}"
         for _ in range(2):
             self.nodes.append(start(Server.start(engine, *fast, "--replicaof", *first.split())))
-        self.clients = [node.client() for node in self.nodes]
+        self.clients = [node.client(**login) for node in self.nodes]
         until(self._is_synced, "the replicas are in sync")
         self.sentinels = [start(Sentinel.start(engine)) for _ in range(3)]
         self.sentinel_clients = [sentinel.client() for sentinel in self.sentinels]
@@ -170,6 +184,9 @@ class SentinelGroup:
             for option in ("down-after-milliseconds", "failover-timeout"):
                 value = 800 if option.startswith("down") else 3000
                 client.execute_command("SENTINEL", "SET", self.name, option, value)
+            if login:
+                who = ("auth-user", login["username"], "auth-pass", login["password"])
+                client.execute_command("SENTINEL", "SET", self.name, *who)
         until(self._is_complete, "sentinels know each other")
 
     def __enter__(self) -> Self:

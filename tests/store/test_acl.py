@@ -8,17 +8,14 @@ itself says of each of its commands (`ACL DRYRUN`).
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import hiredis
 import pytest
+from guarded import KEYS, PREFIX, login, serving, started, waits, write_users
 from redis.exceptions import ResponseError
 
 from runbus import (
@@ -43,10 +40,6 @@ if TYPE_CHECKING:
     from redis import Redis
     from servers import Server
 
-# The patterns must take each of these as itself.
-PREFIX = r"run*bus[a-z]?\x"
-KEYS = Keys(PREFIX)
-HELPER = Path(__file__).with_name("guarded_flows.py")
 OUTSIDE = "other:{b7}:x"
 
 
@@ -63,7 +56,7 @@ class Guarded:
         return temporary_settings(url=self.url(user), prefix=PREFIX, **others)
 
     def client(self, user: str) -> Redis:
-        return self.server.client(username=user, password=f"{user}-password")
+        return self.server.client(**login(user))
 
     def refused(self) -> list[str]:
         """What the server refused since the last time."""
@@ -80,10 +73,7 @@ def guarded(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Guarded]:
     """A server of each engine that was started with the file of `runbus acl`."""
-    names = ("admin", *acl.USERS)
-    users = acl.file(PREFIX, {name: acl.digest(f"{name}-password") for name in names})
-    path = tmp_path_factory.mktemp("acl") / "users.acl"
-    path.write_text(users)
+    path = write_users(tmp_path_factory.mktemp("acl"))
     options = ("--aclfile", str(path), "--appendfsync", "always")
     with start_server(request.param, *options) as server:
         yield Guarded(server)
@@ -92,31 +82,10 @@ def guarded(
 @pytest.fixture(scope="module")
 def worker(guarded: Guarded) -> Iterator[None]:
     """A process that serves the flows of `guarded_flows.py` as the user `worker`."""
-    environment = {
-        **os.environ,
-        "RUNBUS_URL": guarded.url("worker"),
-        "RUNBUS_PREFIX": PREFIX,
-        "RUNBUS_LEASE_SECONDS": "1",
-    }
-    with subprocess.Popen([sys.executable, str(HELPER)], env=environment) as process:
+    with serving(guarded.url("worker")):
         yield
         guarded.refused()
-        process.terminate()
-        process.wait()
-        assert guarded.refused() == []
-
-
-async def started(name: str, *parameters: object) -> UUID:
-    """Start a run as soon as its deployment is served."""
-    while name not in [each.name for each in await get_client().read_deployments()]:
-        await asyncio.sleep(0.02)
-    return (await run_deployment(name, {"words": list(parameters)}, timeout=0)).id
-
-
-async def waits(run_id: UUID, state: str) -> None:
-    """Wait until a run waits for an answer."""
-    while (await get_client().read_flow_run(run_id)).state.name != state:
-        await asyncio.sleep(0.02)
+    assert guarded.refused() == []
 
 
 # --- What each can do ------------------------------------------------------------------------

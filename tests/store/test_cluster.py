@@ -207,11 +207,7 @@ async def test_a_replica_takes_over_by_hand(cluster: Cluster) -> None:
     before = cluster.owner_of(slot)
     replica = cluster.replica_of(before)
 
-    def fail_over() -> None:
-        cluster.call(replica, "CLUSTER", "FAILOVER")
-        until(lambda: cluster.owner_of(slot, but=before) == replica, "the replica takes over")
-
-    await talk_through(cluster, run_ids, fail_over)
+    await talk_through(cluster, run_ids, lambda: cluster.fail_over(slot))
     # Somebody else's client adds it, at the new primary.
     name = f"runbus:{{{quiet.hex[-2:]}}}:{quiet}:input:int"
     started = time.monotonic()
