@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
 from clusters import Cluster, until
+from monitor import Asked, Monitor
 
 from runbus import (
     flow,
@@ -23,8 +25,9 @@ from runbus import (
     send_input,
 )
 from runbus.errors import NotPaused
+from runbus.protocol.keys import TAGS
 from runbus.settings import temporary_settings
-from runbus.store import bus, deployments
+from runbus.store import bus, deployments, scripts
 from runbus.variables import Variable
 from runbus.worker import Worker
 
@@ -97,6 +100,38 @@ async def test_a_send_costs_one_call_on_one_primary(cluster: Cluster) -> None:
         assert calls["cmdstat_xadd"]["calls"] == count
         named = [each["name"] for each in cluster.clients[owner].client_list()]
         assert named.count("runbus") <= 3
+
+
+async def test_no_command_concerns_two_tags(cluster: Cluster) -> None:
+    """Inputs go to runs of all tags at once, and are received: over one connection to each primary.
+
+    No command, in a script or outside of one, names keys of two tags, or a key of none.
+    """
+    run_ids = [UUID(uuid4().hex[:-2] + tag) for tag in TAGS]
+    await asyncio.gather(*(settled(send_input(0, run_id)) for run_id in run_ids))
+    with ExitStack() as stack:
+        primaries = [each for each in cluster.clients if each.role()[0] == "master"]
+        monitors = [stack.enter_context(Monitor(client)) for client in primaries]
+        listening = [asyncio.create_task(listen(run_id, 3)) for run_id in run_ids]
+        for number in (1, 2):
+            await asyncio.gather(*(settled(send_input(number, run_id)) for run_id in run_ids))
+        assert await asyncio.gather(*listening) == [[0, 1, 2]] * len(run_ids)
+    tags: list[str] = []
+    for monitor in monitors:
+        calls = [each for each in monitor.asked if each.words[0].upper() == "EVALSHA"]
+        sends = [each for each in calls if each.words[1] == scripts.SEND.sha]
+        assert len({each.client for each in sends}) == 1
+        tags += [tag for each in sends for tag in tags_of(each)]
+        for each in monitor.asked:
+            assert len(tags_of(each)) == (1 if each.keys else 0), each
+            assert tags_of(each) <= {*TAGS}, each
+    assert sorted(tags) == sorted([*TAGS, *TAGS])  # one call each, for each of two sends
+
+
+def tags_of(asked: Asked) -> set[str]:
+    """The tags of a command's keys; a key without one stands for itself."""
+    parts = (key.split("{", 1)[-1].split("}", 1) for key in asked.keys)
+    return {part[0] for part in parts}
 
 
 async def test_a_pause_over_the_cluster(cluster: Cluster) -> None:
