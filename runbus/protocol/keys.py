@@ -99,7 +99,7 @@ class Keys:
         return self._of_tag(tag, "events")
 
     def lease(self, process: str) -> str:
-        """String: there as long as a process lives, which renews its lifetime."""
+        """String: its lifetime (ms). There as long as a process lives, which renews it."""
         return f"{self.prefix}:lease:{process}"
 
     def deployments(self) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from runbus.errors import RunbusError, UnsentInputs
 from runbus.protocol.keys import Keys
 from runbus.store import scripts
+from runbus.store.clock import ServerClock
 from runbus.store.lease import Lease
 from runbus.store.link import LinkLost
 from runbus.store.outbox import Outbox
@@ -47,6 +48,7 @@ class Bus:
         self.outbox = Outbox(self.topology, self.keys, settings)
         self.requests = Requests(self.topology, settings)
         self.lease = Lease(self)
+        self.server_clock = ServerClock(settings.lease_seconds)
         self._tasks: set[asyncio.Task[None]] = set()
         self._life = self._live()
         _step(self._life)

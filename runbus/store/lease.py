@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from runbus.errors import RunbusError, RunLost
 from runbus.store import recovery, runs
+from runbus.store.clock import boot_time
 from runbus.store.counts import counts
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Lease:
     @property
     def is_overdue(self) -> bool:
         """Whether others may have taken over the runs of this process."""
-        return _now() - self._renewed_at > self._seconds
+        return boot_time() - self._renewed_at > self._seconds
 
     async def hold(self) -> str:
         """Have a lease before a run begins; return the name of this process."""
@@ -106,10 +106,10 @@ class Lease:
 
     async def renew(self) -> None:
         """Renew the lease; if it was overdue, tell those runs that are lost."""
-        asked_at = _now()
+        asked_at = boot_time()
         was_overdue = self.is_overdue
-        key = self._bus.keys.lease(self.process)
-        await self._bus.requests.command("SET", key, "1", "PX", int(self._seconds * 1000))
+        key, lifetime_ms = self._bus.keys.lease(self.process), int(self._seconds * 1000)
+        await self._bus.requests.command("SET", key, lifetime_ms, "PX", lifetime_ms)
         if was_overdue:
             await self._find_lost()
         self._renewed_at = asked_at
@@ -131,7 +131,3 @@ def _told(trouble: str) -> Generator[None]:
         yield
     except RunbusError as error:
         _log.warning("%s: %s", trouble, error)
-
-
-def _now() -> float:
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

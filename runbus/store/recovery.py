@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 from runbus.errors import RunMissing
@@ -20,6 +21,7 @@ LOSSES_IN_COMPANY = 2
 PROBATION_LEASES = 2
 """How many lease times after it has begun in another process its losses are forgotten."""
 
+_LIFETIME = re.compile(rb"[1-9][0-9]{3,6}")  # of 1 s to 1 h, in ms
 _log = logging.getLogger("runbus.flow_runs")
 
 
@@ -28,16 +30,31 @@ async def take_from_the_dead(bus: Bus, seconds: float) -> None:
 
     If no other process has done so in the last so many seconds.
     """
-    if not await turns.take(bus, "recovery", seconds):
+    has_turn = await turns.take(bus, "recovery", seconds)
+    owners = await runs.owners(bus) if has_turn else {}
+    gone = await _without_lease(bus, list(owners))
+    # After the leases were read, as it may jump at any moment.
+    if bus.server_clock.is_doubtful(await bus.requests.time()):
         return
-    owners = await runs.owners(bus)
-    if not owners:
-        return
-    leases = [("EXISTS", bus.keys.lease(owner)) for owner in owners]
-    alive = await bus.requests.commands(*leases)
-    for (owner, run_ids), lives in zip(owners.items(), alive, strict=True):
-        for run_id in () if lives else run_ids:
+    for owner in gone:
+        for run_id in owners[owner]:
             await _take(bus, owner, run_id)
+
+
+async def _without_lease(bus: Bus, processes: list[str]) -> list[str]:
+    keys = [bus.keys.lease(process) for process in processes]
+    # Not GET: what is no string is no lease, and no error.
+    found = [value for (value,) in await bus.requests.commands(*(("MGET", key) for key in keys))]
+    # Where the server's clock was set back, the leases of the dead would last all that time.
+    lifetimes = {key: _lifetime_ms(value) for key, value in zip(keys, found, strict=True)}
+    await bus.requests.commands(
+        *(("PEXPIRE", key, ms, "LT") for key, ms in lifetimes.items() if ms)
+    )
+    return [each for each, value in zip(processes, found, strict=True) if value is None]
+
+
+def _lifetime_ms(lease: bytes | None) -> int:
+    return int(lease) if lease is not None and _LIFETIME.fullmatch(lease) else 0
 
 
 async def _take(bus: Bus, owner: str, run_id: UUID) -> None:

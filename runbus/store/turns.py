@@ -20,6 +20,10 @@ async def take(bus: Bus, duty: str, seconds: float) -> bool:
 
     A turn whose reply was lost is nobody's, and the next one follows.
     """
-    lifetime_ms = max(1, int(seconds * OVERLAP * 1000))
-    reply = await bus.requests.command("SET", bus.keys.turn(duty), "1", "NX", "PX", lifetime_ms)
+    key, lifetime_ms = bus.keys.turn(duty), max(1, int(seconds * OVERLAP * 1000))
+    reply, _ = await bus.requests.commands(
+        ("SET", key, "1", "NX", "PX", lifetime_ms),
+        # Where the server's clock was set back, it would be taken for all that time.
+        ("PEXPIRE", key, lifetime_ms, "LT"),
+    )
     return reply is not None

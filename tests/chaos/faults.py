@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from clocks import ClockedServer
     from proxy import Proxy
     from servers import Server
 
@@ -239,16 +239,16 @@ class TooManyClients:
 
 @dataclass
 class ClockJump:
-    """The server's clock is elsewhere: the file is one that libfaketime reads."""
+    """The server's clock is elsewhere."""
 
-    file: Path
+    server: ClockedServer
     seconds: int
 
     def begin(self) -> None:
-        self.file.write_text(f"{self.seconds:+d}s\n")
+        self.server.jump(self.seconds)
 
     def heal(self) -> None:
-        self.file.write_text("+0s\n")
+        self.server.jump(0)
 
 
 @dataclass

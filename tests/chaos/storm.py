@@ -115,7 +115,7 @@ class Storm:
         return [
             *self.world.faults(self._rng),
             faults.FrozenParty(some_party),
-            *([faults.KilledParty(some_party)] if self.world.may_kill(some_party.role) else ()),
+            faults.KilledParty(some_party),
         ]
 
     # --- Parties ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import clocks
 import pytest
 
 from chaos import worlds
@@ -23,7 +24,7 @@ STORMS = {
 @pytest.mark.parametrize("name", STORMS)
 def test_a_storm(name: str) -> None:
     """Nothing is lost, doubled, out of order or late, whatever goes wrong."""
-    if name == "jumping clock" and worlds.LIBFAKETIME is None:
+    if name == "jumping clock" and clocks.LIBFAKETIME is None:
         pytest.skip("libfaketime is not installed")
     seed, seconds = STORMS[name]
     with worlds.WORLDS[name]() as world:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import ExitStack, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
+from clocks import ClockedServer
 from clusters import Cluster, SentinelGroup, until
 from proxy import Proxy
 from redis.exceptions import RedisError
-from servers import Server, popen
+from servers import Server
 
 from chaos import faults
 from chaos.checker import Promise
@@ -51,10 +50,6 @@ class World:
     def faults(self, rng: Random) -> list[Fault]:
         """What may go wrong, beside what happens to the parties."""
         raise NotImplementedError
-
-    def may_kill(self, role: str) -> bool:
-        """Whether a process may be killed here."""
-        return True
 
     def entries(self, run_id: UUID) -> list[tuple[str, dict[str, str]]]:
         """What a run's stream holds, read around runbus."""
@@ -129,38 +124,9 @@ class JumpingClock(Single):
         self.clock = ClockedServer.start(engine, *options)
         return self.clock
 
-    def may_kill(self, role: str) -> bool:
-        # A lease that was renewed before the clock went back ends hours later, and so the runs
-        # of a dead worker are taken hours later.
-        return role != "worker"
-
     def faults(self, rng: Random) -> list[Fault]:
         seconds = rng.choice((-7200, -60, -1, 1, 60, 7200))
-        return [faults.ClockJump(self.clock.clock_file, seconds)]
-
-
-LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-
-
-class ClockedServer(Server):
-    """A server whose clock is set by a file."""
-
-    @property
-    def clock_file(self) -> Path:
-        return self.directory / "clock"
-
-    def _popen(self, stdout: Any) -> Any:
-        self.clock_file.write_text("+0s\n")
-        preload = (
-            f"LD_PRELOAD={LIBFAKETIME}",
-            f"FAKETIME_TIMESTAMP_FILE={self.clock_file}",
-            *("FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"),
-        )
-        arguments = [
-            part for name, value in self._config().items() for part in (f"--{name}", value)
-        ]
-        env = shutil.which("env") or "env"
-        return popen([env, *preload, str(self._binary), *arguments, *self._config_args], stdout)
+        return [faults.ClockJump(self.clock, seconds)]
 
 
 class Clustered(World):
