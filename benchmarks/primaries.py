@@ -94,12 +94,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.primaries", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller ones")
+    parser.add_argument("--sends", type=int, default=SENDS, help="in each round")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/primaries.json"))
     options = parser.parse_args()
     with ExitStack() as stack:
         urls = [stack.enter_context(running_cluster(each)) for each in PRIMARIES]
         facts = table.machine_facts(urls[0][0], quick=options.quick)
-        rows = list(asyncio.run(_measure([Setup(each, quick=options.quick) for each in urls])))
+        setups = [Setup(each, quick=options.quick) for each in urls]
+        rows = list(asyncio.run(_measure(setups, options.sends)))
     table.print_header()
     for row in rows:
         table.print_row(row)
@@ -107,12 +109,12 @@ def main() -> None:
     print(f"\nwritten to {options.json}: " + ", ".join(f"{k} {v}" for k, v in facts.items()))
 
 
-async def _measure(setups: list[Setup]) -> Iterator[Row]:
+async def _measure(setups: list[Setup], sends: int) -> Iterator[Row]:
     bench, rounds = setups[0].bench, list[list[Cost]]()
     for setup in setups:
-        await setup.cost(3000)  # connects, and loads the scripts
+        await setup.cost(min(3000, sends))  # connects, and loads the scripts
     for _ in bench.rounds():
-        rounds.append([await setup.cost(bench.scaled(SENDS)) for setup in setups])
+        rounds.append([await setup.cost(bench.scaled(sends)) for setup in setups])
     connections = [setup.connections() for setup in setups]
     return _rows(rounds, connections)
 

@@ -46,6 +46,18 @@ def test_costs_grow_along_an_axis(tmp_path: Path) -> None:
     assert chart.stat().st_size > 10_000
 
 
+def test_more_primaries_have_a_connection_each(tmp_path: Path) -> None:
+    """A send is measured on clusters of each size, and each primary has one connection."""
+    found = measured("primaries", "--quick", "--sends", "600", file=tmp_path / "primaries.json")
+    rows = {row["name"]: row for row in found["rows"]}
+    for primaries in (3, 6):
+        for figure in ("processor time of the client", "time in the script", "reads from sockets"):
+            row = rows[f"{figure}, {primaries} primaries"]
+            assert 0 < row["low"] <= row["ratio"] <= row["high"]
+    connections = [row for name, row in rows.items() if name.startswith("connections")]
+    assert [(row["low"], row["high"]) for row in connections] == [(1, 1)] * 3
+
+
 def test_a_line_of_growth_leaves_out_what_was_not_measured() -> None:
     """A cost that says something only from some size on has a line that begins there."""
     growth = Growth(name="things", costs={1: {"a": 1.0}, 10: {"a": 2.0, "b": 5.0}})
