@@ -14,6 +14,7 @@ from runbus import settings
 from runbus.errors import InvalidArgument
 from runbus.store import acl as store_acl
 
+_LARGEST_FILE = 1 << 20
 _PLACEHOLDER = "sha256-of-the-password-of-{}"
 _PREFIX_HELP = "What every key begins with; by default RUNBUS_PREFIX."
 _FILE_HELP = (
@@ -50,17 +51,29 @@ def _passwords(path: Path, names: tuple[str, ...]) -> dict[str, str]:
     made_up = {name: secrets.token_urlsafe(32) for name in names if not known.get(name)}
     if made_up:
         lines = "".join(f"\n{name}:{password}" for name, password in made_up.items())
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"{lines}\n")
+        try:
+            _append(path, f"{lines}\n")
+        except (OSError, ValueError) as error:
+            reason = f"it cannot be written: {error}"
+            raise InvalidArgument("password-file", str(path), reason) from None
     return known | made_up
+
+
+def _append(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
         raise InvalidArgument("file", str(path), f"it cannot be read: {error}") from None
+    if len(text) > _LARGEST_FILE:
+        raise InvalidArgument("file", str(path), "it is too large for an ACL file")
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from runbus import get_client
-from runbus.cli import asking, show, times
+from runbus.cli import asking, form, show, times
 from runbus.cli.answered import in_words, without_secrets
 from runbus.cli.exits import DONE, INTERRUPTED, Failed, WrongCall
 from runbus.cli.given import read_words
@@ -109,21 +109,21 @@ def _form(asked: Waiting) -> dict[str, Any]:
     return (asked.pause and asked.pause.schema) or {}
 
 
-def _given(form: dict[str, Any], words: str | None) -> dict[str, Any]:
+def _given(schema: dict[str, Any], words: str | None) -> dict[str, Any]:
     if words is None:
-        if form:
+        if schema:
             raise WrongCall(
                 "there is no terminal to ask on: pass the answer with --input JSON, --input @file, "
                 "or --input - for standard input."
             )
         return {}
     try:
-        value = from_json(read_words("--input", words))
+        value = from_json(read_words("--input", words).encode())
     except ValueError as error:
         raise WrongCall(f"--input is not JSON: {error}. A text is written in quotes.") from None
     if isinstance(value, dict):
         return cast("dict[str, Any]", value)
-    if list(form.get("properties", {})) == ["value"]:
+    if list(form.parts(schema, schema)) == ["value"]:
         return {"value": value}
     raise WrongCall('--input must be an object with the fields of the form: {"field": value}')
 
@@ -132,7 +132,7 @@ def _ask(asked: Waiting, by: str | None) -> dict[str, Any]:
     """Ask until an answer is taken, and return it."""
     answer: dict[str, Any] = {}
     _show_question(asked)
-    wrong: set[str] = set()
+    wrong: set[str] | None = None
     while True:
         answer = asking.ask(_form(asked), answer, wrong)
         try:
@@ -155,7 +155,7 @@ def _show_problems(asked: Waiting, problems: dict[str, str]) -> set[str]:
     for name, problem in problems.items():
         show.line(f"✗ {one_line(f'{name}: {problem}' if name else problem)}", "red")
     fields = {name.partition(".")[0] for name in problems}
-    return fields if fields <= _form(asked).get("properties", {}).keys() else set()
+    return fields if fields <= form.parts(_form(asked), _form(asked)).keys() else set()
 
 
 def _show_question(asked: Waiting) -> None:

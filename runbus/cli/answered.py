@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic_core import to_json
 
 from runbus.cli import show, times
+from runbus.cli.form import fields_of, items_of
 from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def _in_order(form: dict[str, Any], answer: Any) -> Any:
     if not isinstance(answer, dict):
         return answer
     given = cast("dict[str, Any]", answer)
-    asked = [name for name in form.get("properties", {}) if name in given]
+    asked = [name for name in fields_of(form.get("properties")) if name in given]
     return {name: given[name] for name in asked} | given
 
 
@@ -64,7 +65,7 @@ def _is_secret(schema: Any) -> bool:
     if not isinstance(schema, dict):
         return False
     found = cast("dict[str, Any]", schema)
-    return found.get("format") == "password" or any(map(_is_secret, found.get("anyOf", ())))
+    return found.get("format") == "password" or any(map(_is_secret, items_of(found.get("anyOf"))))
 
 
 def _veil(value: Any, names: Set[str]) -> Any:

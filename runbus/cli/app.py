@@ -115,6 +115,10 @@ def _with_debug(
         if debug:
             raise
         return _fail(error, exits.FAILED)
+    except UnicodeEncodeError as error:  # what is stored is UTF-8, so it was one of the words
+        if debug:
+            raise
+        return _fail(f"{error.object!r:.200} is not UTF-8.", exits.WRONGLY_CALLED)
     except Exception as error:
         if debug:
             raise
@@ -131,7 +135,11 @@ def _fail(error: object, code: int) -> int:
 
 
 def _never_fail_to_print() -> None:
-    # What the encoding of the terminal lacks is written as an escape.
+    # What the encoding of the terminal lacks is written as an escape, and what it cannot read is
+    # left to whoever checks what was typed.
+    reconfigure = getattr(sys.stdin, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="surrogateescape")
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from runbus.cli.form import NOTHING, Part, alternatives, part, parts, with_default
+from runbus.cli.exits import Failed
+from runbus.cli.form import (
+    NOTHING,
+    Part,
+    alternatives,
+    fields_of,
+    items_of,
+    part,
+    parts,
+    with_default,
+)
 from runbus.cli.prompt import Prompt
 from runbus.cli.terminal import one_line
 from runbus.cli.typed import Mistyped, as_value, label, problem_with
@@ -14,23 +25,35 @@ if TYPE_CHECKING:
 
     from runbus.cli.form import Schema
 
+DEEPEST = 12
+MOST_UNASKED = 500
+
 
 def ask(
-    schema: Schema, before: Mapping[str, Any] | None = None, only: Iterable[str] = ()
+    schema: Schema, before: Mapping[str, Any] | None = None, only: Iterable[str] | None = None
 ) -> dict[str, Any]:
     """Ask for each field of a form; return the answer, without what was left out.
 
     `before` are the values that were typed before, which are offered again; with `only`, those
-    fields are asked for and the others keep their values. Raises `EOFError` (Ctrl-D) and
-    `KeyboardInterrupt`.
+    fields are asked for and the others keep their values. Raises `EOFError` (Ctrl-D),
+    `KeyboardInterrupt`, and `Failed` for a form that cannot be asked for so.
     """
-    return _Form(schema).model(schema, dict(before or {}), only=set(only))
+    form = _Form(schema)
+    answer = form.model(schema, dict(before or {}), only=set(only or ()))
+    if only is not None and not form.prompt.lines:
+        # Asking again for nothing would never end.
+        raise Failed(f"the form has no fields to ask for. {_OTHERWISE}")
+    return answer
+
+
+_OTHERWISE = "Pass the answer with --input."
 
 
 class _Form:
     def __init__(self, root: Schema) -> None:
         self.root = root
         self.prompt = Prompt()
+        self.depth = 0
 
     def model(
         self, schema: Schema, before: Mapping[str, Any], only: set[str] | None = None
@@ -46,6 +69,18 @@ class _Form:
         return answer
 
     def value(self, wanted: Part) -> Any:
+        self.prompt.unasked += 1
+        if self.prompt.unasked > MOST_UNASKED:  # definitions that use each other, or `minItems`
+            raise Failed(f"the form has too many fields to ask for. {_OTHERWISE}")
+        if self.depth == DEEPEST:  # and one that needs itself, for no end of them
+            wanted = replace(wanted, kind="json")
+        self.depth += 1
+        try:
+            return self._value(wanted)
+        finally:
+            self.depth -= 1
+
+    def _value(self, wanted: Part) -> Any:
         if "const" in wanted.schema and not wanted.nullable:
             return wanted.schema["const"]  # nothing to ask
         self.prompt.show(wanted)
@@ -100,12 +135,12 @@ class _Form:
 
     def _model(self, wanted: Part) -> Any:
         if (wanted.nullable or not wanted.required) and not self.prompt.agree(
-            f"Fill in {one_line(wanted.title)}?", default=bool(_dict(wanted.default))
+            f"Fill in {one_line(wanted.title)}?", default=bool(fields_of(wanted.default))
         ):
             return self._skipped(wanted)
         self.prompt.depth += 1
         try:
-            return self.model(wanted.schema, _dict(wanted.default))
+            return self.model(wanted.schema, fields_of(wanted.default))
         finally:
             self.prompt.depth -= 1
 
@@ -154,11 +189,12 @@ class _Form:
         return [as_value(item, each.strip()) for each in text.split(",") if each.strip()]
 
     def _list_of_forms(self, wanted: Part, item: Part) -> Any:
-        offered = _list(wanted.default)
+        offered = items_of(wanted.default)
         if offered and self.prompt.agree(f"Keep {label(offered)}?", default=True):
             return offered
         found: list[Any] = []
-        least = int(wanted.schema.get("minItems", 0))
+        fewest = wanted.schema.get("minItems", 0)
+        least = fewest if isinstance(fewest, int) else 0
         while len(found) < least or self.prompt.agree(
             f"Add {'another' if found else 'one'}?", default=False
         ):
@@ -167,7 +203,7 @@ class _Form:
         return NOTHING if is_left_out else found
 
     def _tuple(self, wanted: Part) -> Any:
-        offered = _list(wanted.default)
+        offered = items_of(wanted.default)
         schemas: list[Any] = wanted.schema["prefixItems"]
         if (wanted.nullable or not wanted.required) and not self.prompt.agree(
             f"Fill in {one_line(wanted.title)}?", default=bool(offered)
@@ -221,14 +257,6 @@ class _Form:
             return as_value(wanted, text)
         choice = Part(title="", kind="choice", schema={"enum": names})
         return self.value(found[names.index(as_value(choice, text))])
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def _json_list(text: str) -> list[Any] | None:

@@ -6,10 +6,12 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
+from rich.text import Text
 
 from runbus import get_client
 from runbus.cli import show
 from runbus.cli.exits import DONE, FAILED, Failed, WrongCall
+from runbus.cli.form import fields_of
 from runbus.cli.given import json_or_text, named_values
 from runbus.cli.show import Column
 from runbus.cli.terminal import console, is_terminal, one_line
@@ -43,9 +45,13 @@ async def list_(*, json: show.Json = False) -> int:
 _COLUMNS: list[Column[DeploymentInfo]] = [
     Column(title="NAME", plain=lambda each: each.name),
     Column(title="WORKERS", plain=lambda each: str(each.workers)),
-    Column(title="PARAMETERS", plain=lambda each: ", ".join(each.parameters.get("properties", {}))),
+    Column(title="PARAMETERS", plain=lambda each: ", ".join(_names(each))),
     Column(title="DESCRIPTION", plain=lambda each: show.first_line(each.description)),
 ]
+
+
+def _names(deployment: DeploymentInfo) -> list[str]:
+    return list(fields_of(deployment.parameters.get("properties")))
 
 
 @app.command
@@ -107,7 +113,7 @@ def _parameters(deployment: DeploymentInfo, given: dict[str, str]) -> dict[str, 
     problems = problems_of(schema, found) if schema else {}
     if problems:
         told = "; ".join(f"{name or 'as a whole'}: {what}" for name, what in problems.items())
-        known = ", ".join(schema.get("properties", {})) or "none"
+        known = ", ".join(_names(deployment)) or "none"
         raise WrongCall(f"{deployment.name} does not take this: {told}. Its parameters: {known}.")
     return found
 
@@ -154,6 +160,7 @@ async def _wait(run_id: UUID, status: Status) -> FlowRun:
             status.update(_progress(await client.read_flow_run(run_id)))
 
 
-def _progress(run: FlowRun) -> str:
+def _progress(run: FlowRun) -> Text:
+    # Not a `str`: rich would read `[…]` in it as a style.
     what = f"{one_line(run.name)} is {one_line(run.state.name)}"
-    return f"{what}: runbus resume {run.id}" if run.state.is_paused() else what
+    return Text(f"{what}: runbus resume {run.id}" if run.state.is_paused() else what)

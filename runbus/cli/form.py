@@ -3,16 +3,14 @@
 A schema says the same thing in many ways: `anyOf [X, null]` is an X that may be left out, a
 `$ref` is what it points to, alternatives that are all constants are one choice. A `Part` says it in
 one way. What is inside of a part stays a schema until it is asked for, so that a model that
-contains itself has an end.
+contains itself has an end. What makes no sense in a schema is as if it were not there: a form may
+come from any program.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any, Final, Literal, cast
 
 Schema = dict[str, Any]
 Kind = Literal[
@@ -24,7 +22,7 @@ NOTHING: Final[Any] = object()
 """No value: a default that is not there, and the answer for a field that is left out."""
 
 _DEEPEST = 50
-_BY_TYPE: dict[Any, Kind] = {
+_BY_TYPE: dict[str, Kind] = {
     "boolean": "boolean",
     "integer": "integer",
     "number": "number",
@@ -100,10 +98,21 @@ class Part:
         return ", ".join(word for word in words if word)
 
 
+def fields_of(value: Any) -> Schema:
+    """Return an object as it is, and nothing for what is none."""
+    return cast("Schema", value) if isinstance(value, dict) else {}
+
+
+def items_of(value: Any) -> list[Any]:
+    """Return a list as it is, and nothing for what is none."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
 def parts(root: Schema, schema: Schema) -> dict[str, Part]:
     """Return what a model asks for: field → part."""
-    required: list[str] = schema.get("required", [])
-    fields: Mapping[str, Schema] = schema.get("properties", {})
+    found = _resolved(root, schema)  # a model that contains itself is a reference to itself
+    required = items_of(found.get("required"))
+    fields = fields_of(found.get("properties"))
     return {
         name: part(root, each, name, required=name in required) for name, each in fields.items()
     }
@@ -119,8 +128,7 @@ def part(root: Schema, schema: Any, name: str, *, required: bool = True) -> Part
     elif some:
         found = found | {("anyOf" if "anyOf" in found else "oneOf"): some}
     nullable = len(some) < len(alternatives)
-    if isinstance(found.get("type"), list):
-        named: list[Any] = found["type"]
+    if named := items_of(found.get("type")):
         types = [each for each in named if each != "null"]
         nullable |= len(types) < len(named)
         found = found | {"type": types[0] if len(types) == 1 else types}
@@ -137,7 +145,7 @@ def part(root: Schema, schema: Any, name: str, *, required: bool = True) -> Part
 
 def _title(schema: Any, name: str) -> str:
     # Not that of the model which a reference leads to: two fields may hold an address each.
-    own = cast("Schema", schema).get("title") if isinstance(schema, dict) else None
+    own = fields_of(schema).get("title")
     return str(own or name.replace("_", " ").capitalize())
 
 
@@ -157,31 +165,31 @@ def _kind(schema: Schema) -> Kind:
         return "choice"
     if alternatives := _alternatives(schema):
         return "choice" if all(map(_constants, alternatives)) else "union"
-    if "prefixItems" in schema and isinstance(schema.get("items", False), bool):
+    if items_of(schema.get("prefixItems")) and isinstance(schema.get("items", False), bool):
         return "tuple"
-    if schema.get("type") == "object" and schema.get("properties"):
+    if schema.get("type") == "object" and fields_of(schema.get("properties")):
         return "model"
     found = schema.get("type")
-    return "json" if isinstance(found, list) else _BY_TYPE.get(found, "json")
+    return _BY_TYPE.get(found, "json") if isinstance(found, str) else "json"
 
 
 def _constants(schema: Schema) -> list[Any]:
-    return [schema["const"]] if "const" in schema else list(schema.get("enum", ()))
+    return [schema["const"]] if "const" in schema else items_of(schema.get("enum"))
 
 
 def _alternatives(schema: Schema) -> list[Schema]:
-    found: list[Any] = schema.get("anyOf") or schema.get("oneOf") or []
+    found = items_of(schema.get("anyOf")) or items_of(schema.get("oneOf"))
     return [each for each in found if isinstance(each, dict)]
 
 
 def _resolved(root: Schema, schema: Any) -> Schema:
     """Follow references; what stands beside a reference comes before what it leads to."""
-    found: Schema = cast("Schema", schema) if isinstance(schema, dict) else {}
+    found = fields_of(schema)
     for _ in range(_DEEPEST):
         if "$ref" in found:
             target = _target(root, str(found["$ref"]))
-        elif len(found.get("allOf", ())) == 1:
-            target = found["allOf"][0]
+        elif len(every := items_of(found.get("allOf"))) == 1:
+            target = fields_of(every[0])
         else:
             break
         found = target | {name: found[name] for name in found.keys() - {"$ref", "allOf"}}
@@ -192,5 +200,5 @@ def _target(root: Schema, reference: str) -> Schema:
     found: Any = root
     for step in reference.removeprefix("#").split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
-        found = cast("Schema", found).get(name, {}) if isinstance(found, dict) else {}
-    return cast("Schema", found) if isinstance(found, dict) else {}
+        found = fields_of(found).get(name)
+    return fields_of(found)

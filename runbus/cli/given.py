@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from pydantic_core import from_json
+
+from runbus import settings
 from runbus.cli.exits import WrongCall
 
 
 def read_words(option: str, words: str) -> str:
     """Return the text that is meant: `-` is standard input, `@name` a file."""
     if words == "-":
-        return sys.stdin.read()
+        return _read(option, words, sys.stdin)
     if not words.startswith("@"):
         return words
     try:
-        return Path(words[1:]).read_text(encoding="utf-8")
+        with Path(words[1:]).open(encoding="utf-8") as file:
+            return _read(option, words, file)
     except (OSError, ValueError) as error:
         raise WrongCall(f"{option} {words}: {error}") from None
+
+
+def _read(option: str, words: str, file: TextIO) -> str:
+    # A device, or a pipe, may have no end.
+    longest = settings.current().max_input_bytes
+    text = file.read(longest + 1)
+    if len(text) > longest:
+        raise WrongCall(f"{option} {words}: more than RUNBUS_MAX_INPUT_BYTES={longest} allows.")
+    return text
 
 
 def json_or_text(words: str) -> Any:
     """Read a value as JSON where it is JSON, else as the text that it is."""
     try:
-        return json.loads(words)
+        return from_json(words.encode())  # half a character is a ValueError
     except ValueError:
         return words
 

@@ -26,6 +26,10 @@ class Prompt:
 
     def __init__(self) -> None:
         self.depth = 0
+        self.lines = 0
+        """How many were taken."""
+        self.unasked = 0
+        """How many values were shown or made since a line was taken."""
         with suppress(ImportError):  # where there is none, lines are typed without it
             import readline  # noqa: F401 # pyright: ignore[reportUnusedImport]
 
@@ -57,6 +61,7 @@ class Prompt:
     def value(self, wanted: Part) -> str:
         """Take the line that answers a part, whose default is shown in brackets."""
         if wanted.is_hidden:
+            self._count()
             return getpass(self._indent("> ")).strip()
         if wanted.default is NOTHING:
             return self.line("> ")
@@ -77,7 +82,12 @@ class Prompt:
     def line(self, prompt: str) -> str:
         """Take a line."""
         sys.stdout.flush()
+        self._count()
         return input(self._indent(prompt)).strip()
+
+    def _count(self) -> None:
+        self.lines += 1
+        self.unasked = 0
 
     def _indent(self, text: str) -> str:
         return " " * (2 * self.depth) + text

@@ -79,7 +79,7 @@ async def stored_lines(run_id: UUID) -> AsyncIterator[LogLine]:
 
 
 async def _last_lines(run_id: UUID, count: int) -> list[LogLine]:
-    kept: deque[LogLine] = deque(maxlen=max(0, count))
+    kept: deque[LogLine] = deque(maxlen=min(max(0, count), sys.maxsize))
     async for line in stored_lines(run_id):
         kept.append(line)
     return list(kept)
@@ -98,7 +98,7 @@ def show_page(page: Page) -> None:
     """Show what was read."""
     _show_head(page.run)
     if page.pause is not None:
-        _show_question(page.pause)
+        show_question(page.pause)
     _section("States", [_state_line(each) for each in page.history])
     _section("Answers", [_answer_line(each) for each in page.pauses if each.state != "pending"])
     _section("Inputs", [_stream_line(each) for each in page.streams])
@@ -127,7 +127,7 @@ def _show_head(run: FlowRun) -> None:
     show.pairs({name: value for name, value in rows.items() if value})
 
 
-def _show_question(pause: Pause) -> None:
+def show_question(pause: Pause) -> None:
     when = times.both if is_terminal(sys.stdout) else times.exact
     _section("Question", [Text(f"open since {when(pause.opened)}")])
     if pause.deadline is not None:

@@ -19,7 +19,8 @@ from runbus.protocol.states import TYPES, StateType
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
 T = TypeVar("T")
 
@@ -117,12 +118,23 @@ def markdown(text: str, *, indent: int = 0) -> None:
     """Print Markdown. It has no hyperlinks, so that one sees where a link leads."""
     from rich.markdown import Markdown  # late: it takes a fifth of a second to load
 
-    block(Padding(Markdown(readable(text), hyperlinks=False), (0, 0, 0, indent)))
+    block(Padding(_Readable(Markdown(readable(text), hyperlinks=False)), (0, 0, 0, indent)))
+
+
+@dataclass(frozen=True)
+class _Readable:
+    """Text that Markdown spells in its own ways, such as `%1b` in a link or `&#x202e;`."""
+
+    inner: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
+        for segment in console.render(self.inner, options):
+            yield segment._replace(text=readable(segment.text))
 
 
 def note(text: str) -> None:
     """Tell a person something beside the output: on standard error."""
-    console(stderr=True).print(Text(text))
+    console(stderr=True).print(Text(readable(text)))
 
 
 def json(value: Any) -> None:

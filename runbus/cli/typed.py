@@ -9,8 +9,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
-from runbus.cli.form import FORMATS
+from runbus.cli.form import FORMATS, fields_of, items_of
 from runbus.protocol.answers import problems_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _YES = {"y", "yes", "true", "t", "1", "on"}
 _NO = {"n", "no", "false", "f", "0", "off"}
+_FORM = "urn:runbus:form"
 # What a flow's own types take, which a schema alone does not check.
 _TYPES: dict[str, Any] = {
     "date": date,
@@ -75,8 +77,9 @@ def _option(options: list[Any], text: str) -> Any:
     for each in options:
         if text.casefold() == label(each).casefold():
             return each
-    if is_numbered(options) and text.isdecimal() and 1 <= int(text) <= len(options):
-        return options[int(text) - 1]
+    numbers = {str(number): each for number, each in enumerate(options, 1)}
+    if is_numbered(options) and text in numbers:
+        return numbers[text]
     raise Mistyped(f"type a number from 1 to {len(options)}" if is_numbered(options) else
                    f"type one of {', '.join(map(label, options))}")  # fmt: skip
 
@@ -90,7 +93,7 @@ def label(value: Any) -> str:
 
 def _json(part: Part, text: str) -> Any:
     try:
-        return json.loads(text)
+        return from_json(text.encode())  # half a character is a ValueError
     except ValueError as error:
         if part.kind in {"json", "union"}:
             return text  # the form says whether a text will do
@@ -101,9 +104,33 @@ def problem_with(root: Schema, part: Part, value: Any) -> str:
     """Return what is wrong with a value, empty for a good one."""
     if value is None and part.nullable:
         return ""
-    schema = part.schema | {"$defs": root.get("$defs", {})}
-    found = problems_of(schema, value)
+    found = problems_of(_by_itself(root, part.schema), value)
     return "; ".join(_place(*item) for item in found.items()) or _of_format(part, value)
+
+
+def _by_itself(root: Schema, schema: Schema) -> Schema:
+    """Return a part of a form whose references still lead into the form."""
+    if not _has_references(schema):
+        return schema
+    return _leading(schema) | {"$defs": {"form": root | {"$id": _FORM}}}
+
+
+def _has_references(schema: Any) -> bool:
+    if isinstance(schema, list):
+        return any(map(_has_references, items_of(schema)))
+    inner = fields_of(schema)
+    return "$ref" in inner or any(map(_has_references, inner.values()))
+
+
+def _leading(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_leading(each) for each in items_of(schema)]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: _FORM + each if name == "$ref" and str(each).startswith("#") else _leading(each)
+        for name, each in fields_of(schema).items()
+    }
 
 
 def _place(name: str, problem: str) -> str:
@@ -111,7 +138,7 @@ def _place(name: str, problem: str) -> str:
 
 
 def _of_format(part: Part, value: Any) -> str:
-    expected = _TYPES.get(part.schema.get("format", ""))
+    expected = _TYPES.get(str(part.schema.get("format")))
     if expected is None or not isinstance(value, str):
         return ""
     try:

@@ -20,4 +20,7 @@ def web(
         raise WrongCall("the web page needs `pip install 'runbus[web]'`.")
     sys.stdout.flush()
     command = [sys.executable, "-m", "runbus.web", *words]
-    os.execv(sys.executable, command)  # noqa: S606 # the words are the caller's own
+    try:
+        os.execv(sys.executable, command)  # noqa: S606 # the words are the caller's own
+    except ValueError as error:
+        raise WrongCall(f"web: {error}") from None

@@ -64,8 +64,11 @@ def problems_of(schema: Any, answer: Any) -> dict[str, str]:
     """
     if flaw := flaw_of(schema):
         return {"": f"the form itself cannot be used: {flaw}"}
-    if _validator(schema).is_valid(answer):
-        return {}
+    try:
+        if _validator(schema).is_valid(answer):
+            return {}
+    except UnicodeEncodeError:
+        return {"": "it has half a character, which cannot be stored"}
     problems: dict[str, str] = {}
     for error in _errors(schema, answer):
         if len(problems) == MOST_PROBLEMS:

@@ -6,7 +6,6 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from runbus.errors import (
@@ -19,7 +18,7 @@ from runbus.errors import (
     RunLost,
     RunMissing,
 )
-from runbus.protocol.fields import Fields, read_fields
+from runbus.protocol.fields import Fields, read_fields, read_time
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
 from runbus.store import scripts
@@ -195,9 +194,11 @@ async def answer(bus: Bus, flow_run_id: UUID, pause: Pause, value: bytes, by: st
         case [b"STATE", state, _, first, when, stands]:
             now = replace(
                 pause,
-                state=state.decode(),
-                by=first.decode() or None,
-                answered=datetime.fromtimestamp(int(when) / 1000, UTC) if when else None,
+                state=state.decode(errors="replace"),
+                by=first.decode(errors="replace") or None,
+                answered=read_time(str(when).encode() if isinstance(when, int) else when)
+                if when
+                else None,
                 value=stands,
             )
             raise too_late(flow_run_id, now)

@@ -22,7 +22,9 @@ Posted = dict[str, list[str]]
 
 DEEPEST = 12
 MOST_ITEMS = 1000
+MOST_FIELDS = 2000
 NOTHING = "-"
+_ITEM_DIGITS = 10
 _CONTAINERS = {"object", "list", "tuple", "map", "union"}
 _OPTIONAL_AS_A_WHOLE = {"object", "tuple", "union"}
 _DATETIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?)(Z|[+-]\d\d:\d\d)?")
@@ -99,9 +101,14 @@ class FormBuilder:
     def __init__(self, schema: Schema, posted: Mapping[str, list[str]] | None = None) -> None:
         self.shapes = Shapes(schema)
         self._posted = posted or {}
+        self._left = MOST_FIELDS
 
     def root(self, value: Any = UNSET) -> Field:
-        """Build the form; `value` fills what was not posted."""
+        """Build the form; `value` fills what was not posted.
+
+        Raises `ValueError` for more fields than anybody fills in: definitions that use each other
+        can ask for more than there is memory.
+        """
         return self._field(self.shapes.root, "", (), "", True, value)
 
     def _field(
@@ -113,6 +120,9 @@ class FormBuilder:
         required: bool,
         value: Any,
     ) -> Field:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"a form has at most {MOST_FIELDS} fields")
         shape = self.shapes.of(schema)
         value = shape.default if value is UNSET else value
         made = Field(
@@ -178,7 +188,8 @@ class FormBuilder:
     def _fill_list(self, made: Field, value: list[Any]) -> None:
         values = dict(enumerate(value))
         fewest: Any = made.shape.limits.get("minItems", 0) if made.required else 0
-        made.items = self._items(made, max(len(values), int(fewest)))
+        least = fewest if isinstance(fewest, int) else 0
+        made.items = self._items(made, max(len(values), least))
         made.children = [
             self._item(made, made.shape.items, item, place, values.get(int(item), UNSET))
             for place, item in enumerate(made.items)
@@ -209,7 +220,7 @@ class FormBuilder:
         posted = self._posted.get(f"{made.name}#item")
         if posted is None:
             return [str(number) for number in range(min(count, MOST_ITEMS))]
-        return [item for item in posted[:MOST_ITEMS] if item.isdecimal() and len(item) < 10]  # noqa: PLR2004
+        return [item for item in posted[:MOST_ITEMS] if _is_item(item)]
 
     def _choice(self, made: Field, value: Any) -> str:
         allowed = [number for number, _ in made.choices]
@@ -240,13 +251,17 @@ def change_items(posted: Posted, what: str) -> None:
     match what.split(" "):
         case ["add", name]:
             items = posted.get(f"{name}#item", [])
-            newest = max((int(item) for item in items if item.isdecimal()), default=-1)
+            newest = max((int(item) for item in items if _is_item(item)), default=-1)
             posted[f"{name}#item"] = [*items, str(newest + 1)]
         case ["remove", name, item]:
             left = [each for each in posted.get(f"{name}#item", []) if each != item]
             posted[f"{name}#item"] = left
         case _:
             return
+
+
+def _is_item(text: str) -> bool:
+    return text.isdecimal() and len(text) < _ITEM_DIGITS
 
 
 def _as_text(kind: Kind, value: Any) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COOKIE = "runbus_session"
 SESSION_SECONDS = 12 * 3600
 SHORTEST_TOKEN = 16
+_LARGEST_FILE = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9_@-]{1,64}")
 
 
@@ -79,10 +80,13 @@ def read_tokens(text: str, origin: str) -> dict[str, str]:
 def read_token_file(path: Path) -> dict[str, str]:
     """Read a file of `name=token` lines; `#` begins a comment line. Raises `SettingsError`."""
     try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open() as file:
+            text = file.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
         raise SettingsError(f"the token file {path} cannot be read: {error}") from None
-    told = [line for line in lines if not line.lstrip().startswith("#")]
+    if len(text) > _LARGEST_FILE:
+        raise SettingsError(f"the token file {path} is too large.")
+    told = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     tokens = read_tokens("\n".join(told), str(path))
     if not tokens:
         raise SettingsError(f"the token file {path} has no line name=token.")

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
@@ -99,11 +100,10 @@ def asked(pause: Pause) -> str:
 def pretty(value: Any) -> str:
     """Write a value, or bytes of JSON, as JSON for people, cut where it is very long."""
     if isinstance(value, bytes):
-        text = value.decode(errors="replace")
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            return _cut(text)
+            value = from_json(value)
+        except ValueError:
+            return _cut(value.decode(errors="replace"))
     return _cut(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
@@ -114,8 +114,8 @@ def _cut(text: str) -> str:
 def _as_pairs(value: Any) -> list[tuple[str, str]] | None:
     # An object without depth reads better as a list of its fields than as JSON, a text as itself.
     try:
-        data = json.loads(value) if isinstance(value, bytes) else value
-    except (ValueError, RecursionError):
+        data = from_json(value) if isinstance(value, bytes) else value
+    except ValueError:
         return None
     if isinstance(data, (str, int, float)):
         return [("", _in_words(data))]
