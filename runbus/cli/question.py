@@ -26,4 +26,4 @@ def _wanted(pause: Pause) -> str:
     parts = form.parts(pause.schema, pause.schema)
     if list(parts) == ["value"]:
         return parts["value"].hint() or "a text"
-    return ", ".join(parts)
+    return ", ".join(parts) or "an answer"

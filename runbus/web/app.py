@@ -109,7 +109,7 @@ def _handle_errors(app: FastAPI, site: Site) -> None:
 
     async def http_error(request: Request, error: Any) -> Response:
         nowhere = error.status_code == HTTPStatus.NOT_FOUND
-        words = f"There is no {request.url.path} here." if nowhere else error.detail
+        words = f"There is no {request.scope['path']} here." if nowhere else error.detail
         return await _problem(site, request, error.status_code, words, error.headers)
 
     async def wrong_request(request: Request, error: Any) -> Response:
@@ -132,11 +132,11 @@ async def _problem(
     words = words.encode(errors="replace").decode()  # half a surrogate pair cannot be sent
     if _is_for_programs(request):
         return JSONResponse({"problem": words}, status, headers)
-    shown: dict[str, Any] = {"by": request.state.by, "path": request.url.path}
+    shown: dict[str, Any] = {"by": request.state.by, "path": request.scope["path"]}
     response = site.bare_page("error.html", status, status=status, words=words, **shown)
     response.headers.update(headers or {})
     return response
 
 
 def _is_for_programs(request: Request) -> bool:
-    return request.url.path.startswith("/api/")
+    return request.scope["path"].startswith("/api/")

@@ -49,7 +49,7 @@ class Site:
         """Render a page, with the navigation around it."""
         shown: dict[str, Any] = {
             "by": request.state.by,
-            "path": request.url.path,
+            "path": request.scope["path"],
             "told": request.state.told,
             "waiting": await self.client.count_waiting(),
         }
