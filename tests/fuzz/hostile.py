@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _MOST_SECONDS = 5.0
 _MOST_BYTES = 1 << 30
 
+_MARKUP = "'\"><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[2J"
 TEXTS = (
+    _MARKUP,
     *("\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "a\r\nb", "\t", "\x00", "\u202ereversed", "\x7f"),
     *("<http://a/%1b%5D0;owned%07>", "<http://a/%E2%80%AE>", "&#x202e;", "&#27;[2J", "[x](%1b)"),
     *("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[x](javascript:alert(1))"),
@@ -34,7 +36,11 @@ WORDS = (
     *("9" * 5000, "[" * 20_000, '{"a":' * 20_000, '"\\ud800"', "[1, 2", "a=1", "=", "\udc80"),
     *("2026-11-25", "2026-11-25T19:00Z", "99999-99-99", "\x1b[2J", "P1D", "[[[1]]]", '{"a": 1}'),
 )
-lines = st.sampled_from(WORDS) | st.text(st.characters(exclude_characters="\r\n"), max_size=8)
+lines = (
+    st.sampled_from(["\udc80", "9" * 5000, "\x00"])
+    | st.sampled_from(WORDS)
+    | st.text(st.characters(exclude_characters="\r\n"), max_size=8)
+)
 """What a person may type, or a pipe may hold."""
 
 posted = lines.map(lambda line: line.encode(errors="replace").decode())
@@ -49,7 +55,7 @@ json_bytes = (
 
 # --- Schemas ---------------------------------------------------------------------------------
 
-_NAMES = st.sampled_from(["value", "a", "b", "c"]) | texts
+_NAMES = st.sampled_from(["value", "a", "b", _MARKUP]) | texts
 _REFERENCES = st.sampled_from(
     ["#", "#/$defs/a", "#/$defs/b", "#/$defs/none", "#/properties/a", "#/definitions/a", "http://x"]
 )
@@ -110,7 +116,7 @@ def _larger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Schemas of objects, some of whose fields are required."""
-    return st.dictionaries(_NAMES, inner, max_size=3).flatmap(
+    return st.dictionaries(_NAMES, inner | st.sampled_from([True, 5, []]), max_size=3).flatmap(
         lambda fields: st.fixed_dictionaries(
             {
                 "type": st.just("object"),
@@ -121,11 +127,11 @@ def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-_sound = st.recursive(_told(_simple), _larger, max_leaves=6)
+_sound = st.recursive(_told(_simple), _larger, max_leaves=4)
 _nonsense = st.recursive(
     json_values | _simple | _REFERENCES,
     lambda inner: st.dictionaries(_KEYWORDS, inner, max_size=4) | st.lists(inner, max_size=3),
-    max_leaves=8,
+    max_leaves=5,
 )
 
 

@@ -24,7 +24,7 @@ from runbus.web.shapes import UNSET
 if TYPE_CHECKING:
     from runbus.web.fields import Posted
 
-some = settings(max_examples=30, deadline=None)
+some = settings(max_examples=20, deadline=None)
 page = rendering._environment()
 FORM = page.from_string(
     '{% import "_fields.html" as fields %}{{ fields.form(form, "/here", "Send", hidden, "JSON") }}'

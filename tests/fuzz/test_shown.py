@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.keys_without_lifetime
 few = settings(
-    max_examples=5,
+    max_examples=3,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to make a finding smaller takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],

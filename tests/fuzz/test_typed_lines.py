@@ -12,7 +12,7 @@ from getpass import GetPassWarning
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fuzz import hostile
@@ -107,8 +107,9 @@ def test_markdown_steers_no_terminal(text: str) -> None:
     hostile.assert_harmless(shown.getvalue())
 
 
+@example({"properties": {"a": {"type": "string"}}}, ["a=\udc80"])
 @some
-@given(hostile.schemas, st.lists(hostile.lines, max_size=3))
+@given(hostile.schemas, st.lists(hostile.lines | hostile.lines.map("a={}".format), max_size=3))
 def test_words_of_parameters(schema: dict[str, Any], words: list[str]) -> None:
     """Words are values that can be checked, or are wrong words."""
     with hostile.bounded(), contextlib.suppress(WrongCall):

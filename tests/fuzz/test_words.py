@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fuzz import hostile
@@ -88,6 +88,7 @@ def test_the_page_is_not_called_with_half_a_word() -> None:
         assert ended.told.count("\n") == 1
 
 
+@example(["--token-file", "\x00"])
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(["--host", "--port", "--token-file", "--allowed-host"]) | words))
 def test_options_of_the_page(words: list[str]) -> None:
