@@ -9,9 +9,19 @@ from runbus import flow_runs
 from runbus.errors import AmbiguousRun, DeploymentMissing, InvalidArgument, InvalidRunId, RunMissing
 from runbus.protocol.entries import check_place, check_text
 from runbus.protocol.ids import parse_run_id
-from runbus.protocol.records import Waiting
 from runbus.protocol.run_filter import RunFilter, state_names
-from runbus.store import bus, deployments, events, listing, log, pauses, runs, streams, workers
+from runbus.store import (
+    bus,
+    deployments,
+    events,
+    listing,
+    log,
+    pauses,
+    runs,
+    streams,
+    waiting,
+    workers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -22,7 +32,7 @@ if TYPE_CHECKING:
     from runbus.protocol.durability import Durability
     from runbus.protocol.event import Event
     from runbus.protocol.log_line import LogLine
-    from runbus.protocol.records import FlowRun, Pause, StateChange
+    from runbus.protocol.records import FlowRun, Pause, StateChange, Waiting
     from runbus.protocol.report import ServerReport
     from runbus.protocol.stored_input import StoredInput, StreamInfo
 
@@ -124,11 +134,7 @@ class Client:
         _check_page(limit, offset)
         here = bus.current()
         page = await listing.page(listing.Deadlines(here), offset, limit)
-        found = [run for run in await runs.read_several(here, page) if run is not None]
-        asked = [(run.id, run.pause) for run in found if run.pause]
-        answers = await pauses.read_several(here, asked)
-        pause_of = dict(zip((run_id for run_id, _ in asked), answers, strict=True))
-        return [Waiting(run=run, pause=pause_of.get(run.id)) for run in found]
+        return await waiting.read(here, page)
 
     async def count_waiting(self) -> int:
         """Return how many runs wait for an answer."""

@@ -98,7 +98,8 @@ class Requests:
         for delay in backoff():
             if clock() + delay - started > self._seconds:
                 break
-            await asyncio.sleep(delay)
+            if delay:
+                await asyncio.sleep(delay)
             try:
                 return await ask(await route.connected(cause))
             except LinkLost as error:

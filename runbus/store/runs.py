@@ -208,13 +208,18 @@ def _found(flow_run_id: UUID, run: FlowRun | None) -> FlowRun:
 
 async def read_several(bus: Bus, flow_run_ids: list[UUID]) -> list[FlowRun | None]:
     """Read runs; None for each that is not there."""
-    replies = await bus.requests.commands(
-        *(("HGETALL", bus.keys.run(flow_run_id)) for flow_run_id in flow_run_ids)
-    )
+    replies = await read_hashes(bus, flow_run_ids)
     return [
         read_flow_run(flow_run_id, read_fields(reply))
         for flow_run_id, reply in zip(flow_run_ids, replies, strict=True)
     ]
+
+
+async def read_hashes(bus: Bus, flow_run_ids: list[UUID]) -> list[dict[bytes, bytes]]:
+    """Read runs as the server has them."""
+    return await bus.requests.commands(
+        *(("HGETALL", bus.keys.run(flow_run_id)) for flow_run_id in flow_run_ids)
+    )
 
 
 async def history(bus: Bus, flow_run_id: UUID) -> list[StateChange]:
