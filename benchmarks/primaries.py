@@ -1,10 +1,9 @@
 """What a send costs with 1, 3 and 6 primaries: `python -m benchmarks.primaries`.
 
-The same sends, from 100 tasks to a run of each tag, go in turns to three clusters without replicas,
-one of which is a single primary. Told is what each send took: microseconds of this process, of all
-primaries together, and of their script alone; and how often a primary had to read. What all tags
-share would make the script dearer, the more primaries there are. What is dearer is that the sends
-come in more and smaller portions.
+The same sends, from 100 tasks for each primary to a run of each tag, go in turns to three clusters
+without replicas, one of which is a single primary. Told is what each send took: microseconds of
+this process, of all primaries together, and of their script alone; and how often a primary had to
+read. What all tags share would make a send dearer, the more primaries there are.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ class Setup:
         """Send, and return what a send has cost."""
         with self.bench.settings():
             before = self._spent()
-            await rate(self._send, sends, TASKS)
+            await rate(self._send, sends, TASKS * len(self._nodes))
             after = self._spent()
         return Cost(*((end - start) / sends for start, end in zip(before, after, strict=True)))
 

@@ -55,9 +55,9 @@ def spent(control: Redis) -> Spent:
 
 
 def memory_of(control: Redis) -> int:
-    """Return the bytes of memory that the server uses."""
+    """Return the bytes of memory that the server's data take, without connections' buffers."""
     used: dict[str, Any] = control.info("memory")
-    return used["used_memory"]
+    return used["used_memory_dataset"]
 
 
 def named(what: str, costs: Costs) -> Costs:
