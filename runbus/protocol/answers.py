@@ -65,10 +65,12 @@ def problems_of(schema: Any, answer: Any) -> dict[str, str]:
     if flaw := flaw_of(schema):
         return {"": f"the form itself cannot be used: {flaw}"}
     try:
-        if _validator(schema).is_valid(answer):
-            return {}
+        return {} if _validator(schema).is_valid(answer) else _problems(schema, answer)
     except UnicodeEncodeError:
         return {"": "it has half a character, which cannot be stored"}
+
+
+def _problems(schema: Any, answer: Any) -> dict[str, str]:
     problems: dict[str, str] = {}
     for error in _errors(schema, answer):
         if len(problems) == MOST_PROBLEMS:

@@ -45,7 +45,7 @@ def read_entry(entry_id: bytes, fields: Fields) -> Entry:
     """Read an entry, whoever wrote it. Text that is not UTF-8 is kept with replacements."""
     if len(fields) == 6 and fields[0] == b"key" and fields[2] == b"sender":  # noqa: PLR2004
         key, sender, value = fields[1], fields[3], fields[5]
-        if fields[4] == b"value":  # our own layout, by far the most common
+        if key and fields[4] == b"value":  # our own layout, by far the most common
             return Entry(entry_id.decode(), _text(key), _text(sender), value)
     return _read_foreign(entry_id.decode(), dict(zip(fields[::2], fields[1::2], strict=True)))
 

@@ -15,6 +15,8 @@ from runbus.cli import asking, show
 from runbus.cli.deployment import _progress
 from runbus.cli.question import title
 from runbus.cli.terminal import console
+from runbus.protocol.answers import problems_of
+from runbus.protocol.entries import read_entry
 from runbus.protocol.records import read_flow_run
 from runbus.web import rendering
 from runbus.web.app import Page
@@ -157,3 +159,15 @@ async def test_a_query_of_bytes_is_no_error(valkey: Server) -> None:
     page = Page(Options(logins=Logins({}), allowed_hosts=names, somebody="ada"))
     answer = await ask(page, "/nowhere", query=b"\x80", headers=[OURS])
     assert answer.status == 404
+
+
+def test_an_entry_with_an_empty_key_goes_by_its_id() -> None:
+    """Also where it has the layout that runbus writes."""
+    fields = [b"key", b"", b"sender", b"me", b"value", b"1"]
+    assert read_entry(b"5-0", fields).key == "5-0"
+
+
+def test_half_a_character_beside_a_missing_field() -> None:
+    """The field that is missing ends the first look, before the half character is met."""
+    schema = {"properties": {"a": {"type": "string"}}, "required": ["b"]}
+    assert "half a character" in problems_of(schema, {"a": "\udc80"})[""]
