@@ -79,37 +79,39 @@ async def _drain_both(bench: Bench, value: Any) -> Pairs:
     key = bench.input_key(run_id, type(value).__name__)
     with bench.settings():
         async with AsyncRedis.from_url(bench.url) as client:
-            await _fill(run_id, value, size)
-            await _drain(run_id, type(value))
+            await fill(run_id, value, size)
+            await drain(run_id, type(value))
             for _ in bench.rounds():
-                mine = _per_second(await _drain(run_id, type(value)), size)
-                pairs.append((mine, _per_second(await _drain_plainly(client, key), size)))
+                mine = _per_second(await drain(run_id, type(value)), size)
+                pairs.append((mine, _per_second(await drain_plainly(client, key), size)))
     return pairs
 
 
 async def _excluding(bench: Bench, keys: set[str]) -> Pairs:
     run_id, size, pairs = uuid4(), bench.scaled(BACKLOG), []
     with bench.settings():
-        await _fill(run_id, TEXT, size)
-        await _drain(run_id, str)
+        await fill(run_id, TEXT, size)
+        await drain(run_id, str)
         for _ in bench.rounds():
-            seconds, count = await _drain(run_id, str, keys)
-            without = await _drain(run_id, str)
+            seconds, count = await drain(run_id, str, keys)
+            without = await drain(run_id, str)
             assert count == without[1] == size
             pairs.append((seconds / size * 1e6, without[0] / size * 1e6))
     return pairs
 
 
-async def _fill(run_id: UUID, value: Any, size: int) -> None:
+async def fill(run_id: UUID, value: Any, size: int) -> None:
+    """Send so many inputs."""
     for start in range(0, size, 1000):
         sends = [send_input(value, run_id, SENDER) for _ in range(start, min(start + 1000, size))]
         for sent in sends:
             await sent
 
 
-async def _drain(
+async def drain(
     run_id: UUID, input_type: type[Any], exclude_keys: set[str] | None = None
 ) -> tuple[float, int]:
+    """Receive all that is there; return the seconds that it took and how many there were."""
     start, count = time.perf_counter(), 0
     async for _ in receive_input(
         input_type,
@@ -122,7 +124,8 @@ async def _drain(
     return time.perf_counter() - start, count
 
 
-async def _drain_plainly(client: AsyncRedis, key: str) -> tuple[float, int]:
+async def drain_plainly(client: AsyncRedis, key: str) -> tuple[float, int]:
+    """Do the same with redis-py."""
     start, count, last = time.perf_counter(), 0, b"0-0"
     while found := await client.xread({key: last}, count=500):
         entries = found[0][1]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from benchmarks.bench import SENDER, TEXT
+from benchmarks.drains import drain, fill
 from benchmarks.measure import rate
-from benchmarks.scale.inputs import drain, fill
 from benchmarks.sends import TASKS
 from runbus import receive_input, send_input
 

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-import orjson
 from redis.asyncio import Redis
 
 from benchmarks.bench import Bench, plain_fields
 from benchmarks.compare.side import BACKLOG, CHECKED, KEPT, ORDER, REPEATED, RESTART, Side
 from benchmarks.conversations import PlainReader
+from benchmarks.drains import drain_plainly
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,7 +23,6 @@ _GUARANTEES = {
     CHECKED: "nothing",
     KEPT: "Redis",
 }
-_AT_ONCE = 500
 
 
 @asynccontextmanager
@@ -55,11 +54,5 @@ async def _fill(client: Redis, key: str) -> None:
 
 
 async def _drain(client: Redis, key: str) -> None:
-    count, last = 0, b"0-0"
-    while found := await client.xread({key: last}, count=_AT_ONCE):
-        entries = found[0][1]
-        for _, fields in entries:
-            orjson.loads(fields[b"value"])
-        count += len(entries)
-        last = entries[-1][0]
+    _, count = await drain_plainly(client, key)
     assert count == BACKLOG

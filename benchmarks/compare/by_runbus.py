@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from benchmarks.bench import SENDER, TEXT, Bench
 from benchmarks.compare.side import BACKLOG, CHECKED, KEPT, ORDER, REPEATED, RESTART, Side
 from benchmarks.deployments import serving
+from benchmarks.drains import drain, fill
 from runbus import receive_input, run_deployment, send_input
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ _GUARANTEES = {
     CHECKED: "type, schema and size, on both ends; unread inputs are bounded",
     KEPT: "Redis; durability is chosen for each send",
 }
-_RESTED = 1000
 
 
 @asynccontextmanager
@@ -30,7 +30,7 @@ async def side(bench: Bench) -> AsyncIterator[Side]:
     """Send to runs of the benchmark's own; a worker in another process executes the jobs."""
     backlog, receiver = uuid4(), uuid4()
     with bench.settings(), serving(bench):
-        await _fill(backlog)
+        await fill(backlog, TEXT, BACKLOG)
         inbox = receive_input(str, flow_run_id=receiver, timeout=None)
 
         async def exchange() -> None:
@@ -47,15 +47,6 @@ async def side(bench: Bench) -> AsyncIterator[Side]:
         )
 
 
-async def _fill(run_id: UUID) -> None:
-    for start in range(0, BACKLOG, _RESTED):
-        for sent in [send_input(TEXT, run_id, SENDER) for _ in range(start, start + _RESTED)]:
-            await sent
-
-
 async def _drain(run_id: UUID) -> None:
-    inbox = receive_input(str, flow_run_id=run_id, timeout=0, raise_timeout_error=False)
-    count = 0
-    async for _ in inbox:
-        count += 1
+    _, count = await drain(run_id, str)
     assert count == BACKLOG

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from benchmarks.bench import SENDER, TEXT, Bench
+from benchmarks.drains import drain, fill
 from benchmarks.measure import rate
 from benchmarks.scale.axis import DECADES, Axis, Costs, memory_of, named, spent
 from benchmarks.sends import TASKS
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 _MEASURED = 5000
 _BACKLOG = 20_000
 _MEGABYTE = 1024 * 1024
-_SENT_TOGETHER = 1000
 _FEW = 200
 _WAKES = 100
 
@@ -104,23 +104,3 @@ async def _warm_up() -> None:
     run_id = uuid4()
     await fill(run_id, TEXT, _MEASURED)
     await drain(run_id, str)
-
-
-async def fill(run_id: UUID, value: str, size: int) -> None:
-    """Send so many inputs."""
-    for start in range(0, size, _SENT_TOGETHER):
-        count = min(_SENT_TOGETHER, size - start)
-        for sent in [send_input(value, run_id, SENDER) for _ in range(count)]:
-            await sent
-
-
-async def drain(run_id: UUID, kind: type, exclude_keys: set[str] | None = None) -> None:
-    """Receive all that is there."""
-    async for _ in receive_input(
-        kind,
-        flow_run_id=run_id,
-        timeout=0,
-        raise_timeout_error=False,
-        exclude_keys=exclude_keys,
-    ):
-        pass
