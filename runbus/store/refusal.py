@@ -29,7 +29,7 @@ def _right(command: Command) -> str:
         script = next(each for each in scripts.ALL if each.sha == command[1])
         names = " or ".join(repr(each) for each in acl.rights_with(script.sha))
         return f"{names}, for the script {script.name}"
-    if name == "CLIENT":
+    if name in {"CLIENT", "CLUSTER"}:
         return f"{name} {command[1]}"
     key = key_of(command)
     return name if key is None else f"{name} on {key.decode() if isinstance(key, bytes) else key}"

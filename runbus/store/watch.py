@@ -49,7 +49,7 @@ class Watch:
             settings,
             on_push=self._hear,
             on_link=self._resume,
-            on_failure=self._fail,
+            on_failure=self.fail,
             on_lost=self._lose,
         )
         self.express = Express(server, settings)
@@ -83,6 +83,11 @@ class Watch:
         """Take note that the server sent a reader elsewhere."""
         if self._on_redirect is not None:
             self._on_redirect(error)
+
+    def fail(self, error: RunbusError) -> None:
+        """Raise an error in whoever waits."""
+        for reader in {tail.reader for tails in self._waiting.values() for tail in tails}:
+            reader.fail(error)
 
     def start_waiting(self, tail: Tail) -> None:
         """Keep the connection alive, and proven alive, while this tail's reader waits."""
@@ -129,10 +134,6 @@ class Watch:
         for tag in self._waiting:
             self._follow(link, tag)
         self._change_all()
-
-    def _fail(self, error: RunbusError) -> None:
-        for reader in {tail.reader for tails in self._waiting.values() for tail in tails}:
-            reader.fail(error)
 
     def _change_all(self) -> None:
         for tails in tuple(self._tails.values()):

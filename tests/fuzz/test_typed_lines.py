@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import sys
 import warnings
@@ -12,8 +13,10 @@ from getpass import GetPassWarning
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from fuzz import hostile
 from runbus.cli import asking, show
@@ -108,10 +111,29 @@ def test_markdown_steers_no_terminal(text: str) -> None:
 
 
 @example({"properties": {"a": {"type": "string"}}}, ["a=\udc80"])
+@example({}, ["a=1=2", "a==", "b="])
+@example({}, ["=1"])
 @some
 @given(hostile.schemas, st.lists(hostile.lines | hostile.lines.map("a={}".format), max_size=3))
 def test_words_of_parameters(schema: dict[str, Any], words: list[str]) -> None:
-    """Words are values that can be checked, or are wrong words."""
-    with hostile.bounded(), contextlib.suppress(WrongCall):
-        found = {name: json_or_text(value) for name, value in named_values("-p", words).items()}
-        assert isinstance(problems_of(schema, found), dict)
+    """Each is a name and all that follows the first `=`, or a wrong word; and can be checked."""
+    names = [word.partition("=")[0] if "=" in word else "" for word in words]
+    with hostile.bounded():
+        if not all(names):
+            with pytest.raises(WrongCall):
+                named_values("-p", words)
+            return
+        found = named_values("-p", words)
+        assert {f"{name}={value}" for name, value in found.items()} <= set(words)
+        assert list(found) == list(dict.fromkeys(names))
+        values = {name: json_or_text(value) for name, value in found.items()}
+        assert isinstance(problems_of(schema, values), dict)
+
+
+@some
+@given(hostile.json_values, hostile.texts)
+def test_a_word_is_json_or_text(value: Any, text: str) -> None:
+    """What is JSON comes as its value, and what is none as it was typed."""
+    word = to_json(value).decode()
+    assert repr(json_or_text(word)) == repr(json.loads(word))  # NaN equals nothing
+    assert json_or_text(f"{text} is no JSON") == f"{text} is no JSON"

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # All that the programs ask the sentinels.
 FINDER = "on >finder-password -@all +@connection +sentinel|get-master-addr-by-name"
+# May do everything but find its way.
+LOST = "on >lost-password ~* &* +@all -cluster|slots"
 
 
 class GuardedCluster:
@@ -133,6 +135,7 @@ async def test_each_does_its_part_and_no_more(guarded: Guarded) -> None:
         asked = {"sender: xrevrange", "reader: set"}
         assert refused(guarded.servers.clients) <= asked
         await nobody_does_more(guarded)
+        await who_may_not_see_the_map_is_told(guarded)
 
 
 async def look_into_a_slot_that_moves(guarded: Guarded) -> None:
@@ -163,3 +166,21 @@ async def nobody_does_more(guarded: Guarded) -> None:
     with acting(guarded, "reader"):
         assert (await get_client().read_flow_run(run_id)).state.name == "Paused"
         assert await get_client().read_inputs(run_id) == []
+
+
+async def who_may_not_see_the_map_is_told(guarded: Guarded) -> None:
+    """Whoever sends, asks or waits is told at once which right is missing."""
+    if not isinstance(guarded, GuardedCluster):
+        return
+    for client in guarded.servers.clients:
+        client.execute_command("ACL", "SETUSER", "lost", *LOST.split())
+    run_id = uuid4()
+    with temporary_settings(url=guarded.url("lost"), prefix=PREFIX, retry_seconds=3600):
+        async with asyncio.timeout(10):
+            for attempt in (
+                send_input(1, run_id),
+                get_client().read_flow_run(run_id),
+                receive_input(int, flow_run_id=run_id).next(),
+            ):
+                with pytest.raises(RightMissing, match="CLUSTER SLOTS"):
+                    await attempt

@@ -24,7 +24,7 @@ from runbus import (
     run_deployment,
     send_input,
 )
-from runbus.errors import NotPaused
+from runbus.errors import NotPaused, ServerRefused, SettingsError
 from runbus.protocol.keys import TAGS
 from runbus.settings import temporary_settings
 from runbus.store import bus, deployments, scripts
@@ -33,6 +33,8 @@ from runbus.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from servers import Server
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis"])
@@ -78,6 +80,33 @@ async def test_everybody_hears(cluster: Cluster) -> None:
 
 async def settled(sent: Any) -> None:
     await sent
+
+
+async def test_the_url_of_one_node_is_told(cluster: Cluster) -> None:
+    """Whoever sends, asks or waits is told what to write instead, and nothing is tried again."""
+    run_id = uuid4()
+    with temporary_settings(url=f"redis://127.0.0.1:{cluster.nodes[0].port}", retry_seconds=3600):
+        async with asyncio.timeout(10):
+            for attempt in (
+                send_input(1, run_id),
+                get_client().read_flow_run(run_id),
+                receive_input(int, flow_run_id=run_id).next(),
+            ):
+                with pytest.raises(SettingsError, match="redis\\+cluster://"):
+                    await attempt
+
+
+async def test_a_cluster_that_is_none_is_told(valkey: Server) -> None:
+    """A server by itself, named as a cluster, says so."""
+    run_id = uuid4()
+    with temporary_settings(url=f"redis+cluster://127.0.0.1:{valkey.port}", retry_seconds=3600):
+        async with asyncio.timeout(10):
+            for attempt in (
+                send_input(1, run_id),
+                receive_input(int, flow_run_id=run_id).next(),
+            ):
+                with pytest.raises(ServerRefused, match="cluster support disabled"):
+                    await attempt
 
 
 async def test_a_send_costs_one_call_on_one_primary(cluster: Cluster) -> None:

@@ -24,7 +24,7 @@ def topology_for(settings: Settings, keys: Keys) -> Topology:
     url = settings.url.get_secret_value()
     several = parse(url)
     if several is None:
-        return Single(RemoteServer(url, settings), keys, settings)
+        return Single(RemoteServer(url, settings, has_all=True), keys, settings)
     if several.kind == "sentinel":
         return Single(SentinelServer(several, settings), keys, settings)
     return Cluster(several, keys, settings)

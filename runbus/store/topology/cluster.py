@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from hiredis import ReplyError
 
 from runbus.errors import ServerRefused, ServerUnreachable
-from runbus.store.link import LinkLost
+from runbus.store.link import LinkLost, is_transient
 from runbus.store.node import Node
+from runbus.store.refusal import refused
 from runbus.store.slots import key_of, read_owners, slot_of
 from runbus.store.topology.lookout import Lookout
 from runbus.store.topology.route import Route, asking
@@ -45,6 +46,7 @@ class Cluster:
         self._nodes: dict[Address, Node] = {}
         self._owners: dict[int, Address] = {}
         self._epoch = -1
+        self._refusal: ServerRefused | None = None
         self._routes: dict[int, Route] = {}
         self._turns = count()
         for address in several.hosts:
@@ -111,6 +113,8 @@ class Cluster:
             return await self._redirected(after, *redirect[:2])
         if after is not None or not self._owners:
             await asyncio.wait([self._lookout.look()], timeout=self._seconds)
+        if self._refusal is not None:
+            raise self._refusal
         return await self._linked(self._owner(slot))
 
     async def _redirected(self, error: Exception | None, word: str, address: Address) -> Link:
@@ -147,18 +151,29 @@ class Cluster:
     # The map.
 
     async def _look(self) -> None:
+        refusal: ServerRefused | None = None
         for address, node in self._in_turn():
             try:
                 # A frozen server must not hold the look up: the next one may tell of its successor.
                 async with asyncio.timeout(self._seconds / (4 if node.commands.link else 2)):
-                    link = await node.commands.connected()
-                    info = await link.call("CLUSTER", "INFO")
-                    slots = await link.call("CLUSTER", "SLOTS")
-            except (OSError, ReplyError, TimeoutError, ServerRefused, ServerUnreachable):
+                    info, slots = await _ask_for_map(node)
+            except ServerRefused as error:
+                refusal = error
+            except (OSError, ReplyError, TimeoutError, ServerUnreachable):
                 continue
-            if self._is_news(info):
-                self._take_over(read_owners(slots, address[0]))
-                return
+            else:
+                if self._is_news(info):
+                    self._refusal = None
+                    self._take_over(read_owners(slots, address[0]))
+                    return
+        self._note_refusal(refusal)
+
+    def _note_refusal(self, refusal: ServerRefused | None) -> None:
+        # Who has a map goes on by it; without one, nobody finds anything.
+        self._refusal = None if self._owners else refusal
+        if self._refusal is not None:
+            for node in self._nodes.values():
+                node.watch.fail(self._refusal)
 
     def _in_turn(self) -> list[tuple[Address, Node]]:
         # Never the same first: one that is cut off from the others would keep its own idea.
@@ -194,6 +209,21 @@ class Cluster:
                 node.cut()  # it may be asked for the map again
             else:
                 self._nodes.pop(address).close()
+
+
+async def _ask_for_map(node: Node) -> tuple[bytes, list[Any]]:
+    link = await node.commands.connected()
+    info = await _ask(node, link, "INFO")
+    return info, await _ask(node, link, "SLOTS")
+
+
+async def _ask(node: Node, link: Link, what: str) -> Any:
+    try:
+        return await link.call("CLUSTER", what)
+    except ReplyError as error:
+        if is_transient(error):
+            raise
+        raise refused(node.server.address, error, ("CLUSTER", what)) from None
 
 
 def _redirect(error: Exception | None) -> tuple[str, Address, int] | None:

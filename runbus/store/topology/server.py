@@ -8,11 +8,13 @@ import ssl
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
+from hiredis import ReplyError
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from runbus.errors import ServerRefused
-from runbus.store.topology.urls import not_usable
+from runbus.store.slots import read_owners
+from runbus.store.topology.urls import not_all, not_usable
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
@@ -35,8 +37,10 @@ class Server(Protocol):
 class RemoteServer:
     """A server at a URL: `redis://`, `rediss://` or `unix://`."""
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(self, url: str, settings: Settings, *, has_all: bool = False) -> None:
+        """`has_all` says that every key is to be found there."""
         self._timeout = settings.connect_timeout_seconds
+        self._has_all = has_all
         self._connection_class, self._options = _connection_options(url)
         self.address = _address(self._options)
 
@@ -46,7 +50,9 @@ class RemoteServer:
         try:
             async with asyncio.timeout(self._timeout):
                 await connection.connect()
-            _hand_over(connection, link)
+                _hand_over(connection, link)
+                if self._has_all:
+                    await _check_has_all(link)
         except (AuthenticationError, ResponseError) as error:
             raise ServerRefused(address=self.address, reply=error) from None
         except RedisError as error:
@@ -83,6 +89,27 @@ def _hand_over(connection: AbstractConnection, link: Link) -> None:
     writer = cast("asyncio.StreamWriter", connection._writer)  # pyright: ignore[reportPrivateUsage]
     connection._writer = connection._reader = None  # pyright: ignore[reportPrivateUsage]
     link.take_over(writer)
+
+
+async def _check_has_all(link: Link) -> None:
+    try:
+        if await _has_part_only(link):
+            raise not_all()
+    except BaseException:
+        link.close()
+        raise
+
+
+async def _has_part_only(link: Link) -> bool:
+    # A node of a cluster answers like any server until it is asked for a key of another one's.
+    try:
+        about: dict[bytes, Any] = await link.call("HELLO")
+        if about.get(b"mode") != b"cluster":
+            return False
+        owners = read_owners(await link.call("CLUSTER", "SLOTS"), "")
+    except ReplyError:
+        return False  # it does not say
+    return len(set(owners.values())) > 1
 
 
 def _connection_options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:

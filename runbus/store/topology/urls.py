@@ -63,6 +63,14 @@ def not_usable() -> SettingsError:
     )
 
 
+def not_all() -> SettingsError:
+    """The error for the URL of one server where that has only a part of the keys."""
+    return SettingsError(
+        "RUNBUS_URL names one node of a cluster, which has a part of the keys only: "
+        "write redis+cluster://host:port, and runbus finds the other nodes."
+    )
+
+
 def _host_and_port(text: str, default: int) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
