@@ -144,8 +144,9 @@ async def in_background(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 def send(sent: Sent) -> None:
     """Send an input. On a loop it is under way on return, in a thread it is stored."""
-    if on_loop():
-        bus.current().outbox.send(sent)
+    loop = asyncio._get_running_loop()  # pyright: ignore[reportPrivateUsage]
+    if loop is not None:
+        bus.of(loop).outbox.send(sent)
         return
     sent.awaited = True
     background.loop.call_soon_threadsafe(_send_in_background, sent)

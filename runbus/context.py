@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -13,7 +12,7 @@ from runbus.flow_run_context import current_flow_run, get_run_context
 from runbus.protocol.ids import parse_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
     from uuid import UUID
 
@@ -50,6 +49,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
 
     def __init__(self, flow_run_id: UUID | str) -> None:
         self.flow_run_id = parse_run_id(flow_run_id)
+        self.id_text = str(self.flow_run_id)
         self._unsettled: set[Sent] = set()
         self._failed: list[Sent] = []
         self._unawaited: set[Unawaited] = set()
@@ -85,19 +85,20 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
 
     def check(self) -> None:
         """Raise what went wrong with an earlier send, unless somebody looked."""
+        if not self._failed:
+            return
         failed, self._failed = self._failed, []
         errors = [sent for sent in failed if sent.unseen_error is not None]
         if errors:
             self._failed = errors[1:]
             errors[0].result()
 
-    @contextmanager
-    def sending(self, sent: Sent) -> Generator[None]:
-        """Wait for this send at the end of the run, and remember its failure."""
+    def send(self, sent: Sent) -> None:
+        """Send in the run's name: its end waits for it, and raises what nobody looked at."""
         self._unsettled.add(sent)
         sent.on_settled = self._note_settled
         try:
-            yield
+            bridge.send(sent)
         except Exception:  # the caller knows
             self._unsettled.discard(sent)
             raise
@@ -112,7 +113,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
 
     def _note_settled(self, sent: Sent) -> None:
         self._unsettled.discard(sent)
-        if sent.unseen_error is not None and not sent.watched:
+        if sent.unseen_error is not None and not sent.is_watched:
             self._failed.append(sent)
 
     def _end(self, exc: BaseException | None) -> None:

@@ -111,6 +111,10 @@ class Settings(BaseSettings):
         file = TomlConfigSettingsSource(settings_cls, config_file_path())
         return init_settings, env_settings, file
 
+    def are_current(self) -> bool:
+        """Whether these are the settings in use."""
+        return self is _current
+
 
 def config_file_path() -> Path:
     """Where the settings file is, whether or not it exists."""

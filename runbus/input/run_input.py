@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from types import new_class
@@ -24,7 +23,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from runbus import bridge
-from runbus.context import current_run, run_id_or_current
+from runbus.context import bound_run, current_run, run_id_or_current
 from runbus.errors import (
     InvalidArgument,
     InvalidRunId,
@@ -32,6 +31,7 @@ from runbus.errors import (
     NotSerializable,
     UsageError,
 )
+from runbus.input.entropy import random_digits
 from runbus.input.form import Form, read_answered, with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.protocol.durability import Durability, check_durability
@@ -232,32 +232,29 @@ def send_input(
     """
     run = current_run()
     receiver = parse_run_id(flow_run_id)
-    if isinstance(run_input, AutomaticRunInput):
+    if _is_automatic(type(run_input)):
         run_input = cast("AutomaticRunInput[Any]", run_input).value
     name = name_of_value(run_input) if key_prefix is None else check_key_prefix(key_prefix)
-    if sender is None and run is not None:
-        sender = run.flow_run_id
     sent = Sent(
         flow_run_id=receiver,
         stream=name,
-        key=new_key(name, os.urandom(16)) if key is None else check_text("key", key),
+        key=new_key(name, random_digits()) if key is None else check_text("key", key),
         own_key=key is not None,
-        sender=_sender_text(sender),
-        value=_encode(run_input),
+        sender=_sender_text(sender, run),
+        value=_encoder(type(run_input))(run_input),
         wanted=check_durability(durability),
     )
     if run is None:
         bridge.send(sent)
     else:
-        with run.sending(sent):
-            bridge.send(sent)
+        run.send(sent)
     return sent
 
 
-def _sender_text(sender: UUID | str | None) -> str | None:
-    if isinstance(sender, UUID):
-        return str(sender)
-    return None if sender is None else check_text("sender", sender)
+def _sender_text(sender: UUID | str | None, run: bound_run | None) -> str | None:
+    if sender is None:
+        return None if run is None else run.id_text
+    return str(sender) if isinstance(sender, UUID) else check_text("sender", sender)
 
 
 @overload
@@ -351,9 +348,18 @@ def _automatic(decode: Callable[[bytes], Any]) -> Callable[[bytes], AutomaticRun
     return lambda data: model.model_construct(value=decode(data))
 
 
-def _encode(value: object) -> bytes:
-    if not isinstance(value, RunInput):
-        return encode(value)
+# By the class, as `isinstance` asks a model's metaclass, which takes a while.
+@lru_cache(maxsize=1024)
+def _is_automatic(cls: type[Any]) -> bool:
+    return issubclass(cls, AutomaticRunInput)
+
+
+@lru_cache(maxsize=1024)
+def _encoder(cls: type[Any]) -> Callable[[Any], bytes]:
+    return _encode_own_way if issubclass(cls, RunInput) else encode
+
+
+def _encode_own_way(value: RunInput) -> bytes:
     data: Any = value.encode()
     if not isinstance(data, bytes):
         raise NotSerializable(value, f"its encode() returned a {type(data).__name__}, not bytes")

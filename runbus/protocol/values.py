@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NewType
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
-from pydantic_core import from_json, to_json, to_jsonable_python
+from pydantic_core import SchemaSerializer, core_schema, from_json, to_jsonable_python
 
 from runbus.errors import NotSerializable, UnsupportedType
 from runbus.protocol.byte_config import check_bytes_are_read_one_way, has_own_config
@@ -77,16 +77,23 @@ def _by_own_type(value: Any) -> Any:
     return serializer.to_python(value, mode="json", by_alias=False, round_trip=True)
 
 
+# A serializer that is made once: `pydantic_core.to_json` makes one for each value.
+_anything = SchemaSerializer(
+    core_schema.any_schema(),
+    core_schema.CoreConfig(ser_json_bytes="base64", ser_json_inf_nan="strings"),
+)
 _to_json = partial(
-    to_json,
+    _anything.to_json,
     by_alias=False,
     round_trip=True,  # leaves out computed fields, which a receiver would refuse or compute anew
-    bytes_mode="base64",
-    inf_nan_mode="strings",
-    timedelta_mode="iso8601",
     fallback=_by_own_type,
 )
-_to_jsonable = partial(to_jsonable_python, **{**_to_json.keywords, "inf_nan_mode": "constants"})
+_to_jsonable = partial(
+    to_jsonable_python,
+    bytes_mode="base64",
+    inf_nan_mode="constants",
+    **_to_json.keywords,
+)
 
 
 def _with_lost_numbers(data: bytes, value: object) -> bytes:

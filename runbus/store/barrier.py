@@ -69,7 +69,7 @@ class Barrier:
         """Return the stored inputs whose receipts wait."""
         return list(self._settling.values())
 
-    def settle(self, sent: Sent, stored: Stored, entry_id: str, *, duplicate: bool) -> None:
+    def settle(self, sent: Sent, stored: Stored, entry_id: str, duplicate: bool) -> None:
         """Settle the receipt of a stored input once it is as durable as its sender wants it."""
         work = self._settle(sent, stored, entry_id, duplicate=duplicate)
         task = asyncio.get_running_loop().create_task(work)

@@ -123,19 +123,26 @@ _of_thread = threading.local()
 
 def current() -> Bus:
     """Return the bus of the event loop that runs in this thread, for the current settings."""
-    # Late, because pydantic-settings takes a sixth of the time that importing runbus takes.
-    import runbus.settings
+    return of(asyncio.get_running_loop())
 
-    loop = asyncio.get_running_loop()
-    settings = runbus.settings.current()
+
+def of(loop: asyncio.AbstractEventLoop) -> Bus:
+    """Return the bus of this event loop, which runs in this thread, for the current settings."""
     bus: Bus | None = getattr(_of_thread, "bus", None)
-    if bus is not None and bus.loop is loop and bus.settings is settings:
-        return bus
-    bus = _of_loop.get((loop, settings))
+    if bus is None or bus.loop is not loop or not bus.settings.are_current():
+        bus = _of_thread.bus = _find_or_make(loop)
+    return bus
+
+
+def _find_or_make(loop: asyncio.AbstractEventLoop) -> Bus:
+    # Late, because pydantic-settings takes a sixth of the time that importing runbus takes.
+    from runbus import settings
+
+    now = settings.current()
+    bus = _of_loop.get((loop, now))
     if bus is None:
         _bury_the_dead()
-        bus = _of_loop[loop, settings] = Bus(settings)
-    _of_thread.bus = bus
+        bus = _of_loop[loop, now] = Bus(now)
     return bus
 
 

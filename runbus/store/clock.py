@@ -13,6 +13,7 @@ JUMP_LEASES = 0.5
 """How far the clock must jump, in lease times: a lease that is renewed has two thirds left."""
 REST_LEASES = 0.6
 """For how many lease times it is not believed then."""
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class ServerClock:
@@ -34,4 +35,4 @@ class ServerClock:
 
 def boot_time() -> float:
     """Return seconds on a clock that goes on while the machine or the process sleeps."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    return time.clock_gettime(_BOOT_CLOCK)

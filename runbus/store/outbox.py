@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,7 @@ IDLE_LANES = 4096
 # What a send takes in this process beside its value.
 RECEIPT_BYTES = 600
 CLOCK_MARGIN_MS = 10_000
+_DIGITS = b"0123456789"
 
 
 class Outbox:
@@ -97,13 +98,12 @@ class Outbox:
 
         Raises `InputTooLarge` and `TooMuchUnsent`; then nothing was sent.
         """
-        self._check_size(sent)
+        if sent.size > self._settings.max_input_bytes:
+            raise self._too_large(sent)
         if not sent.awaited:
             self._count_unawaited(sent)
         stream = (sent.flow_run_id.int, sent.stream)
-        lane = self._lanes.get(stream)
-        if lane is None:
-            lane = self._open_lane(stream, sent)
+        lane = self._lanes.get(stream) or self._open_lane(stream, sent)
         lane.add(sent)
 
     def unsettled(self) -> list[Sent]:
@@ -120,12 +120,11 @@ class Outbox:
             sent.settle(None, UnsentInputs([sent.key]), duplicate=False)
         return unsettled
 
-    def _check_size(self, sent: Sent) -> None:
+    def _too_large(self, sent: Sent) -> InputTooLarge:
         limit = self._settings.max_input_bytes
-        if sent.size > limit:
-            raise InputTooLarge(
-                flow_run_id=sent.flow_run_id, key=sent.key, size=sent.size, limit=limit
-            )
+        return InputTooLarge(
+            flow_run_id=sent.flow_run_id, key=sent.key, size=sent.size, limit=limit
+        )
 
     def _count_unawaited(self, sent: Sent) -> None:
         limit = self._settings.max_unsent_bytes
@@ -168,7 +167,7 @@ def _call_keys(keys: Keys, sent: Sent) -> tuple[str, str, str, str]:
 class Batch:
     """Inputs that go in one call, alike in how they are made safe."""
 
-    inputs: list[Sent] = field(default_factory=list)
+    inputs: list[Sent]
     renew: bool = False
     """Whether the stream's lifetime is to be renewed."""
     maybe_stored: bool = False
@@ -185,17 +184,15 @@ class Batch:
     def take(cls, queue: deque[Sent]) -> Batch:
         """Take what fits in one call from the head of the queue."""
         first = queue.popleft()
-        batch, size = cls([first]), first.size
-        while queue and len(batch.inputs) < MAX_BATCH and _alike(queue[0], first):
-            size += queue[0].size
-            if size > MAX_BATCH_BYTES:
+        inputs, size = [first], first.size
+        while queue and len(inputs) < MAX_BATCH:
+            each = queue[0]
+            size += each.size
+            is_alike = each.own_key == first.own_key and each.sent_again == first.sent_again
+            if size > MAX_BATCH_BYTES or not is_alike:
                 break
-            batch.inputs.append(queue.popleft())
-        return batch
-
-
-def _alike(one: Sent, other: Sent) -> bool:
-    return one.own_key == other.own_key and one.sent_again == other.sent_again
+            inputs.append(queue.popleft())
+        return cls(inputs)
 
 
 class Lane:
@@ -271,7 +268,7 @@ class Lane:
 
     def _settle(self, batch: Batch, replies: list[bytes]) -> None:
         for sent, reply in zip(batch.inputs, replies, strict=True):
-            if reply[:1].isdigit():
+            if reply[0] in _DIGITS:
                 self._last_id = entry_id = reply.decode()
                 self._note_stored(batch, sent, entry_id, duplicate=False)
             elif reply.startswith(b"="):
@@ -284,11 +281,14 @@ class Lane:
     def _note_stored(self, batch: Batch, sent: Sent, entry_id: str, *, duplicate: bool) -> None:
         counts.sends += 1
         if sent.wanted == "memory":
-            sent.durability = sent.wanted
+            sent.durability = "memory"
             sent.settle(entry_id, None, duplicate=duplicate)
-            return
+        else:
+            self._barrier.settle(sent, self._stored(batch, sent, entry_id), entry_id, duplicate)
+
+    def _stored(self, batch: Batch, sent: Sent, entry_id: str) -> Stored:
         _, stream, _, retried = self._keys
-        stored = Stored(
+        return Stored(
             what=f"the input {sent.key!r}",
             tag=tag(sent.flow_run_id),
             key=stream,
@@ -297,7 +297,6 @@ class Lane:
             if batch.marks
             else ("XRANGE", stream, entry_id, entry_id),
         )
-        self._barrier.settle(sent, stored, entry_id, duplicate=duplicate)
 
     def _refusal(self, sent: Sent, reply: str) -> RunbusError:
         run_id, key = sent.flow_run_id, sent.key

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from runbus.errors import UnsentInputs
 from runbus.protocol.entries import is_made_up
@@ -33,9 +33,8 @@ class Sent:
         "__weakref__",
         "_bystanders",
         "_error",
-        "_futures",
-        "_locks",
         "_seen",
+        "_waiting",
         "awaited",
         "duplicate",
         "durability",
@@ -52,7 +51,6 @@ class Sent:
         "stream",
         "value",
         "wanted",
-        "watched",
     )
 
     def __init__(
@@ -80,12 +78,12 @@ class Sent:
         """Who sent it: a run id or the text that was passed."""
         self.value = value
         """Its JSON; emptied once it is settled."""
+        self.size = len(value)
+        """Its size in bytes."""
         self.wanted: Durability = wanted
         """How durable its sender wants it."""
         self.durability: Durability | None = None
         """How durable it is known to be, once it is settled: what was wanted, or more replicas."""
-        self.size = len(value)
-        """Its size in bytes."""
         self.entry_id: str | None = None
         """The id of its entry, once it is stored."""
         self.duplicate = False
@@ -94,17 +92,14 @@ class Sent:
         """Whether the server answered, or no answer is expected any more."""
         self.awaited = False
         """Whether anybody waits or waited for it."""
-        self.watched = False
-        """Whether anybody waited for it when it was settled, and will see the outcome."""
         self.on_awaited: Callable[[Sent], None] | None = None
         """Called once, when it is first awaited or settled."""
         self.on_settled: Callable[[Sent], None] | None = None
         """Called once, when it is settled."""
         self._error: Exception | None = None
         self._seen = False
-        self._futures: list[asyncio.Future[None]] = []
+        self._waiting: list[asyncio.Future[None] | threading.Lock] = []
         self._bystanders: list[asyncio.Future[None]] = []
-        self._locks: list[threading.Lock] = []
 
     def __repr__(self) -> str:
         state = "under way"
@@ -115,20 +110,20 @@ class Sent:
     def __await__(self) -> Generator[object, None, Self]:
         self._note_await()
         if not self.settled:
-            yield from self._future(self._futures)
+            yield from self._join(self._waiting)
         return self.result()
 
     async def settlement(self) -> None:
         """Wait until it is settled, whatever the outcome."""
         if not self.settled:
-            await self._future(self._bystanders)
+            await self._join(self._bystanders)
 
     def wait(self) -> Self:
         """Block this thread until it is stored. Never call it on the sending loop's thread."""
         self._note_await()
         done = threading.Lock()
         done.acquire()
-        self._locks.append(done)
+        self._waiting.append(done)
         if not self.settled:
             done.acquire()
         return self.result()
@@ -145,28 +140,29 @@ class Sent:
         """What went wrong, as long as nobody looked."""
         return None if self._seen else self._error
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody waits for it at this moment, and will see the outcome."""
+        return not all(isinstance(each, asyncio.Future) and each.done() for each in self._waiting)
+
     def settle(self, entry_id: str | None, error: Exception | None, *, duplicate: bool) -> None:
         """Record the outcome and wake whoever waits."""
         self.entry_id, self._error, self.duplicate = entry_id, error, duplicate
         self.value = b""
         self.settled = True
-        self.watched = bool(self._locks) or any(not future.done() for future in self._futures)
         self._call_on_awaited()
-        on_settled, self.on_settled = self.on_settled, None
-        if on_settled is not None:
+        if self.on_settled is not None:
+            on_settled, self.on_settled = self.on_settled, None
             on_settled(self)
-        self._wake()
+        # Whoever joins from here on sees that it is settled.
+        for each in self._waiting:
+            _wake(each)
+        self._waiting.clear()
+        for each in self._bystanders:
+            _wake(each)
+        self._bystanders.clear()
 
-    def _wake(self) -> None:
-        locks, self._locks = self._locks, []
-        futures, self._futures = self._futures, []
-        bystanders, self._bystanders = self._bystanders, []
-        for lock in locks:
-            lock.release()
-        for future in futures + bystanders:
-            _settle_from_any_thread(future)
-
-    def _future(self, waiting: list[asyncio.Future[None]]) -> asyncio.Future[None]:
+    def _join(self, waiting: list[Any]) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(future)
         if self.settled:  # by another thread, meanwhile
@@ -178,8 +174,9 @@ class Sent:
         self._call_on_awaited()
 
     def _call_on_awaited(self) -> None:
-        on_awaited, self.on_awaited = self.on_awaited, None
+        on_awaited = self.on_awaited
         if on_awaited is not None:
+            self.on_awaited = None
             on_awaited(self)
 
     def log_unseen_error(self) -> None:
@@ -189,13 +186,18 @@ class Sent:
             _log.error("an input was not sent and nobody looked: %s", self._error)
 
     def __del__(self) -> None:
-        self.log_unseen_error()
+        if self._error is not None:
+            self.log_unseen_error()
 
 
-def _settle_from_any_thread(future: asyncio.Future[None]) -> None:
-    loop = future.get_loop()
+def _wake(waiter: asyncio.Future[None] | threading.Lock) -> None:
+    """Wake a task, from any thread, or a thread."""
+    if not isinstance(waiter, asyncio.Future):
+        waiter.release()
+        return
+    loop = waiter.get_loop()
     if loop is asyncio._get_running_loop():  # pyright: ignore[reportPrivateUsage]
-        settle(future, None)
+        settle(waiter, None)
     else:
         with suppress(RuntimeError):  # its loop is gone
-            loop.call_soon_threadsafe(settle, future, None)
+            loop.call_soon_threadsafe(settle, waiter, None)
