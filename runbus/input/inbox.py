@@ -181,7 +181,8 @@ class Inbox(Generic[T]):
         streams = {name: here.keys.input(self.flow_run_id, name) for name in self._decoders}
         reader = Reader(here, self.flow_run_id, streams, self._patience.poll_interval)
         if before is not None:
-            reader.continue_from(before)
+            with self._lock:
+                reader.continue_from(before)
             _close(before)
         self._reader = reader
         return reader

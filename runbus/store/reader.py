@@ -63,8 +63,7 @@ class Reader:
     def continue_from(self, other: Reader) -> None:
         """Take over the place of a reader that belongs to another event loop."""
         for tail, before in zip(self.tails, other.tails, strict=True):
-            tail.cursor, tail.read_count = before.cursor, before.read_count
-            tail.unread, tail.seen = before.unread, before.seen
+            tail.take_over(before)
 
     @property
     def waits(self) -> bool:

@@ -1,9 +1,10 @@
 """A tail: one receiver's place in one stream.
 
-It reads ahead in pages whose size follows the size of the entries, hands them out one by one,
-and knows whether the server is armed to tell it of more (see `watch`). On each new connection it
-first looks whether the last entry that it read is still there: a failover may have lost it, and
-then it goes back (see `seen`).
+It reads in pages whose size follows the size of the entries, hands them out one by one, and knows
+whether the server is armed to tell it of more (see `watch`). In a backlog it asks for the next page
+when it has got one, so that the server works while the entries of that one are handed out. On each
+new connection it first looks whether the last entry that it read is still there: a failover may
+have lost it, and then it goes back (see `seen`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import random
 from enum import Enum, auto
 from functools import partial
 from sys import intern
+from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,8 @@ RETRY_SECONDS = 0.2
 # How many inputs are remembered in case that a failover loses some.
 SEEN_INPUTS = 1024
 
+# Held while what a tail has read changes: its place may move to another loop's tail at any moment.
+_changing = Lock()
 _log = logging.getLogger("runbus")
 
 
@@ -59,6 +63,7 @@ class Tail:
     """The entries of one stream from a cursor on."""
 
     __slots__ = (
+        "_asked_again",
         "_futile_rereads",
         "_rereads",
         "arm",
@@ -108,6 +113,7 @@ class Tail:
         """When the server told of the change that it reads now; 0 when it did not."""
         self.watch = watch
         """What wakes it: that of the server which has its stream."""
+        self._asked_again = False
         self._rereads = False
         self._futile_rereads = 0
         watch.add(self)
@@ -125,12 +131,25 @@ class Tail:
         """Go on past the next entry."""
         self.unread.pop()
 
+    def take_over(self, before: Tail) -> None:
+        """Go on from where a tail of another event loop is, which reads no more."""
+        with _changing:
+            self.cursor, self.read_count = before.cursor, before.read_count
+            self.unread, before.unread = before.unread, []
+            self.seen, before.seen = before.seen, None
+
     def read(self) -> None:
-        """Read the next page, unless a read is on its way. The reader hears of the outcome."""
+        """Read the next page unless entries are at hand. The reader hears of the outcome."""
+        if self.arm is Arm.READING:
+            self._asked_again = True  # what is on its way may have been read before this call
+        elif not self.unread:
+            self._ask()
+
+    def _ask(self) -> None:
         link = self.watch.channel.link
-        if link is None or self.arm is Arm.READING or self.unread:
+        if link is None:
             return
-        self.arm = Arm.READING
+        self.arm, self._asked_again = Arm.READING, False
         if self.seen is None:
             self.checked = link
         elif self.checked is not link:
@@ -217,37 +236,49 @@ class Tail:
         self._rereads = False
 
     def _hear_entries(self, entries: list[Any]) -> None:
-        if len(entries) < self.page:
+        is_full = len(entries) == self.page
+        # Not after the first page, which may be all that is wanted, and no more than one ahead.
+        reads_ahead = is_full and self.page != FIRST_PAGE and not self.unread
+        if not is_full:
             self.arm = Arm.ARMED
         self._take_in(entries)
+        if reads_ahead and self.arm is Arm.UNKNOWN:
+            self._ask()
 
     def _take_in(self, entries: list[Any]) -> None:
         self._futile_rereads = 0
         if self.told_at:
             counts.wakes.add(perf_counter() - self.told_at)
             self.told_at = 0.0
-        self.cursor = entries[-1][0]
-        self.read_count += len(entries)
         if len(entries) == self.page:
             self._fit_page(entries)
             self.conversation = 0
         else:
             self.page = FIRST_PAGE  # the next entries may be larger
             self.conversation += 1
+        with _changing:
+            self._put_behind(entries)
+        self.reader.hear(self)
+        if not self.unread:  # all of it was seen before
+            self._read_if_awaited()
+
+    def _put_behind(self, entries: list[Any]) -> None:
+        self.cursor = entries[-1][0]
+        self.read_count += len(entries)
         if self.reader.marks:  # who receives inputs, which are not trimmed
             self.seen = self.seen or Seen(SEEN_INPUTS)
             entries = self.seen.news(entries)
             counts.receives += len(entries)
         entries.reverse()
-        self.unread = entries
-        self.reader.hear(self)
-        if not entries:
-            self._read_if_awaited()
+        self.unread[:0] = entries  # in one step: threads take entries meanwhile
 
     def _hear_nothing(self) -> None:
         self._futile_rereads += self._rereads
-        self.arm = Arm.ARMED
-        self.reader.hear(self)
+        if self._asked_again:
+            self._ask()
+        else:
+            self.arm = Arm.ARMED
+            self.reader.hear(self)
 
     def _hear_error(self, error: ReplyError) -> None:
         if is_transient(error):
