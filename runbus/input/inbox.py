@@ -90,6 +90,10 @@ class Inbox(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        current_run()
+        # Here, as a backlog need not go through one more coroutine for each input.
+        if (value := self._take()) is not _NOTHING:
+            return value
         try:
             return await self._next_on_loop()
         except ReceiveTimeout:

@@ -338,8 +338,11 @@ def _decoder_with_metadata(
 
 
 def _as_received(run_input: R, received: tuple[str, str | None, UUID]) -> R:
-    private = {**(run_input.__pydantic_private__ or {}), _RECEIVED: received}
-    object.__setattr__(run_input, "__pydantic_private__", private)
+    private = run_input.__pydantic_private__
+    if private is None:
+        object.__setattr__(run_input, "__pydantic_private__", {_RECEIVED: received})
+    else:
+        private[_RECEIVED] = received
     return run_input
 
 

@@ -48,7 +48,8 @@ def read_entry(entry_id: bytes, fields: Fields) -> Entry:
     if len(fields) == 6 and fields[0] == b"key" and fields[2] == b"sender":  # noqa: PLR2004
         key, sender, value = fields[1], fields[3], fields[5]
         if key and fields[4] == b"value":  # our own layout, by far the most common
-            return Entry(entry_id.decode(), _text(key), _text(sender), value)
+            sender_text = sender.decode(errors="replace")
+            return Entry(entry_id.decode(), key.decode(errors="replace"), sender_text, value)
     return _read_foreign(entry_id.decode(), dict(zip(fields[::2], fields[1::2], strict=True)))
 
 
