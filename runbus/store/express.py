@@ -3,9 +3,10 @@
 A push only says that a stream has changed; reading what came costs one more round trip. A blocking
 read (XREAD BLOCK) brings the entries themselves, but it takes a connection of its own while it
 waits. So there is one such connection, made when a conversation is under way, and it serves one
-tail at a time. Nothing depends on it: the tail is watched like any other, and if the entries do
-not come this way shortly after the push, it reads them. Whichever comes second is dropped, as the
-tail's cursor has moved on.
+tail at a time. That tail need not be armed for a push meanwhile. When the blocking read ends
+without entries, after a second or because its connection was lost, the tail reads and is armed
+like any other; and if a push comes all the same, it reads when nothing comes this way shortly
+after. What comes a second time is dropped, as the tail's cursor has moved on.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Express:
     def __init__(self, server: Server, settings: Settings) -> None:
         self.channel = Channel(server, settings, on_failure=self._rest)
         self._serves: Tail | None = None
-        self._block_ms = max(1, min(BLOCK_MS, int(settings.reply_timeout_seconds * 500)))
+        self._reply_timeout = settings.reply_timeout_seconds
+        self._block_ms = max(1, min(BLOCK_MS, int(self._reply_timeout * 500)))
         self._rests_until = 0.0
         self._clock = asyncio.get_running_loop().time
 
@@ -43,32 +45,32 @@ class Express:
         """Whether a blocking read waits for this tail's next entries."""
         return self._serves is tail
 
-    def offer(self, tail: Tail) -> None:
-        """Serve a tail that begins to wait, if it converses and nobody else is being served."""
-        if self._serves is not None or tail.conversation < CONVERSATION:
-            return
+    def offer(self, tail: Tail) -> bool:
+        """Serve a tail that begins to wait, if it converses and nobody else is being served.
+
+        Return whether what comes next is sure to come this way, or else to be read.
+        """
+        if self._serves is None and tail.conversation >= CONVERSATION:
+            self._serve(tail)
+        # A connection that died silently is found out when its reply is late.
+        return self._serves is tail and tail.reader.poll_interval >= self._reply_timeout
+
+    def _serve(self, tail: Tail) -> None:
         link = self.channel.link
         if link is None:
             if self._clock() >= self._rests_until:
                 self.channel.connect()
             return
         self._serves = tail
-        command = (
-            "XREAD",
-            "COUNT",
-            tail.page,
-            "BLOCK",
-            self._block_ms,
-            "STREAMS",
-            tail.key,
-            tail.cursor,
-        )
+        count, block = ("COUNT", tail.page), ("BLOCK", self._block_ms)
+        command = ("XREAD", *count, *block, "STREAMS", tail.key, tail.cursor)
         link.send(command, partial(self._hear, tail, tail.cursor))
 
     def _hear(self, tail: Tail, cursor: bytes | str, reply: Any) -> None:
         self._serves = None
         if reply and not isinstance(reply, Exception):
             tail.accept(reply[tail.key], cursor)
+        tail.read_if_awaited()
 
     def _rest(self, _: RunbusError) -> None:
         # Conversations go on without; a server that refuses is not asked all the time.

@@ -146,11 +146,11 @@ class Reader:
         self._futures.append(future)
         if polls:
             self._poll(future)
+        if not polls and len(self.tails) == 1 and self.tails[0].watch.express.offer(self.tails[0]):
+            return
         for tail in self.tails:
             if polls or tail.arm is Arm.UNKNOWN:
                 tail.read()
-        if not polls and len(self.tails) == 1:
-            self.tails[0].watch.express.offer(self.tails[0])
 
     def _end_wait(self, future: asyncio.Future[bool]) -> None:
         self._futures.remove(future)
@@ -166,6 +166,8 @@ class Reader:
             settle(future, False)
         else:
             self._poll(future)
+            for tail in self.tails:
+                tail.read_if_awaited()
             self.bus.loop.call_later(GRACE_SECONDS, self._give_up, future)
 
     def _poll(self, future: asyncio.Future[bool]) -> None:

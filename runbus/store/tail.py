@@ -158,6 +158,11 @@ class Tail:
         command = ("XREAD", "COUNT", self.page, "STREAMS", self.key, self.cursor)
         link.send(command, partial(self._hear, self.watch, self.cursor))
 
+    def read_if_awaited(self) -> None:
+        """Read if somebody waits and nothing is known of what comes next."""
+        if self.arm is Arm.UNKNOWN and self.reader.waits:
+            self.read()
+
     def accept(self, entries: list[Any], cursor: bytes | str) -> None:
         """Take entries that were read past a cursor on another connection, if they are news."""
         if cursor == self.cursor and self.checked is self.watch.channel.link:
@@ -199,16 +204,12 @@ class Tail:
         # say) must not keep both sides busy.
         self._rereads = True
         if self.watch.express.serves(self):
-            self.watch.call_later(EXPRESS_SECONDS, self._read_if_awaited)
+            self.watch.call_later(EXPRESS_SECONDS, self.read_if_awaited)
         elif self._futile_rereads <= 1:
             self.read()
         else:
             bound = min(LONGEST_REREAD_SECONDS, REREAD_SECONDS * self._futile_rereads)
             self.watch.call_later(random.uniform(bound / 2, bound), self.read)  # noqa: S311
-
-    def _read_if_awaited(self) -> None:
-        if self.arm is Arm.UNKNOWN and self.reader.waits:
-            self.read()
 
     def _hear_place(self, link: Link, cursor: bytes | str, reply: Any) -> None:
         if isinstance(reply, Exception) or link is not self.watch.channel.link:
@@ -228,7 +229,7 @@ class Tail:
         elif isinstance(reply, ReplyError):
             self._hear_error(reply)
         elif cursor != self.cursor:
-            self._read_if_awaited()  # what was asked for has come by the express
+            self.read_if_awaited()  # what was asked for has come by the express
         elif reply:
             self._hear_entries(reply[self.key])
         else:
@@ -260,7 +261,7 @@ class Tail:
             self._put_behind(entries)
         self.reader.hear(self)
         if not self.unread:  # all of it was seen before
-            self._read_if_awaited()
+            self.read_if_awaited()
 
     def _put_behind(self, entries: list[Any]) -> None:
         self.cursor = entries[-1][0]

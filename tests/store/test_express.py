@@ -6,7 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import pytest
+from monitor import Monitor
+from proxy import Proxy
+
 from runbus import receive_input, send_input
+from runbus.settings import temporary_settings
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -42,6 +47,41 @@ async def test_a_conversation_gets_a_blocking_read(server: Server) -> None:
         assert len([each for each in client.client_list() if each["name"] == "runbus"]) == 3
     await send_input(20, run_id)
     assert await waiting == 20
+
+
+@pytest.mark.parametrize(("poll_interval", "armed"), [(10, False), (1, True)])
+async def test_a_conversation_is_read_once(
+    server: Server, poll_interval: float, armed: bool
+) -> None:
+    """It needs no push, unless a dead connection has to be found sooner than a reply is late."""
+    run_id = uuid4()
+    inbox = receive_input(int, flow_run_id=run_id, timeout=20, poll_interval=poll_interval)
+    await converse(inbox, run_id, range(20))
+    with server.client() as client, Monitor(client) as monitor:
+        await converse(inbox, run_id, range(20, 40))
+    reads = [each.words for each in monitor.asked if each.words[0] == "XREAD"]
+    blocking = [words for words in reads if "BLOCK" in words]
+    assert len(blocking) >= 19
+    assert (len(reads) - len(blocking) >= 19) is armed
+    assert armed or len(reads) == len(blocking)
+
+
+async def test_a_conversation_outlives_a_silent_death(server: Server) -> None:
+    """Its connections say nothing more, and who waits hears of the next input all the same."""
+    run_id = uuid4()
+    with (
+        Proxy("127.0.0.1", server.port) as proxy,
+        temporary_settings(url=proxy.url, reply_timeout_seconds=1),
+    ):
+        inbox = receive_input(int, flow_run_id=run_id, timeout=20)
+        await converse(inbox, run_id, range(20))
+        waiting = asyncio.ensure_future(anext(inbox))
+        with server.client() as client:
+            while not blocked(client):
+                await asyncio.sleep(0.001)
+            proxy.half_open()
+            client.xadd(f"runbus:{{{run_id.hex[-2:]}}}:{run_id}:input:int", {"value": "20"})
+        assert await asyncio.wait_for(waiting, 5) == 20
 
 
 async def test_a_conversation_lives_through_a_lost_express(server: Server) -> None:
