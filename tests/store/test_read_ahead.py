@@ -41,7 +41,7 @@ async def test_a_poll_reads_what_came_after_the_read_ahead(server: Server) -> No
     add(server, run_id, 0, FIRST_PAGE + SECOND_PAGE)
     inbox = receive_input(int, flow_run_id=run_id, timeout=0)
     assert len(await take(inbox, FIRST_PAGE + SECOND_PAGE)) == FIRST_PAGE + SECOND_PAGE
-    time.sleep(0.1)  # the read ahead is answered, and nobody has heard it yet
+    time.sleep(0.1)  # noqa: ASYNC251  (the read ahead is answered, and nobody has heard it)
     add(server, run_id, 7000, 1)
     assert await anext(inbox) == 7000
 
