@@ -99,6 +99,13 @@ def _parse(words: Sequence[str] | None) -> tuple[argparse.Namespace, Plan]:
     parser.add_argument("--rate", type=float, default=usual.rate, help="operations per second")
     parser.add_argument("--duration", type=float, default=usual.duration, help="seconds")
     parser.add_argument(
+        "--warm-up",
+        default=usual.warm_up,
+        type=float,
+        metavar="S",
+        help="seconds of the same load before that, which are not timed",
+    )
+    parser.add_argument(
         "--payload", default=usual.payload, type=int, metavar="N", help="bytes of text"
     )
     parser.add_argument(

@@ -23,7 +23,7 @@ class Operation:
     """One thing that a sender does."""
 
     due: float
-    """When, in seconds after the start."""
+    """When, in seconds after the start; before it in the warm-up."""
     run: int
     """With which of the runs."""
 
@@ -42,6 +42,8 @@ class Plan:
     """Operations per second, of all senders together."""
     duration: float = 10.0
     """Seconds."""
+    warm_up: float = 1.0
+    """Seconds of the same load before that, which are checked and not timed."""
     payload: int = 100
     """Bytes of text in each input."""
     processes: int = 1
@@ -51,7 +53,9 @@ class Plan:
     def check(self) -> None:
         """Raise `ValueError` if this cannot be done."""
         counts = (self.runs, self.senders, self.receivers, self.processes)
-        if min(counts) < 1 or self.payload < 0 or not (self.rate > 0 and self.duration > 0):
+        if min(self.payload, self.warm_up) < 0:
+            raise ValueError("payload, warm_up: 0 or more")
+        if min(counts) < 1 or not (self.rate > 0 and self.duration > 0):
             raise ValueError("runs, senders, receivers, processes, rate and duration: more than 0")
         if self.mode not in MODES:
             raise ValueError(f"--mode: one of {', '.join(MODES)}")
@@ -81,7 +85,7 @@ class Plan:
         """Yield a sender's operations, which come like visitors: at random times (Poisson)."""
         chance = random.Random(f"{self.seed}:{sender}")
         targets, rate = self.targets(sender), self.rate / self.senders
-        due = chance.expovariate(rate)
+        due = chance.expovariate(rate) - self.warm_up
         while due < self.duration:
             yield Operation(due, chance.choice(targets))
             due += chance.expovariate(rate)

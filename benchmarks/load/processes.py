@@ -78,7 +78,7 @@ def load(bench: Bench, plan: Plan, watch: Watch) -> Outcome:
         ids = {str(run): str(uuid4()) for run in range(plan.runs)} if makes_ids else {}
         ids = _together(receivers, ids)
         inboxes = _together(senders, ids)
-        start = time.monotonic_ns() + _LEAD_NS
+        start = time.monotonic_ns() + _LEAD_NS + int(plan.warm_up * 1e9)
         for each in (*receivers, *senders):
             each.ask(["start", start])
         _watch_senders(senders, start, watch)

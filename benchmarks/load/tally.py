@@ -68,7 +68,12 @@ class Tally:
         self._counts: defaultdict[tuple[str, int], Counter[int]] = defaultdict(Counter)
 
     def record(self, measure: str, due: int) -> None:
-        """Note that something is over, which was due at that moment (`time.monotonic_ns`)."""
+        """Note that something is over, which was due at that moment (`time.monotonic_ns`).
+
+        What was due before the start, in the warm-up, does not count.
+        """
+        if due < self.start:
+            return
         now = time.monotonic_ns()
         took = min(max((now - due) // 1000, 1), _HIGHEST)
         self._counts[measure, int((now - self.start) / 1e9 / self.interval)][took] += 1

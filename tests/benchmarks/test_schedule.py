@@ -13,7 +13,7 @@ from benchmarks.load.search import highest_rate
 from benchmarks.load.senders import keep_to_schedule
 from benchmarks.load.tally import Tally
 
-PLAN = Plan(rate=1000, duration=20, senders=10, runs=4, receivers=4)
+PLAN = Plan(rate=1000, duration=20, warm_up=0, senders=10, runs=4, receivers=4)
 
 
 def test_a_seed_makes_a_schedule() -> None:
@@ -33,6 +33,24 @@ def test_all_senders_together_keep_the_rate() -> None:
         assert dues[-1] < 20
 
 
+async def test_what_is_due_in_the_warm_up_is_not_timed() -> None:
+    """It is done like what follows, at the same rate, and no latency of it counts."""
+    plan = Plan(rate=400, duration=0.1, warm_up=0.2, senders=1)
+    tally = Tally(plan.interval, time.monotonic_ns() + 200_000_000)
+    done: list[float] = []
+
+    async def operate(operation: Operation, due: int) -> str:
+        done.append(operation.due)
+        return "until done"
+
+    assert await keep_to_schedule(plan, 0, tally, operate) == 0
+    before = [due for due in done if due < 0]
+    assert -0.2 < before[0] < -0.15
+    assert len(before) > len(done) / 2
+    for measure in ("until begun", "until done"):
+        assert tally.total(measure).get_total_count() == len(done) - len(before) > 0
+
+
 def test_a_paused_run_has_one_sender() -> None:
     """So that its answers have an order."""
     plan = replace(PLAN, mode="pause", senders=3)
@@ -41,7 +59,7 @@ def test_a_paused_run_has_one_sender() -> None:
 
 async def test_a_stall_is_seen_in_all_that_were_due_meanwhile() -> None:
     """Latencies count from the intended time: the sender who waited did not send less."""
-    plan = Plan(rate=200, duration=0.5, senders=1)
+    plan = Plan(rate=200, duration=0.5, warm_up=0, senders=1)
     tally = Tally(plan.interval, time.monotonic_ns())
     began: list[int] = []
 
@@ -62,7 +80,7 @@ async def test_a_stall_is_seen_in_all_that_were_due_meanwhile() -> None:
 
 async def test_what_has_not_begun_after_the_grace_is_missed() -> None:
     """A sender that cannot keep the rate ends, and says how many it left."""
-    plan = Plan(rate=100, duration=0.5, senders=1)
+    plan = Plan(rate=100, duration=0.5, warm_up=0, senders=1)
     tally = Tally(plan.interval, time.monotonic_ns() - int((plan.duration + plan.grace) * 1e9))
 
     async def never(operation: Operation, due: int) -> str:
@@ -76,7 +94,7 @@ async def test_what_has_not_begun_after_the_grace_is_missed() -> None:
 def test_histograms_of_processes_are_merged() -> None:
     """Two processes' latencies become one distribution; intervals stay apart."""
     now = time.monotonic_ns()
-    one, other = Tally(1.0, now), Tally(1.0, now - 2_000_000_000)
+    one, other = Tally(1.0, now - 1_000_000), Tally(1.0, now - 2_000_000_000)
     one.record("until stored", now - 1_000_000)
     other.record("until stored", now - 900_000_000)
     other.merge(one.encode())
@@ -102,6 +120,7 @@ def test_the_search_finds_the_highest_rate(limit: float) -> None:
         ({"mode": "roundtrip", "receivers": 40}, "--receivers"),
         ({"mode": "pause", "senders": 30}, "--senders"),
         ({"rate": 0}, "rate"),
+        ({"warm_up": -1}, "warm_up"),
     ],
 )
 def test_a_plan_that_cannot_be_done_is_refused(options: dict[str, object], option: str) -> None:
