@@ -75,3 +75,9 @@ class Bench:
 def plain_fields(value: object = TEXT) -> dict[Any, Any]:
     """Return the fields that runbus stores for an input, made by hand."""
     return {"key": f"str-{uuid4()}", "sender": str(SENDER), "value": orjson.dumps(value)}
+
+
+def memory_of(control: Redis) -> int:
+    """Return the bytes of memory that the server's data take, without connections' buffers."""
+    info: dict[str, Any] = control.info("memory")
+    return info["used_memory_dataset"]

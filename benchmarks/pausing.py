@@ -6,8 +6,8 @@ while nobody answers (% of one core), and how long it takes until one of them go
 before `resume_flow_run`), beside one of a hundred.
 
 Suspended: what a run leaves in the server when it has left its worker (KB, `MEMORY USAGE` of each
-of its keys), and how much the server grows by (`used_memory`), which contains the indexes, the
-events and the hints.
+of its keys), and how much the server grows by (`used_memory_dataset`), which contains the indexes,
+the events and the hints.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from itertools import cycle
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.bench import memory_of
 from benchmarks.deployments import serving
 from benchmarks.measure import Goal, Row, compared, limited
 from runbus import resume_flow_run, run_deployment, send_input
@@ -68,9 +69,9 @@ def suspended(bench: Bench) -> Iterator[Row]:
     """What suspended runs leave in the server."""
     with serving(bench), bench.control() as control, bench.settings():
         _suspend(bench, control, 1, reads=False)  # what all runs share is there now
-        before = _used_memory(control)
+        before = memory_of(control)
         plain = _suspend(bench, control, SUSPENDED, reads=False)
-        grown = (_used_memory(control) - before) / SUSPENDED / 1024
+        grown = (memory_of(control) - before) / SUSPENDED / 1024
         reading = _suspend(bench, control, SUSPENDED, reads=True)
         own = [_bytes_of(bench, control, each) / 1024 for each in plain]
         with_stream = [_bytes_of(bench, control, each) / 1024 for each in reading]
@@ -158,8 +159,3 @@ def _bytes_of(bench: Bench, control: Redis, run_id: UUID) -> int:
     keys = control.scan_iter(match=f"{Keys(bench.prefix).of_run(run_id)}*", count=10_000)
     usages: list[Any] = [control.memory_usage(key, samples=0) for key in keys]
     return sum(usages)
-
-
-def _used_memory(control: Redis) -> int:
-    info: dict[str, Any] = control.info("memory")
-    return info["used_memory"]

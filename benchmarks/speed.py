@@ -47,6 +47,7 @@ ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "waiters": waiters.waiting,
     "reconnect": waiters.reconnecting,
     "server-cost": server_cost.sending,
+    "stored-bytes": server_cost.storing,
     "run-deployment": deployments.to_results,
     "first-line": deployments.first_lines,
     "resume": resuming.resuming,

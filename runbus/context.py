@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from runbus import bridge
 from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
 from runbus.flow_run_context import current_flow_run, get_run_context
-from runbus.protocol.ids import parse_run_id
+from runbus.protocol.ids import parse_run_id, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -49,7 +49,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
 
     def __init__(self, flow_run_id: UUID | str) -> None:
         self.flow_run_id = parse_run_id(flow_run_id)
-        self.id_text = str(self.flow_run_id)
+        self.id_text = text_of(self.flow_run_id)
         self._unsettled: set[Sent] = set()
         self._failed: list[Sent] = []
         self._unawaited: set[Unawaited] = set()

@@ -54,12 +54,6 @@ def spent(control: Redis) -> Spent:
     return Spent(time.perf_counter(), time.process_time(), server)
 
 
-def memory_of(control: Redis) -> int:
-    """Return the bytes of memory that the server's data take, without connections' buffers."""
-    used: dict[str, Any] = control.info("memory")
-    return used["used_memory_dataset"]
-
-
 def named(what: str, costs: Costs) -> Costs:
     """Return costs with what they are of before their names."""
     return {f"{what}: {name}": cost for name, cost in costs.items()}

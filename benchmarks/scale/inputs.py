@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from benchmarks.bench import SENDER, TEXT, Bench
+from benchmarks.bench import SENDER, TEXT, Bench, memory_of
 from benchmarks.drains import drain, fill
 from benchmarks.measure import rate
-from benchmarks.scale.axis import DECADES, Axis, Costs, memory_of, named, spent
+from benchmarks.scale.axis import DECADES, Axis, Costs, named, spent
 from benchmarks.sends import TASKS
 from runbus import receive_input, send_input
 

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from benchmarks.scale.axis import DECADES, Axis, Costs, memory_of, named, spent
+from benchmarks.bench import memory_of
+from benchmarks.scale.axis import DECADES, Axis, Costs, named, spent
 from runbus import get_client
 from runbus.store import bus, pauses, runs
 

@@ -36,7 +36,7 @@ from runbus.input.form import Form, read_answered, with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.protocol.durability import Durability, check_durability
 from runbus.protocol.entries import Entry, check_text, new_key
-from runbus.protocol.ids import parse_run_id
+from runbus.protocol.ids import parse_run_id, text_of
 from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
 from runbus.protocol.values import decoder, encode, json_schema
 from runbus.store.receipt import Sent
@@ -254,7 +254,7 @@ def send_input(
 def _sender_text(sender: UUID | str | None, run: bound_run | None) -> str | None:
     if sender is None:
         return None if run is None else run.id_text
-    return str(sender) if isinstance(sender, UUID) else check_text("sender", sender)
+    return text_of(sender) if isinstance(sender, UUID) else check_text("sender", sender)
 
 
 @overload

@@ -11,13 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runbus.protocol.ids import text_of
+
 if TYPE_CHECKING:
     from uuid import UUID
 
 
 def tag(flow_run_id: UUID) -> str:
     """The hash tag of a run's keys: the last two hex digits of its id."""
-    return flow_run_id.hex[-2:]
+    return text_of(flow_run_id)[-2:]
 
 
 TAGS = [f"{number:02x}" for number in range(256)]
@@ -154,4 +156,5 @@ class Keys:
         return self._of_run(flow_run_id, "")
 
     def _of_run(self, flow_run_id: UUID, part: str) -> str:
-        return f"{self.prefix}:{{{tag(flow_run_id)}}}:{flow_run_id}:{part}"
+        text = text_of(flow_run_id)
+        return f"{self.prefix}:{{{text[-2:]}}}:{text}:{part}"
