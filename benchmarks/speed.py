@@ -6,10 +6,8 @@ The exit status is 1 if a row misses its goal.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import traceback
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,12 +25,12 @@ from benchmarks import (
     table,
     waiters,
 )
-from benchmarks.bench import Bench
-from benchmarks.server import running_server
+from benchmarks.program import benched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from benchmarks.bench import Bench
     from benchmarks.measure import Row
 
 ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
@@ -62,15 +60,9 @@ ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
 def main() -> int:
     """Run the command; return its exit status."""
     options = _parse_options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` is reached
-    server = nullcontext(options.url) if options.url else running_server()
-    try:
-        with server as url:
-            bench = Bench(url=url, quick=options.quick, owns_server=not options.url)
-            facts = table.machine_facts(url, quick=options.quick)
-            rows, complete = _measure(bench, options.rows)
-    except KeyboardInterrupt:
-        return 130
+    with benched(options.url, quick=options.quick) as bench:
+        facts = table.machine_facts(bench.url, quick=options.quick)
+        rows, complete = _measure(bench, options.rows)
     table.write_json(options.json, rows, facts)
     print(f"\nwritten to {options.json}: " + ", ".join(f"{k} {v}" for k, v in facts.items()))
     return 0 if complete and all(row.ok for row in rows) else 1

@@ -11,18 +11,18 @@ import asyncio
 import json
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import table
 from benchmarks.anatomy import acts, limits
 from benchmarks.anatomy.sampler import sampled
-from benchmarks.bench import Bench
-from benchmarks.server import running_server
+from benchmarks.program import benched
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from benchmarks.bench import Bench
 
 _WARM_UP_SECONDS = 0.5
 _COSTLIEST = 8
@@ -31,21 +31,16 @@ _COSTLIEST = 8
 def main() -> int:
     """Run the command; return its exit status."""
     options = _parse_options()
-    server = nullcontext(options.url) if options.url else running_server()
     found: dict[str, dict[str, float]] = {}
-    with server as url:
-        bench = Bench(url=url, quick=False, owns_server=not options.url)
-        facts = table.machine_facts(url, quick=False)
-        try:
-            for name, act in acts.ALL.items():
-                with bench.settings():
-                    found[name] = asyncio.run(_take_apart(bench, act, options.seconds))
-                _print(name, found[name])
-            at_best = asyncio.run(limits.of_client(url))
-            found["at best"] = at_best | limits.of_server(url, bench.plain_key())
-            _print("what the machine allows", found["at best"])
-        finally:
-            bench.clean()
+    with benched(options.url) as bench:
+        facts = table.machine_facts(bench.url, quick=False)
+        for name, act in acts.ALL.items():
+            with bench.settings():
+                found[name] = asyncio.run(_take_apart(bench, act, options.seconds))
+            _print(name, found[name])
+        at_best = asyncio.run(limits.of_client(bench.url))
+        found["at best"] = at_best | limits.of_server(bench.url, bench.plain_key())
+        _print("what the machine allows", found["at best"])
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps({"machine": facts, "us": found}, indent=2) + "\n")
     return 0

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import table
-from benchmarks.bench import Bench
 from benchmarks.compare import by_dbos, by_docket, by_faststream, by_redis_py, by_runbus, work
 from benchmarks.compare.side import QUESTIONS
 from benchmarks.measure import compared
-from benchmarks.server import running_server
+from benchmarks.program import benched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.bench import Bench
     from benchmarks.compare.side import Side
     from benchmarks.measure import Row
 
@@ -42,18 +41,9 @@ _OTHERS = {
 def main() -> int:
     """Run the command; return its exit status."""
     options = _parse_options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` is reached
-    server = nullcontext(options.url) if options.url else running_server()
-    try:
-        with server as url:
-            bench = Bench(url=url, quick=options.quick, owns_server=not options.url)
-            facts = table.machine_facts(url, quick=options.quick)
-            try:
-                rows = asyncio.run(_compare(bench))
-            finally:
-                bench.clean()
-    except KeyboardInterrupt:
-        return 130
+    with benched(options.url, quick=options.quick) as bench:
+        facts = table.machine_facts(bench.url, quick=options.quick)
+        rows = asyncio.run(_compare(bench))
     table.write_json(options.json, rows, facts)
     if options.plot:
         from benchmarks.compare.chart import write_chart  # slow to import

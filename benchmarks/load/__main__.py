@@ -6,24 +6,23 @@ The exit status is 1 if something was lost, doubled or reordered, or if an opera
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import table
-from benchmarks.bench import Bench
 from benchmarks.load import report
 from benchmarks.load.plan import MODES, Plan
 from benchmarks.load.processes import Outcome, load
 from benchmarks.load.search import highest_rate
-from benchmarks.server import running_server
+from benchmarks.program import benched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from benchmarks.bench import Bench
 
 _JUDGED = {
     "send": "until received",
@@ -37,23 +36,13 @@ _JUDGED = {
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options, plan = _parse(words)
-    signal.signal(signal.SIGTERM, lambda _, __: sys.exit(143))  # so that `finally` is reached
     outcomes: list[Outcome] = []
-    try:
-        with nullcontext(options.url) if options.url else running_server() as url:
-            facts: dict[str, Any] = {"machine": table.machine_facts(url, quick=False)}
-            bench = Bench(
-                url=url,
-                quick=False,
-                owns_server=not options.url,
-                prefix=f"runbus-load-{token_hex(4)}",
-            )
-            if options.find_max:
-                facts["highest_rate"] = _find_max(bench, plan, options.p99, outcomes)
-            else:
-                outcomes.append(_test(bench, plan))
-    except KeyboardInterrupt:
-        return 130
+    with benched(options.url, prefix=f"runbus-load-{token_hex(4)}") as bench:
+        facts: dict[str, Any] = {"machine": table.machine_facts(bench.url, quick=False)}
+        if options.find_max:
+            facts["highest_rate"] = _find_max(bench, plan, options.p99, outcomes)
+        else:
+            outcomes.append(_test(bench, plan))
     if options.json:
         report.write_json(options.json, outcomes, facts)
     if options.plot:

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import table
-from benchmarks.bench import Bench
+from benchmarks.program import benched
 from benchmarks.scale import inputs, receivers, report, runs_stored, senders
-from benchmarks.server import running_server
 
 if TYPE_CHECKING:
+    from benchmarks.bench import Bench
     from benchmarks.scale.axis import Axis
     from benchmarks.scale.report import Growth
 
@@ -32,15 +30,9 @@ AXES = {
 def main() -> int:
     """Run the command; return its exit status."""
     options = _parse_options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` is reached
-    server = nullcontext(options.url) if options.url else running_server()
-    try:
-        with server as url:
-            bench = Bench(url=url, quick=False, owns_server=not options.url)
-            facts = table.machine_facts(url, quick=options.largest is not None)
-            grown = [_grow(bench, axis, options.largest) for axis in options.axes]
-    except KeyboardInterrupt:
-        return 130
+    with benched(options.url) as bench:
+        facts = table.machine_facts(bench.url, quick=options.largest is not None)
+        grown = [_grow(bench, axis, options.largest) for axis in options.axes]
     options.json.parent.mkdir(parents=True, exist_ok=True)
     content = {"machine": facts, "axes": {each.name: each.costs for each in grown}}
     options.json.write_text(json.dumps(content, indent=2) + "\n")
