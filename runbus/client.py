@@ -105,9 +105,7 @@ class Client:
 
     async def _list(self, chosen: RunFilter, limit: int, offset: int = 0) -> list[FlowRun]:
         _check_page(limit, offset)
-        here = bus.current()
-        page = await listing.page(listing.Newest(here, chosen), offset, limit)
-        return [run for run in await runs.read_several(here, page) if run is not None]
+        return await listing.read_runs(bus.current(), chosen, offset, limit)
 
     async def read_history(self, flow_run_id: UUID | str) -> list[StateChange]:
         """List the states that a run came into, the newest last; of very many the last 1,000."""

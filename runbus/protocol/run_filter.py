@@ -42,6 +42,11 @@ class RunFilter:
         """Whether only runs are asked for that have not ended."""
         return bool(self.states) and not any(TYPES[state] in FINAL for state in self.states)
 
+    @property
+    def wants_states_of_active(self) -> bool:
+        """Whether only runs are asked for that have not ended, by nothing but their states."""
+        return self.is_of_active and not any(self._texts())
+
     def scores(self) -> tuple[str, str]:
         """Return the first and last time of creation (ms), as the index counts it."""
         after, before = _milliseconds(self.created_after), _milliseconds(self.created_before)

@@ -18,13 +18,12 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, cast
+from uuid import UUID
 
-from runbus.protocol.keys import Keys
+from runbus.protocol.keys import Keys, tag
 from runbus.store import scripts
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from runbus.store.scripts import Script
 
 
@@ -213,27 +212,27 @@ def _unique(groups: object) -> list[str]:
     return list(dict.fromkeys(" ".join(cast("list[str]", groups)).split()))
 
 
-class _AnyRun:
-    """In place of a run's id: a pattern for each character, so that nothing else fits."""
+# Stands for every run: in its keys, each of its digits becomes a pattern that nothing else fits.
+_SOME_RUN = UUID(int=0)
+_TAG = "??"
 
-    hex = "??"
 
-    def __str__(self) -> str:
-        return "-".join("?" * length for length in (8, 4, 4, 4, 12))
+def _of_any_run(key: str) -> str:
+    of_any = "-".join("?" * length for length in (8, 4, 4, 4, 12))
+    return key.replace(f"{{{tag(_SOME_RUN)}}}:{_SOME_RUN}", f"{{{_TAG}}}:{of_any}")
 
 
 def _patterns(prefix: str) -> dict[str, str]:
     """Return the pattern of each kind of key."""
     keys = Keys(re.sub(r"([*?\[\]\\^])", r"\\\1", prefix))
-    run, tag = cast("UUID", _AnyRun()), _AnyRun.hex
     of_run = ("run", "streams", "retried", "history", "resume", "control", "log")
     of_tag = ("runs", "active", "pending", "scheduled", "executing", "ended", "events", "barrier")
     named = ("lease", "turn", "deployment", "queue", "worker", "block", "variable", "here")
     return {
-        **{kind: getattr(keys, kind)(run) for kind in of_run},
-        **{kind: getattr(keys, kind)(run, "*") for kind in ("input", "pause")},
-        **{kind: getattr(keys, kind)(tag) for kind in of_tag},
+        **{kind: _of_any_run(getattr(keys, kind)(_SOME_RUN)) for kind in of_run},
+        **{kind: _of_any_run(getattr(keys, kind)(_SOME_RUN, "*")) for kind in ("input", "pause")},
+        **{kind: getattr(keys, kind)(_TAG) for kind in of_tag},
         **{kind: getattr(keys, kind)("*") for kind in named},
         **{kind: getattr(keys, kind)() for kind in ("deployments", "workers")},
-        "of_tag": keys.of_tag(tag) + "*",
+        "of_tag": keys.of_tag(_TAG) + "*",
     }

@@ -6,19 +6,19 @@ for its share first, and those that may have more of the page are asked for more
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runbus.protocol.ids import read_run_ids
 from runbus.protocol.keys import TAGS
-from runbus.store import scripts
+from runbus.store import runs, scripts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
+    from runbus.protocol.records import FlowRun
     from runbus.protocol.run_filter import RunFilter
     from runbus.store.bus import Bus
     from runbus.store.link import Command
@@ -107,15 +107,17 @@ class Newest:
 
     reverse = True
 
-    def __init__(self, bus: Bus, chosen: RunFilter) -> None:
+    def __init__(self, bus: Bus, chosen: RunFilter, *, unfiltered: bool = False) -> None:
+        """`unfiltered`, all that the filter's index has of the time that is asked for."""
         self._bus = bus
         self._chosen = chosen
+        self._looks_at_runs = not (unfiltered or chosen.wants_all)
         self._index = bus.keys.active if chosen.is_of_active else bus.keys.runs
 
     async def extend(self, sections: list[Section], count: int) -> list[list[Place]]:
         """Read the next places of these sections."""
-        if not self._chosen.wants_all:
-            return await asyncio.gather(*(self._find(section, count) for section in sections))
+        if self._looks_at_runs:
+            return await self._find(sections, count)
         oldest, newest = self._chosen.scores()
         options = ("BYSCORE", "REV", "LIMIT")
         commands = (
@@ -124,17 +126,29 @@ class Newest:
         )
         return await _read_on(self._bus, sections, count, commands)
 
-    async def _find(self, section: Section, count: int) -> list[Place]:
-        keys, tag = self._bus.keys, section.tag
-        call = (1, self._index(tag), keys.of_tag(tag), section.looked_at, count, MOST_LOOKED_AT)
-        looked_at, last, *found = await self._bus.requests.script(
-            scripts.LIST_RUNS, (*call, *self._chosen.scores(), *self._chosen.arguments())
+    async def _find(self, sections: list[Section], count: int) -> list[list[Place]]:
+        keys, filters = self._bus.keys, (*self._chosen.scores(), *self._chosen.arguments())
+        replies = await self._bus.requests.scripts(
+            scripts.LIST_RUNS,
+            [
+                (
+                    *(1, self._index(each.tag), keys.of_tag(each.tag)),
+                    *(each.looked_at, count, MOST_LOOKED_AT),
+                    *filters,
+                )
+                for each in sections
+            ],
         )
-        section.has_more = looked_at >= 0
-        section.looked_at = looked_at
-        # Which of those that are as old it was, the reply does not say: all of them, maybe.
-        section.last = (_AFTER_ALL_IDS, float(last)) if last else section.last
-        return list(zip(found[::2], map(float, found[1::2]), strict=True))
+        return [_found(*parts) for parts in zip(sections, replies, strict=True)]
+
+
+def _found(section: Section, reply: list[Any]) -> list[Place]:
+    looked_at, last, *found = reply
+    section.has_more = looked_at >= 0
+    section.looked_at = looked_at
+    # Which of those that are as old it was, the reply does not say: all of them, maybe.
+    section.last = (_AFTER_ALL_IDS, float(last)) if last else section.last
+    return list(zip(found[::2], map(float, found[1::2]), strict=True))
 
 
 async def _read_on(
@@ -146,6 +160,21 @@ async def _read_on(
         section.has_more = len(reply) == count
         section.last = reply[-1] if reply else section.last
     return replies
+
+
+async def read_runs(bus: Bus, chosen: RunFilter, offset: int, limit: int) -> list[FlowRun]:
+    """Read one page of a list of runs, the newest first."""
+    if chosen.wants_states_of_active and offset + limit <= MOST_LOOKED_AT:
+        # Often most of those that have not ended suit: then they are found as fast as all.
+        newest = await page(Newest(bus, chosen, unfiltered=True), 0, offset + limit)
+        found = [each for each in await _read(bus, newest) if each.state.name in chosen.states]
+        if len(found) == offset + limit or len(newest) < offset + limit:
+            return found[offset:]
+    return await _read(bus, await page(Newest(bus, chosen), offset, limit))
+
+
+async def _read(bus: Bus, flow_run_ids: list[UUID]) -> list[FlowRun]:
+    return [run for run in await runs.read_several(bus, flow_run_ids) if run is not None]
 
 
 async def page(order: Order, offset: int, limit: int) -> list[UUID]:

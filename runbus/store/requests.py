@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
+from runbus.store import scripts
 from runbus.store.backoff import backoff
 from runbus.store.counts import counts
 from runbus.store.link import LinkLost, is_transient, settle
@@ -19,7 +20,7 @@ from runbus.store.refusal import refused
 from runbus.store.topology.single import Single
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from runbus.settings import Settings
     from runbus.store.channel import Channel
@@ -47,6 +48,10 @@ class Requests:
         route = self._topology.route(str(call[1]))
         command = ("EVALSHA", script.sha, *call[:2])
         return await self._repeat(route, lambda link: script.call(link, call), command)
+
+    async def scripts(self, script: Script, calls: Sequence[Command]) -> list[Any]:
+        """Return the replies of several calls of a script that go out together."""
+        return await self.commands(*(("EVALSHA", script.sha, *call) for call in calls))
 
     async def time(self) -> float:
         """Return the time (seconds since 1970) by the server's clock."""
@@ -101,7 +106,10 @@ class Requests:
             if delay:
                 await asyncio.sleep(delay)
             try:
-                return await ask(await route.connected(cause))
+                link = await route.connected(cause)
+                if _forgot_scripts(cause):
+                    scripts.load(link)
+                return await ask(link)
             except LinkLost as error:
                 counts.retries += 1
                 cause = error
@@ -110,6 +118,10 @@ class Requests:
                     raise refused(route.server.address, error, asked) from None
                 cause = error
         raise route.unreachable(clock() - started, cause)
+
+
+def _forgot_scripts(error: Exception | None) -> bool:
+    return isinstance(error, ReplyError) and str(error).startswith("NOSCRIPT")
 
 
 def _send_all(commands: tuple[Command, ...], address: str, link: Link) -> asyncio.Future[Any]:

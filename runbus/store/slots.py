@@ -41,6 +41,8 @@ def key_of(command: Command) -> str | bytes | None:
         return None
     if name in _KEY_AFTER_SUBCOMMAND:
         position = 2
+    elif name == "EVALSHA":
+        position = 3
     elif name in {"XREAD", "XREADGROUP"}:
         position = [str(word).upper() for word in command].index("STREAMS") + 1
     else:

@@ -88,6 +88,28 @@ async def test_a_page_of_one_tag_alone(valkey: Server) -> None:
 
 
 @leaves_runs
+@pytest.mark.parametrize("others", [4, 90])
+async def test_the_newest_of_a_state(valkey: Server, others: int) -> None:
+    """All its pages, whether most of those that have not ended are in it or few."""
+    await make(others)
+    wanted = []
+    for _ in range(20):
+        wanted += await make(state="Cancelling")
+        await asyncio.sleep(0.002)  # so that no two were created in the same millisecond
+    await make(others)
+    await make(3, "Completed")
+    pages = [
+        ids(await client.read_flow_runs(state=["Cancelling", "Paused"], limit=6, offset=offset))
+        for offset in range(0, 30, 6)
+    ]
+    assert [run_id for page in pages for run_id in page] == wanted[::-1]
+    # The server is asked the same when it has forgotten the script.
+    with valkey.client() as control:
+        control.script_flush()
+    assert ids(await client.read_flow_runs(state="Cancelling", flow_name="f")) == wanted[::-1]
+
+
+@leaves_runs
 async def test_runs_are_chosen(server: Server) -> None:
     """By state, flow, deployment, parent and text, and by several of them."""
     (parent,) = await make(flow="greeter", name="Brave Otter")

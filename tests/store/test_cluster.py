@@ -27,7 +27,7 @@ from runbus import (
 from runbus.errors import NotPaused, ServerRefused, SettingsError
 from runbus.protocol.keys import TAGS
 from runbus.settings import temporary_settings
-from runbus.store import bus, deployments, scripts
+from runbus.store import bus, deployments, runs, scripts
 from runbus.variables import Variable
 from runbus.worker import Worker
 
@@ -76,6 +76,11 @@ async def test_everybody_hears(cluster: Cluster) -> None:
     assert await asyncio.gather(*listening) == [list(range(5))] * 100
     links = bus.current().links()
     assert len(links) <= 3 * 3
+    here = bus.current()
+    for run_id in run_ids[:20]:
+        await runs.create(here, run_id, {"name": "n", "flow": "heard"}, owner="me")
+    found = await get_client().read_flow_runs(flow_name="heard", state="Running")
+    assert {each.id for each in found} == set(run_ids[:20])
 
 
 async def settled(sent: Any) -> None:

@@ -39,22 +39,28 @@ local function suits(id, run)
 end
 
 local start, wanted, bound = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local ids = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[6], ARGV[5], 'WITHSCORES',
-  'LIMIT', start, bound)
-local found, looked, last = { 0, '' }, 0, ''
-for i = 1, #ids, 2 do
-  if #found >= 2 + 2 * wanted then
-    break
+local found, looked, last, is_end = { 0, '' }, 0, '', false
+-- Where most runs suit, few have to be looked at.
+local size = math.min(2 * wanted, bound)
+while not is_end and looked < bound and #found < 2 + 2 * wanted do
+  local ids = redis.call('ZREVRANGEBYSCORE', KEYS[1], ARGV[6], ARGV[5], 'WITHSCORES',
+    'LIMIT', start + looked, size)
+  is_end = #ids < 2 * size
+  for i = 1, #ids, 2 do
+    if #found >= 2 + 2 * wanted then
+      is_end = false
+      break
+    end
+    looked, last = looked + 1, ids[i + 1]
+    local run = redis.call('HMGET', ARGV[1] .. ids[i] .. ':run',
+      'state_name', 'name', 'flow', 'deployment', 'parent')
+    if suits(ids[i], run) then
+      found[#found + 1] = ids[i]
+      found[#found + 1] = last
+    end
   end
-  looked, last = looked + 1, ids[i + 1]
-  local run = redis.call('HMGET', ARGV[1] .. ids[i] .. ':run',
-    'state_name', 'name', 'flow', 'deployment', 'parent')
-  if suits(ids[i], run) then
-    found[#found + 1] = ids[i]
-    found[#found + 1] = last
-  end
+  size = math.min(4 * size, bound - looked)
 end
-local is_end = looked == #ids / 2 and looked < bound
 found[1] = is_end and -1 or start + looked
 found[2] = last
 return found
