@@ -2,6 +2,7 @@
 
 All of them wait: with deadlines, of which the page has the earliest, or without any. The other side
 reads as much with redis-py from one place: 50 hashes of a run and 50 of a pause, in one pipeline.
+`read_flow_runs` has the newest of those that wait, without what they ask.
 """
 
 from __future__ import annotations
@@ -33,18 +34,19 @@ _GOAL = Goal("<=", 10)
 
 
 def reading(bench: Bench) -> Iterator[Row]:
-    """`read_waiting` of the first page, with and without deadlines."""
+    """`read_waiting` of the first page, with and without deadlines, and `read_flow_runs`."""
     stored = bench.scaled(STORED)
     for kind, seconds in (("with deadlines", 3600.0), ("without deadlines", None)):
         bench.clean()
         with bench.settings():
-            pairs = asyncio.run(_measure(bench, stored, seconds))
+            pairs, newest = asyncio.run(_measure(bench, stored, seconds))
         name = f"page of {PAGE} out of {stored:,} waiting, {kind}"
         yield limited(name, [ours for ours, _ in pairs], unit="ms", goal=_GOAL)
         yield compared(name, pairs, unit="ms", versus="the same records, one pipeline")
+        yield limited("… the newest by read_flow_runs(state=…)", newest, unit="ms", goal=_GOAL)
 
 
-async def _measure(bench: Bench, stored: int, seconds: float | None) -> Pairs:
+async def _measure(bench: Bench, stored: int, seconds: float | None) -> tuple[Pairs, list[float]]:
     for _ in range(0, stored, _STORED_TOGETHER):
         await asyncio.gather(*(_store(seconds) for _ in range(_STORED_TOGETHER)))
     page = await get_client().read_waiting(limit=PAGE)
@@ -59,7 +61,14 @@ async def _measure(bench: Bench, stored: int, seconds: float | None) -> Pairs:
             middle = time.perf_counter()
             await _read_plainly(client, bench.prefix, ids)
             pairs.append(((middle - start) * 1e3, (time.perf_counter() - middle) * 1e3))
-    return pairs
+    return pairs, [await _read_newest() for _ in bench.rounds(21)]
+
+
+async def _read_newest() -> float:
+    start = time.perf_counter()
+    found = await get_client().read_flow_runs(state=["Paused", "Suspended"], limit=PAGE)
+    assert len(found) == PAGE
+    return (time.perf_counter() - start) * 1e3
 
 
 async def _store(seconds: float | None) -> None:
