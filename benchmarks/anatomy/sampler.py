@@ -23,7 +23,10 @@ _PARTS = (
     ("the program that calls", ("benchmarks/",)),
     ("encode, decode, validate", ("runbus/protocol/", "pydantic", "runbus/input/inputs")),
     ("verbs: arguments, keys, who sends", ("runbus/input/", "runbus/context", "runbus/bridge")),
-    ("order and exactly once", ("store/outbox", "store/receipt", "store/seen", "store/scripts")),
+    (
+        "order and exactly once",
+        ("store/outbox", "store/lane", "store/receipt", "store/seen", "store/scripts"),
+    ),
     ("waiting and waking", ("store/tail", "store/reader", "store/watch", "store/express")),
     ("the wire: packing, parsing", ("store/link", "store/requests", "store/channel", "topology/")),
     ("other parts of runbus", ("runbus/",)),

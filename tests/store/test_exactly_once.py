@@ -29,7 +29,7 @@ from redis.exceptions import ResponseError
 
 from runbus.protocol.keys import Keys
 from runbus.settings import read
-from runbus.store import outbox, scripts
+from runbus.store import lane, scripts
 from runbus.store.link import LinkLost
 from runbus.store.receipt import Sent
 
@@ -110,9 +110,9 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.lane = self.loop.run_until_complete(self.open_lane())
         self.others_send()
 
-    async def open_lane(self) -> outbox.Lane:
+    async def open_lane(self) -> lane.Lane:
         keys, run_id = Keys("runbus"), self.run_id
-        return outbox.Lane(
+        return lane.Lane(
             self.network,  # pyright: ignore[reportArgumentType]
             read(retry_seconds=3600),
             (
