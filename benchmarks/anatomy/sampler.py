@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EVERY_SECONDS = 0.002
 _PARTS = (
     ("the program that calls", ("benchmarks/",)),
-    ("encode, decode, validate", ("runbus/protocol/", "pydantic", "runbus/input/inputs")),
+    ("encode, decode, validate", ("runbus/protocol/", "pydantic")),
     ("verbs: arguments, keys, who sends", ("runbus/input/", "runbus/context", "runbus/bridge")),
     (
         "order and exactly once",

@@ -219,7 +219,7 @@ class ExactlyOnce(RuleBasedStateMachine):
 @pytest.mark.keys_without_lifetime
 def test_every_order_of_execution(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """In every order of attempts, retries, losses and late executions, each is stored once."""
-    monkeypatch.setattr(outbox, "backoff", lambda: repeat(0.0))
+    monkeypatch.setattr(lane, "backoff", lambda: repeat(0.0))
     with server.client(decode_responses=False) as client:
         client.acl_setuser(
             "blind", True, ["+hunter2"], categories=["+@all"], keys=["*"], commands=["-xrevrange"]
