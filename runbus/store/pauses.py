@@ -299,40 +299,52 @@ async def wait(
     """
     streams = {"resume": bus.keys.resume(flow_run_id)}
     reader = Reader(bus, flow_run_id, streams, poll_interval, marks=False)
-    reader.tails[0].cursor = opened.after
+    tail = reader.tails[0]
+    tail.cursor, tail.beside_key = opened.after, bus.keys.pause(flow_run_id, opened.key)
     deadline = _deadline(bus, opened)
     try:
         while await reader.wait(None if deadline is None else max(0, deadline - bus.loop.time())):
             entries = {entry_id: fields for _, entry_id, fields in reader.taken()}
-            if (answered := await _answered(bus, flow_run_id, opened, entries)) is not None:
+            record = tail.take_beside() or await _read_record(bus, flow_run_id, opened.key)
+            answered = await _answered(bus, flow_run_id, opened, entries, record)
+            if answered is not None:
                 return answered
             await _take_by_hand(bus, flow_run_id, opened, entries, judge)
-            if (answered := await _answered(bus, flow_run_id, opened, entries)) is not None:
+            record = await _read_record(bus, flow_run_id, opened.key)
+            answered = await _answered(bus, flow_run_id, opened, entries, record)
+            if answered is not None:
                 return answered
     finally:
         reader.close()
     is_over = await expire(bus, flow_run_id, opened.key, opened.generation, opened.epoch)
-    answered = None if is_over else await _answered(bus, flow_run_id, opened, {})
-    if answered is None:
-        raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
-    return answered
+    if not is_over:
+        record = await _read_record(bus, flow_run_id, opened.key)
+        if (answered := await _answered(bus, flow_run_id, opened, {}, record)) is not None:
+            return answered
+    raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
 
 
 def _deadline(bus: Bus, opened: Opened) -> float | None:
     return None if opened.seconds_left is None else bus.loop.time() + opened.seconds_left
 
 
+async def _read_record(bus: Bus, flow_run_id: UUID, key: str) -> dict[bytes, bytes]:
+    return await bus.requests.command("HGETALL", bus.keys.pause(flow_run_id, key))
+
+
 async def _answered(
-    bus: Bus, flow_run_id: UUID, opened: Opened, entries: Mapping[bytes, list[bytes]]
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    entries: Mapping[bytes, list[bytes]],
+    record: Mapping[bytes, bytes],
 ) -> Pause | None:
-    record = read_fields(
-        await bus.requests.command("HGETALL", bus.keys.pause(flow_run_id, opened.key))
-    )
-    named = record.get("entry", b"")
+    fields = read_fields(record)
+    named = fields.get("entry", b"")
     if named and named not in entries:  # it came before this process looked
         pause = await read(bus, flow_run_id, opened.key)
     else:
-        pause = read_pause(opened.key, record, (named, entries[named]) if named else None)
+        pause = read_pause(opened.key, fields, (named, entries[named]) if named else None)
     if pause is None:
         raise RunMissing(flow_run_id)
     if pause.state == "expired":

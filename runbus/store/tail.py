@@ -64,9 +64,11 @@ class Tail:
 
     __slots__ = (
         "_asked_again",
+        "_beside",
         "_futile_rereads",
         "_rereads",
         "arm",
+        "beside_key",
         "checked",
         "conversation",
         "cursor",
@@ -113,6 +115,9 @@ class Tail:
         """When the server told of the change that it reads now; 0 when it did not."""
         self.watch = watch
         """What wakes it: that of the server which has its stream."""
+        self.beside_key: str | None = None
+        """A hash that tells what news on the stream mean, to be read together with them."""
+        self._beside: Any = None
         self._asked_again = False
         self._rereads = False
         self._futile_rereads = 0
@@ -130,6 +135,11 @@ class Tail:
     def advance(self) -> None:
         """Go on past the next entry."""
         self.unread.pop()
+
+    def take_beside(self) -> Any:
+        """Return the hash as it was after the last news, None when it has to be read."""
+        beside, self._beside = self._beside, None
+        return beside
 
     def take_over(self, before: Tail) -> None:
         """Go on from where a tail of another event loop is, which reads no more."""
@@ -157,6 +167,9 @@ class Tail:
             link.send(command, partial(self._hear_place, link, self.cursor))
         command = ("XREAD", "COUNT", self.page, "STREAMS", self.key, self.cursor)
         link.send(command, partial(self._hear, self.watch, self.cursor))
+        self._beside = None
+        if self.beside_key is not None and self.told_at:
+            link.send(("HGETALL", self.beside_key), self._hear_beside)
 
     def read_if_awaited(self) -> None:
         """Read if somebody waits and nothing is known of what comes next."""
@@ -280,6 +293,9 @@ class Tail:
         else:
             self.arm = Arm.ARMED
             self.reader.hear(self)
+
+    def _hear_beside(self, reply: Any) -> None:
+        self._beside = None if isinstance(reply, Exception) else reply
 
     def _hear_error(self, error: ReplyError) -> None:
         if is_transient(error):
