@@ -376,7 +376,7 @@ class TooMuchUnsent(SendRefused, BufferError):
 class NotDurable(RunbusError):
     """Something is stored, but is not known to be as durable as was asked.
 
-    It may be lost with the server. To send it again under the same key is safe.
+    It may be lost with the server. To send an input again under the same key is safe.
     """
 
     def __init__(self, what: str, durability: object, reason: str) -> None:
@@ -384,7 +384,8 @@ class NotDurable(RunbusError):
         """What was asked."""
         super().__init__(
             f"{what} was stored, and is not known to be durable ({durability}): {reason}. It may "
-            "be lost with the server; to send it again under the same key is safe."
+            "be lost with the server. An input may be sent again under the same key; an answer "
+            "stands as long as it is there."
         )
 
 
@@ -503,10 +504,11 @@ class FlowRunHandedBack(FlowInterrupt):
 
 
 class ServerUnreachable(RunbusError, ConnectionError):
-    """The server could not be reached for `RUNBUS_RETRY_SECONDS`.
+    """The server could not be reached, or answered that it cannot yet, for `RUNBUS_RETRY_SECONDS`.
 
-    With `maybe_stored`, a send may have been stored although no reply arrived; sending it
-    again with the same `key=` is safe.
+    `cause` is why the last attempt failed: an `OSError`, or the server's own words. With
+    `maybe_stored`, a send may have been stored although no reply arrived; sending it again with the
+    same `key=` is safe.
     """
 
     def __init__(
@@ -516,14 +518,26 @@ class ServerUnreachable(RunbusError, ConnectionError):
         self.seconds = seconds
         self.cause = cause
         self.maybe_stored = maybe_stored
-        cause_text = str(cause).rstrip(".")
-        message = (
-            f"no answer from the server at {address} for {seconds:.1f} s: {cause_text}. Does it "
-            "run there? RUNBUS_URL says where it is, RUNBUS_RETRY_SECONDS how long to try."
-        )
+        cause_text, for_seconds = str(cause).rstrip("."), f"for {seconds:.1f} s"
+        if isinstance(cause, OSError):
+            message = (
+                f"no answer from the server at {address} {for_seconds}: {cause_text}. Does it run "
+                "there? RUNBUS_URL says where it is, RUNBUS_RETRY_SECONDS how long to try."
+            )
+        else:
+            message = f"the server at {address} has said {for_seconds}: {cause_text}."
+            message += _MEANT_BY.get(cause_text.partition(" ")[0], "")
         if maybe_stored:
             message += " The input may be stored; sending it again with the same key= is safe."
         super().__init__(message)
+
+
+_MEANT_BY = {
+    "READONLY": " It is a replica: RUNBUS_URL must lead to its primary.",
+    "MASTERDOWN": " It is a replica that has lost its primary, where RUNBUS_URL must lead to.",
+    "CLUSTERDOWN": " Its cluster is not whole: `redis-cli --cluster check` says what is missing.",
+    "NOREPLICAS": " It wants more replicas before it stores anything (min-replicas-to-write).",
+}
 
 
 class ServerRefused(RunbusError):

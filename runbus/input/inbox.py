@@ -72,6 +72,7 @@ class Inbox(Generic[T]):
         self._excluded = _as_container(exclude_keys)
         self._reader: Reader | None = None
         self._lock = Lock()
+        self._waiting = 0
 
     def __iter__(self) -> Self:
         _check_syntax("for … in receive_input(…)", "async for … in receive_input(…)")
@@ -134,10 +135,10 @@ class Inbox(Generic[T]):
 
     def _take(self) -> T:
         """Take the next input that is at hand, `_NOTHING` if there is none."""
-        reader = self._reader
-        if reader is None:
-            return _NOTHING
         with self._lock:  # threads may share an inbox
+            reader = self._reader
+            if reader is None:
+                return _NOTHING
             while (tail := reader.next_tail()) is not None:
                 entry = tail.peek()
                 if entry.key not in self._excluded:
@@ -167,17 +168,26 @@ class Inbox(Generic[T]):
             raise
 
     async def _wait(self, timeout: float | None) -> bool:
-        here = bus.current()
-        reader = self._reader
-        if reader is None or reader.bus is not here:
-            reader = self._open_reader(here, reader)
-        has_come = await reader.wait(timeout)
+        reader = self._begin_wait(bus.current())
+        try:
+            has_come = await reader.wait(timeout)
+        finally:
+            with self._lock:
+                self._waiting -= 1
         if (flow_run := current_flow_run()) is not None:
             await flow_run.confirm()
         return has_come
 
+    def _begin_wait(self, here: bus.Bus) -> Reader:
+        with self._lock:  # several loops may begin at once
+            reader = self._reader
+            if reader is None or reader.bus is not here:
+                reader = self._reader = self._open_reader(here, reader)
+            self._waiting += 1
+            return reader
+
     def _open_reader(self, here: bus.Bus, before: Reader | None) -> Reader:
-        if before is not None and before.waits:
+        if before is not None and self._waiting:
             raise UsageError(
                 "this inbox is being waited for on another event loop: call receive_input on "
                 "each, and each gets every input."
@@ -185,10 +195,8 @@ class Inbox(Generic[T]):
         streams = {name: here.keys.input(self.flow_run_id, name) for name in self._decoders}
         reader = Reader(here, self.flow_run_id, streams, self._patience.poll_interval)
         if before is not None:
-            with self._lock:
-                reader.continue_from(before)
+            reader.continue_from(before)
             _close(before)
-        self._reader = reader
         return reader
 
     def _deadline(self) -> float | None:

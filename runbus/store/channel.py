@@ -152,7 +152,8 @@ class Channel:
 
     def unreachable(self, seconds: float, cause: Exception | None = None) -> ServerUnreachable:
         """The error for somebody who has waited this long for a link or for an answer."""
-        cause = cause or self.trouble or ConnectionError("not connected yet")
+        silent = "not connected yet" if self.link is None else "it does not reply"
+        cause = cause or self.trouble or ConnectionError(silent)
         return ServerUnreachable(address=self.server.address, seconds=seconds, cause=cause)
 
     def _note_trouble(self, error: OSError) -> None:

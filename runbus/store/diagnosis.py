@@ -18,25 +18,28 @@ from runbus.protocol.keys import TAGS
 from runbus.protocol.report import Check, ServerReport
 from runbus.store import runs
 from runbus.store.channel import Channel
-from runbus.store.link import LinkLost
+from runbus.store.link import LinkLost, is_transient
+from runbus.store.refusal import refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from runbus.protocol.report import Info
     from runbus.store.bus import Bus
+    from runbus.store.link import Link
     from runbus.store.node import Node
     from runbus.store.topology.route import Route
 
 __all__ = ["Check", "ServerReport", "examine"]
 
-LONGEST_WAIT = 5.0
+# Longer than one attempt to connect, whose reason is told.
+LONGEST_WAIT = 6.0
 PUSH_SECONDS = 2.0
 _INFO_CHECKS = (report.judge_eviction, report.judge_memory, report.judge_persistence)
 
 
 async def examine(bus: Bus) -> ServerReport:
-    """Look at the server. An unreachable one is a report too, within five seconds or so."""
+    """Look at the server. An unreachable one is a report too, within six seconds or so."""
     way = bus.topology.route(bus.keys.here(TAGS[0]))
     address = way.server.address
     try:
@@ -56,11 +59,26 @@ async def examine(bus: Bus) -> ServerReport:
 
 
 async def _reached(bus: Bus, way: Channel | Route) -> None:
+    cause: Exception | None = None
+    started = bus.loop.time()
     try:
         async with asyncio.timeout(min(LONGEST_WAIT, bus.settings.retry_seconds)):
-            await way.connected()
-    except (TimeoutError, LinkLost):
-        raise way.unreachable(LONGEST_WAIT) from None
+            await _ask(await way.connected(), bus.keys.here(TAGS[0]))
+            return
+    except (LinkLost, ReplyError) as error:
+        cause = error
+    except TimeoutError:
+        pass  # the way knows why
+    raise way.unreachable(bus.loop.time() - started, cause)
+
+
+async def _ask(link: Link, key: str) -> None:
+    """Raise what the server says if it cannot answer yet."""
+    try:
+        await link.call("GET", key)
+    except ReplyError as error:
+        if is_transient(error):
+            raise
 
 
 def _primaries(bus: Bus) -> list[Node]:
@@ -123,7 +141,7 @@ async def _time_to_hear(bus: Bus) -> float | None:
     channel = Channel(bus.topology.watch(key).channel.server, bus.settings, on_push=hear)
     try:
         link = await channel.connected()
-        await link.call("GET", key)
+        await _read(link, channel, key)
         started = bus.loop.time()
         lifetime = max(1, int(bus.settings.retention_seconds))
         await bus.requests.command("SET", key, "1", "EX", lifetime)
@@ -133,6 +151,13 @@ async def _time_to_hear(bus: Bus) -> float | None:
         return None
     finally:
         channel.close()
+
+
+async def _read(link: Link, channel: Channel, key: str) -> None:
+    try:
+        await link.call("GET", key)
+    except ReplyError as error:
+        raise refused(channel.server.address, error, ("GET", key)) from None
 
 
 async def _leases(bus: Bus, _: Info) -> Check:

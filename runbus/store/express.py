@@ -15,10 +15,12 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hiredis import ReplyError
+
 from runbus.store.channel import Channel
+from runbus.store.link import is_transient
 
 if TYPE_CHECKING:
-    from runbus.errors import RunbusError
     from runbus.settings import Settings
     from runbus.store.tail import Tail
     from runbus.store.topology.server import Server
@@ -45,21 +47,25 @@ class Express:
         """Whether a blocking read waits for this tail's next entries."""
         return self._serves is tail
 
-    def offer(self, tail: Tail) -> bool:
+    def offer(self, tail: Tail, poll_interval: float, timeout: float | None) -> bool:
         """Serve a tail that begins to wait, if it converses and nobody else is being served.
 
-        Return whether what comes next is sure to come this way, or else to be read.
+        Return whether what comes next is sure to come this way, or else to be read in time.
         """
         if self._serves is None and tail.conversation >= CONVERSATION:
             self._serve(tail)
         # A connection that died silently is found out when its reply is late.
-        return self._serves is tail and tail.reader.poll_interval >= self._reply_timeout
+        found_out = poll_interval >= self._reply_timeout
+        # Once the blocking read is over, the tail reads once more.
+        over = timeout is None or timeout * 1000 >= 2 * self._block_ms
+        return self._serves is tail and found_out and over
 
     def _serve(self, tail: Tail) -> None:
+        if self._clock() < self._rests_until:
+            return
         link = self.channel.link
         if link is None:
-            if self._clock() >= self._rests_until:
-                self.channel.connect()
+            self.channel.connect()
             return
         self._serves = tail
         count, block = ("COUNT", tail.page), ("BLOCK", self._block_ms)
@@ -68,10 +74,12 @@ class Express:
 
     def _hear(self, tail: Tail, cursor: bytes | str, reply: Any) -> None:
         self._serves = None
-        if reply and not isinstance(reply, Exception):
+        if isinstance(reply, ReplyError) and not is_transient(reply):
+            self._rest(reply)
+        elif reply and not isinstance(reply, Exception):
             tail.accept(reply[tail.key], cursor)
         tail.read_if_awaited()
 
-    def _rest(self, _: RunbusError) -> None:
+    def _rest(self, _: Exception) -> None:
         # Conversations go on without; a server that refuses is not asked all the time.
         self._rests_until = self._clock() + REST_SECONDS

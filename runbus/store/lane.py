@@ -260,7 +260,12 @@ class Lane:
                 break
             await asyncio.sleep(delay)
             try:
-                return await self._attempt(await self._channel.connected(cause), batch)
+                link = await self._channel.connected(cause)
+            except LinkLost as error:
+                cause = error  # nothing was sent
+                continue
+            try:
+                return await self._attempt(link, batch)
             except (LinkLost, ReplyError) as error:
                 batch.maybe_stored |= isinstance(error, LinkLost)
                 cause = error

@@ -31,7 +31,7 @@ _INCOMPLETE = object()
 # Errors that pass: the server starts, runs a long script, or is not the one to ask.
 _TRANSIENT = (
     *("LOADING", "BUSY", "READONLY", "MASTERDOWN", "NOREPLICAS"),
-    *("TRYAGAIN", "CLUSTERDOWN", "MOVED", "ASK", "NOSCRIPT"),
+    *("TRYAGAIN", "CLUSTERDOWN", "MOVED", "ASK", "NOSCRIPT", "UNBLOCKED"),
 )
 
 

@@ -108,10 +108,10 @@ class Reader:
         if timeout is None:
             timer = None
         elif timeout == 0:
-            timer = loop.call_later(POLL_SECONDS, self._give_up, future)
+            timer = loop.call_later(POLL_SECONDS, self._give_up, future, loop.time())
         else:
-            timer = loop.call_later(timeout, self._expire, future)
-        self._begin_wait(future, polls=timeout == 0)
+            timer = loop.call_later(timeout, self._expire, future, loop.time())
+        self._begin_wait(future, timeout)
         try:
             return await future
         finally:
@@ -139,18 +139,26 @@ class Reader:
         for tail in self.tails:
             tail.close()
 
-    def _begin_wait(self, future: asyncio.Future[bool], *, polls: bool) -> None:
+    def _begin_wait(self, future: asyncio.Future[bool], timeout: float | None) -> None:
+        polls = timeout == 0
         if not self._futures:
             for tail in self.tails:
                 tail.watch.start_waiting(tail)
         self._futures.append(future)
         if polls:
             self._poll(future)
-        if not polls and len(self.tails) == 1 and self.tails[0].watch.express.offer(self.tails[0]):
+        if not polls and self._is_served(timeout):
             return
         for tail in self.tails:
             if polls or tail.arm is Arm.UNKNOWN:
                 tail.read()
+
+    def _is_served(self, timeout: float | None) -> bool:
+        """Whether a blocking read brings what comes, so that it need not be watched for as well."""
+        if len(self.tails) > 1:
+            return False
+        (tail,) = self.tails
+        return tail.watch.express.offer(tail, self.poll_interval, timeout)
 
     def _end_wait(self, future: asyncio.Future[bool]) -> None:
         self._futures.remove(future)
@@ -160,7 +168,7 @@ class Reader:
             for tail in self.tails:
                 tail.watch.stop_waiting(tail)
 
-    def _expire(self, future: asyncio.Future[bool]) -> None:
+    def _expire(self, future: asyncio.Future[bool], since: float) -> None:
         # A short timeout may be over before the first read is back, and then nobody has looked.
         if self._has_read_all():
             settle(future, False)
@@ -168,15 +176,17 @@ class Reader:
             self._poll(future)
             for tail in self.tails:
                 tail.read_if_awaited()
-            self.bus.loop.call_later(GRACE_SECONDS, self._give_up, future)
+            self.bus.loop.call_later(GRACE_SECONDS, self._give_up, future, since)
 
     def _poll(self, future: asyncio.Future[bool]) -> None:
         # The list is made late: most readers never poll, and tens of thousands may wait.
         self._polls = [*(self._polls or ()), future]
 
-    def _give_up(self, future: asyncio.Future[bool]) -> None:
+    def _give_up(self, future: asyncio.Future[bool], since: float) -> None:
         # While the server does not answer, it is not known that nothing came.
-        settle(future, self.tails[0].watch.channel.unreachable(GRACE_SECONDS))
+        tail = next((each for each in self.tails if each.arm is not Arm.ARMED), self.tails[0])
+        seconds = self.bus.loop.time() - since
+        settle(future, tail.watch.channel.unreachable(seconds, tail.trouble))
 
     def _has_read_all(self) -> bool:
         return all(tail.arm is Arm.ARMED for tail in self.tails)

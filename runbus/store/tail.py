@@ -10,6 +10,7 @@ have lost it, and then it goes back (see `seen`).
 from __future__ import annotations
 
 import logging
+import os
 import random
 from enum import Enum, auto
 from functools import partial
@@ -45,6 +46,9 @@ SEEN_INPUTS = 1024
 
 # Held while what a tail has read changes: its place may move to another loop's tail at any moment.
 _changing = Lock()
+os.register_at_fork(
+    before=_changing.acquire, after_in_parent=_changing.release, after_in_child=_changing.release
+)
 _log = logging.getLogger("runbus")
 
 
@@ -66,6 +70,7 @@ class Tail:
         "_asked_again",
         "_beside",
         "_futile_rereads",
+        "_refused_since",
         "_rereads",
         "arm",
         "beside_key",
@@ -82,6 +87,7 @@ class Tail:
         "seen",
         "tag",
         "told_at",
+        "trouble",
         "unread",
         "watch",
     )
@@ -118,6 +124,9 @@ class Tail:
         self.beside_key: str | None = None
         """A hash that tells what news on the stream mean, to be read together with them."""
         self._beside: Any = None
+        self.trouble: ReplyError | None = None
+        """What the server said to the last read, if it could not be done yet."""
+        self._refused_since = 0.0
         self._asked_again = False
         self._rereads = False
         self._futile_rereads = 0
@@ -228,9 +237,12 @@ class Tail:
         if isinstance(reply, Exception) or link is not self.watch.channel.link:
             return  # the next read looks again
         self.checked = link
-        if not reply and cursor == self.cursor and self.seen is not None:
-            # What is read past the old place comes next, and is dropped for it.
-            self.cursor, self.read_count = self.seen.go_back()
+        with _changing:
+            is_lost = not reply and cursor == self.cursor and self.seen is not None
+            if is_lost and self.seen is not None:
+                # What is read past the old place comes next, and is dropped for it.
+                self.cursor, self.read_count = self.seen.go_back()
+        if is_lost:
             _log.warning("%s has lost its last entries; reading again", self.key.decode())
 
     def _hear(self, watch: Watch, cursor: bytes | str, reply: Any) -> None:
@@ -260,6 +272,7 @@ class Tail:
             self._ask()
 
     def _take_in(self, entries: list[Any]) -> None:
+        self.trouble = None
         self._futile_rereads = 0
         if self.told_at:
             counts.wakes.add(perf_counter() - self.told_at)
@@ -272,6 +285,8 @@ class Tail:
             self.conversation += 1
         with _changing:
             self._put_behind(entries)
+        if self._asked_again and not self.unread:
+            self._ask()
         self.reader.hear(self)
         if not self.unread:  # all of it was seen before
             self.read_if_awaited()
@@ -287,6 +302,7 @@ class Tail:
         self.unread[:0] = entries  # in one step: threads take entries meanwhile
 
     def _hear_nothing(self) -> None:
+        self.trouble = None
         self._futile_rereads += self._rereads
         if self._asked_again:
             self._ask()
@@ -298,12 +314,26 @@ class Tail:
         self._beside = None if isinstance(reply, Exception) else reply
 
     def _hear_error(self, error: ReplyError) -> None:
-        if is_transient(error):
-            self.watch.heed(error)
-            self.watch.call_later(random.uniform(0.5, 1) * RETRY_SECONDS, self.change)  # noqa: S311
-        else:
+        if not is_transient(error):
             address = self.watch.channel.server.address
             self.reader.fail(refused(address, error, ("XREAD", "STREAMS", self.key)))
+            return
+        self.watch.heed(error)
+        if self.reader.waits:
+            self._bear(error)
+
+    def _bear(self, error: ReplyError) -> None:
+        """Read again in a while, unless the server has refused for too long."""
+        bus = self.reader.bus
+        if self.trouble is None:
+            self._refused_since = bus.loop.time()
+        self.trouble = error
+        seconds = bus.loop.time() - self._refused_since
+        if seconds < bus.settings.retry_seconds:
+            self.watch.call_later(random.uniform(0.5, 1) * RETRY_SECONDS, self.change)  # noqa: S311
+        else:
+            self.trouble = None  # who waits again is patient again
+            self.reader.fail(self.watch.channel.unreachable(seconds, error))
 
     def _fit_page(self, entries: list[Any]) -> None:
         size = sum(len(fields[-1]) for _, fields in entries) or 1

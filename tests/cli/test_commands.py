@@ -17,6 +17,7 @@ from runbus import get_client
 from runbus.flow_runs import asuspend_flow_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
@@ -146,6 +147,16 @@ def test_no_server() -> None:
     assert ended.returncode == 1
     assert ended.stdout.startswith("wrong\tserver\tno answer from the server at 127.0.0.1:1")
     assert "hidden" not in ended.stdout + ended.stderr
+
+
+def test_a_server_that_cannot_yet(start_server: Callable[..., Server]) -> None:
+    """What it says is a finding, too, and no crash."""
+    with start_server("valkey", "--cluster-enabled", "yes") as server:
+        for scheme in ("redis", "redis+cluster"):
+            url = f"{scheme}://127.0.0.1:{server.port}"
+            ended = run("doctor", RUNBUS_URL=url, RUNBUS_RETRY_SECONDS="0.5")
+            assert (ended.returncode, ended.stderr) == (1, "")
+            assert "CLUSTERDOWN" in ended.stdout
 
 
 # --- The page, completion, help --------------------------------------------------------------

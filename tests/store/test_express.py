@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from monitor import Monitor
 from proxy import Proxy
 
 from runbus import receive_input, send_input
+from runbus.errors import ReceiveTimeout
 from runbus.settings import temporary_settings
 
 if TYPE_CHECKING:
@@ -66,6 +68,19 @@ async def test_a_conversation_is_read_once(
     assert armed or len(reads) == len(blocking)
 
 
+async def test_a_short_wait_in_a_conversation_ends_on_time(server: Server) -> None:
+    """Although the blocking read lasts longer: nothing has to be read when the time is over."""
+    run_id = uuid4()
+    with Proxy("127.0.0.1", server.port) as proxy, temporary_settings(url=proxy.url):
+        inbox = receive_input(int, flow_run_id=run_id, timeout=0.3)
+        await converse(inbox, run_id, range(20))
+        proxy.delay(0.1)
+        began = time.monotonic()
+        with pytest.raises(ReceiveTimeout):
+            await anext(inbox)
+        assert 0.3 <= time.monotonic() - began < 0.38
+
+
 async def test_a_conversation_outlives_a_silent_death(server: Server) -> None:
     """Its connections say nothing more, and who waits hears of the next input all the same."""
     run_id = uuid4()
@@ -73,7 +88,7 @@ async def test_a_conversation_outlives_a_silent_death(server: Server) -> None:
         Proxy("127.0.0.1", server.port) as proxy,
         temporary_settings(url=proxy.url, reply_timeout_seconds=1),
     ):
-        inbox = receive_input(int, flow_run_id=run_id, timeout=20)
+        inbox = receive_input(int, flow_run_id=run_id, timeout=20, poll_interval=2)
         await converse(inbox, run_id, range(20))
         waiting = asyncio.ensure_future(anext(inbox))
         with server.client() as client:
@@ -81,7 +96,7 @@ async def test_a_conversation_outlives_a_silent_death(server: Server) -> None:
                 await asyncio.sleep(0.001)
             proxy.half_open()
             client.xadd(f"runbus:{{{run_id.hex[-2:]}}}:{run_id}:input:int", {"value": "20"})
-        assert await asyncio.wait_for(waiting, 5) == 20
+        assert await asyncio.wait_for(waiting, 8) == 20
 
 
 async def test_a_conversation_lives_through_a_lost_express(server: Server) -> None:
