@@ -53,6 +53,8 @@ class Group:
     channel: Channel
     joining: list[tuple[Stored, asyncio.Future[Durability]]] = field(default_factory=list[Any])
     rounds: asyncio.Task[None] | None = None
+    short: str = ""
+    """How far it came, as long as that is not enough."""
 
 
 class Barrier:
@@ -110,7 +112,8 @@ class Barrier:
                         cause = error
         except TimeoutError:
             seconds = self._settings.durability_timeout_seconds
-            why = f"within {seconds:g} s" + (f" ({cause})" if cause else "")
+            short = str(cause) if cause else self._group(stored, wanted).short
+            why = f"not within {seconds:g} s" + (f" ({short})" if short else "")
             raise DurabilityTimeout(stored.what, wanted, why) from None
         raise AssertionError("backoff never ends")
 
@@ -119,12 +122,16 @@ class Barrier:
         for group in self._groups.values():
             group.channel.close()
 
-    async def _join(self, stored: Stored, wanted: Durability) -> Durability:
+    def _group(self, stored: Stored, wanted: Durability) -> Group:
         server = self._topology.watch(stored.key).channel.server
         group = self._groups.get((server, wanted))
         if group is None:
             channel = Channel(server, self._settings, patience=0)
             group = self._groups[server, wanted] = Group(channel)
+        return group
+
+    async def _join(self, stored: Stored, wanted: Durability) -> Durability:
+        group = self._group(stored, wanted)
         future: asyncio.Future[Durability] = asyncio.get_running_loop().create_future()
         group.joining.append((stored, future))
         if group.rounds is None or group.rounds.done():
@@ -139,7 +146,7 @@ class Barrier:
             try:
                 link = await group.channel.connected()
                 there = await self._prove(link, joined, wanted)
-                outcome = await self._wait(link, wanted, there)
+                outcome = await self._wait(group, link, wanted, there)
             except Exception as error:
                 outcome = error
             finally:
@@ -167,16 +174,23 @@ class Barrier:
         return there
 
     async def _wait(
-        self, link: Link, wanted: Durability, there: list[asyncio.Future[Durability]]
+        self, group: Group, link: Link, wanted: Durability, there: list[asyncio.Future[Durability]]
     ) -> Durability:
-        slice_ms = int(self._settings.reply_timeout_seconds * 500)  # or the link is held for dead
+        # Or the link is held for dead, or how far it came is not known in time.
+        longest = min(
+            self._settings.reply_timeout_seconds, self._settings.durability_timeout_seconds
+        )
+        slice_ms = max(1, int(longest * 500))
         while not all(future.done() for future in there):
             if isinstance(wanted, Replicated):
                 replicas = await link.call("WAIT", wanted.replicas, slice_ms)
                 if replicas >= wanted.replicas:
                     return Replicated(replicas)
+                group.short = f"{replicas} of {wanted.replicas} replicas have it"
             elif await _is_on_disk(link, slice_ms):
                 return wanted
+            else:
+                group.short = "it is not on the disk yet; `appendfsync` says when it comes there"
         return wanted  # nobody is left to hear it
 
 
