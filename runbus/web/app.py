@@ -23,7 +23,9 @@ from runbus.errors import (
     RunbusError,
     RunMissing,
     SendRefused,
+    ServerRefused,
     ServerUnreachable,
+    SettingsError,
 )
 from runbus.web.api import api
 from runbus.web.api_models import ENTRY_ID, EntryId
@@ -48,7 +50,10 @@ _STATUS: list[tuple[type[RunbusError], int]] = [
     (NotPaused, 409),
     (AlreadyEnded, 409),
     (SendRefused, 409),
+    # Not the visitor's fault.
     (ServerUnreachable, 503),
+    (ServerRefused, 503),
+    (SettingsError, 503),
 ]
 
 

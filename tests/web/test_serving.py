@@ -47,6 +47,19 @@ def test_prometheus_has_a_port_of_its_own(valkey):
         assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=20).status_code == 200
 
 
+def test_a_store_that_refuses_is_not_the_visitors_fault(valkey):
+    """A password that the server does not take is told as what it is: unavailable."""
+    url = valkey.url.replace("redis://", "redis://somebody:wrong@")
+    with (
+        served(url, says="event streams cannot be followed") as site,
+        httpx.Client(base_url=site.url, timeout=20) as client,
+    ):
+        for path in ("/", "/api/runs"):
+            answer = client.get(path)
+            assert answer.status_code == 503
+            assert "refused" in answer.text
+
+
 def test_a_taken_port_is_said_in_one_line(valkey):
     """No traceback, and an exit code that scripts can use."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
