@@ -560,13 +560,44 @@ def test_a_url_that_is_none(
 
 @pytest.mark.parametrize(
     "url",
-    ["redis:/127.0.0.1:1", "redis:127.0.0.1:1", "redis://127.0.0.1:1/production", "unix://"],
+    [
+        *("redis:/127.0.0.1:1", "redis:127.0.0.1:1", "redis://127.0.0.1:1/production"),
+        *("redis://127.0.0.1:0/0", "redis+cluster://127.0.0.1:0"),
+        *("unix://", "unix://run/redis.sock", "unix://:word@run/redis.sock"),
+        # Of these, what stands before the special character is a host and a port.
+        f"redis://worker:4711#{PASSWORD}@127.0.0.1/0",
+        f"redis://worker:4711?{PASSWORD}@127.0.0.1/0",
+        f"redis://worker:4711?{PASSWORD}=x@127.0.0.1/0",
+        f"redis+cluster://worker:4711#{PASSWORD}@127.0.0.1",
+        f"redis+sentinel://worker:4711/{PASSWORD}@127.0.0.1",
+    ],
 )
 def test_a_url_that_would_mean_something_else(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """A slip in the URL is told, and does not lead to another server or database."""
     monkeypatch.setenv("RUNBUS_URL", url)
     monkeypatch.setenv("RUNBUS_RETRY_SECONDS", "0.05")
-    with pytest.raises(SettingsError, match="RUNBUS_URL"):
+    with pytest.raises(SettingsError, match="RUNBUS_URL") as raised:
+        send_input(1, RUN_ID)
+    assert PASSWORD not in shown(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "part"),
+    [
+        ("redis://localhost/0?max_conections=3", "max_conections"),
+        ("redis://localhost/0?ssl_ca_certs=/ca.pem", "redis:// has no option ssl_ca_certs"),
+        ("redis://localhost:0/0", "a port"),
+        ("redis+cluster://localhost/3", "a cluster has only database 0"),
+        ("redis+sentinel://localhost", "/name"),
+        ("unix://run/redis.sock", "the whole path"),
+    ],
+)
+def test_the_part_of_a_url_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, url: str, part: str
+) -> None:
+    """Where it is no secret, the error says which part of the URL is wrong."""
+    monkeypatch.setenv("RUNBUS_URL", url)
+    with pytest.raises(SettingsError, match=part):
         send_input(1, RUN_ID)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from runbus.errors import ServerRefused
 from runbus.store.slots import read_owners
-from runbus.store.topology.urls import not_all, not_usable
+from runbus.store.topology.urls import check_one, not_all, not_usable
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
@@ -113,32 +112,38 @@ async def _has_part_only(link: Link) -> bool:
 
 
 def _connection_options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
+    check_one(url)
     try:
-        _check_form(url)
-        options: dict[str, Any] = {**parse_url(url)}
-        connection_class = options.pop("connection_class", Connection)
-        options |= {
-            "protocol": 3,
-            "decode_responses": False,
-            "socket_timeout": None,  # the link times its replies itself
-            "client_name": "runbus",
-        }
-        connection_class(**options)  # finds options that do not exist, before the first use
+        return _read_options(url)
     except (ValueError, TypeError, AttributeError, RedisError):
         # Neither the URL nor what the parser says of it may be shown: they may hold a password.
-        raise not_usable() from None
+        raise not_usable(_unusable_option(url)) from None
+
+
+def _read_options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
+    options: dict[str, Any] = {**parse_url(url)}
+    connection_class = options.pop("connection_class", Connection)
+    options |= {
+        "protocol": 3,
+        "decode_responses": False,
+        "socket_timeout": None,  # the link times its replies itself
+        "client_name": "runbus",
+    }
+    connection_class(**options)  # finds options that do not exist, before the first use
     return connection_class, options
 
 
-def _check_form(url: str) -> None:
-    # The parser takes these for the default host and database, without a word.
+def _unusable_option(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme == "unix":
-        well_formed = bool(parts.path)
-    else:
-        well_formed = bool(parts.hostname) and re.fullmatch(r"/?|/\d+", parts.path) is not None
-    if not well_formed:
-        raise ValueError
+    if "@" in parts.query:
+        return ""  # maybe a password with a ? in it
+    for option in parts.query.split("&"):
+        try:
+            _read_options(f"{parts.scheme}://localhost/?{option}")
+        except (ValueError, TypeError, AttributeError, RedisError):
+            name = option.partition("=")[0]
+            return f"{parts.scheme}:// has no option {name}, or not with this value"
+    return ""
 
 
 def _address(options: dict[str, Any]) -> str:

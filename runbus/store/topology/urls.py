@@ -1,6 +1,10 @@
 """URLs that name several servers: `redis+sentinel://` and `redis+cluster://`, with TLS `rediss+…`.
 
 What stands before the `@` and after the `?` holds for each of the servers.
+
+A special character in a password that is not percent-encoded ends what comes before it, and that
+may be the URL of another server: `redis://user:4711#rest@host` is port 4711 of the host `user`.
+So nothing of a URL may be left over.
 """
 
 from __future__ import annotations
@@ -13,6 +17,10 @@ from runbus.errors import SettingsError
 
 _FORM = re.compile(r"(rediss?)\+(sentinel|cluster)")
 _DEFAULT_PORTS = {"sentinel": 26379, "cluster": 6379}
+_PATHS = {
+    "sentinel": "after the sentinels stands /name, the primary's, and perhaps /database",
+    "cluster": "a cluster has only database 0",
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class SeveralServers:
 
 def parse(url: str) -> SeveralServers | None:
     """Take a URL apart; None when it names one server. Raises `SettingsError`."""
+    _check_special_characters(url)
     match = _FORM.fullmatch(url.partition("://")[0])
     if match is None:
         return None
@@ -44,19 +53,39 @@ def parse(url: str) -> SeveralServers | None:
     try:
         parts = urlsplit(url)
         userinfo, at, hosts = parts.netloc.rpartition("@")
-        path = tuple(unquote(part) for part in parts.path.split("/")[1:] if part)
         found = tuple(_host_and_port(each, _DEFAULT_PORTS[kind]) for each in hosts.split(","))
-        if not _is_path(kind, path):
-            raise ValueError
     except ValueError:
         raise not_usable() from None
+    path = tuple(unquote(part) for part in parts.path.split("/")[1:] if part)
+    if not _is_path(kind, path) or "@" in parts.path:
+        raise not_usable(_PATHS[kind])
     return SeveralServers(kind, scheme, userinfo + at, found, path, parts.query)
 
 
-def not_usable() -> SettingsError:
+def check_one(url: str) -> None:
+    """Check the form of a URL of one server. Raises `SettingsError`."""
+    # The parser takes all of these for the default host, port or database, without a word.
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise not_usable() from None
+    if parts.scheme not in {"redis", "rediss", "unix"}:
+        raise not_usable()
+    if parts.scheme == "unix":
+        if parts.netloc.rpartition("@")[2] or not parts.path:
+            raise not_usable("unix:// is followed by the whole path, as in unix:///run/redis.sock")
+    elif port == 0:
+        raise not_usable("a port is a number from 1 to 65535")
+    elif not (parts.hostname and re.fullmatch(r"/?|/\d+", parts.path)):
+        raise not_usable()
+
+
+def not_usable(reason: str = "") -> SettingsError:
     """The error for a URL of no such form. It shows nothing of it: it may hold a password."""
     return SettingsError(
-        "RUNBUS_URL is not a usable URL: write redis://host:port/database, rediss://…, "
+        f"RUNBUS_URL is not a usable URL{': ' if reason else ''}{reason}. "
+        "Write redis://host:port/database, rediss://…, "
         "unix:///path, redis+sentinel://host:port,host:port/name or "
         "redis+cluster://host:port,host:port, with options of a redis-py connection only, and "
         "percent-encode special characters in the password."
@@ -71,9 +100,18 @@ def not_all() -> SettingsError:
     )
 
 
+def _check_special_characters(url: str) -> None:
+    if "#" in url:
+        raise not_usable("it has a #, which is written %23 in a password")
+    # Not by `urlsplit`, which refuses some passwords with an error of its own.
+    query = url.partition("?")[2]
+    if not all("=" in part for part in query.split("&") if part):
+        raise not_usable("what follows the ? are options name=value; in a password it is %3F")
+
+
 def _host_and_port(text: str, default: int) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
-    if not parts.hostname:
+    if not parts.hostname or parts.port == 0:
         raise ValueError
     return parts.hostname, parts.port or default
 
