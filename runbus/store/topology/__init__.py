@@ -24,7 +24,9 @@ def topology_for(settings: Settings, keys: Keys) -> Topology:
     url = settings.url.get_secret_value()
     several = parse(url)
     if several is None:
-        return Single(RemoteServer(url, settings, has_all=True), keys, settings)
+        server = RemoteServer(url, settings, has_all=True)
+        server.check_files()
+        return Single(server, keys, settings)
     if several.kind == "sentinel":
         return Single(SentinelServer(several, settings), keys, settings)
     return Cluster(several, keys, settings)

@@ -20,6 +20,7 @@ from runbus.store.link import LinkLost, is_transient
 from runbus.store.node import Node
 from runbus.store.refusal import refused
 from runbus.store.slots import key_of, read_owners, slot_of
+from runbus.store.topology import tls
 from runbus.store.topology.lookout import Lookout
 from runbus.store.topology.route import Route, asking
 from runbus.store.topology.server import RemoteServer
@@ -49,6 +50,7 @@ class Cluster:
         self._refusal: ServerRefused | None = None
         self._routes: dict[int, Route] = {}
         self._turns = count()
+        RemoteServer(several.url_of(*several.hosts[0]), settings).check_files()
         for address in several.hosts:
             self.node(address)
         self._lookout = Lookout(self._look)
@@ -136,7 +138,8 @@ class Cluster:
             async with asyncio.timeout(self._seconds):
                 return await node.commands.connected()
         except TimeoutError:
-            raise LinkLost(f"{node.server.address} does not answer") from None
+            question = tls.question_of_silence(self._several.scheme)
+            raise LinkLost(f"{node.server.address} does not answer{question}") from None
         except ServerUnreachable as error:
             raise LinkLost(str(error.cause)) from None
 

@@ -37,6 +37,7 @@ class SentinelServer:
             RemoteServer(self._several.url_of(*each, userinfo=own), settings)
             for each in several.hosts
         ]
+        self._sentinels[0].check_files()
         self._primary: tuple[str, int] | None = None
 
     @property

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
 from hiredis import ReplyError
-from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from runbus.errors import ServerRefused
+from runbus.errors import ServerRefused, SettingsError
 from runbus.store.slots import read_owners
+from runbus.store.topology import tls
 from runbus.store.topology.urls import check_one, not_all, not_usable
 
 if TYPE_CHECKING:
@@ -41,27 +41,37 @@ class RemoteServer:
         self._timeout = settings.connect_timeout_seconds
         self._has_all = has_all
         self._connection_class, self._options = _connection_options(url)
+        self._scheme = urlsplit(url).scheme
         self.address = _address(self._options)
+
+    def check_files(self) -> None:
+        """Load the files that the URL names for TLS. Raises `SettingsError`."""
+        tls.load_files(self._connection_class(**self._options))
 
     async def connect(self, link: Link) -> None:
         """Connect, authenticate and switch to RESP3; then hand the transport to the link."""
         connection = self._connection_class(**self._options)
         try:
             async with asyncio.timeout(self._timeout):
+                _load_files_again(connection)
                 await connection.connect()
                 _hand_over(connection, link)
                 if self._has_all:
                     await _check_has_all(link)
         except (AuthenticationError, ResponseError) as error:
-            raise ServerRefused(address=self.address, reply=error) from None
+            raise self._refused(error) from None
         except RedisError as error:
-            if _is_untrusted(error):
-                raise ServerRefused(address=self.address, reply=error) from None
-            raise ConnectionError(str(error)) from None
+            if refusal := tls.refusal(error):
+                raise self._refused(refusal) from None
+            raise ConnectionError(f"{error}{tls.question(error, self._scheme)}") from None
         except TimeoutError:
-            raise ConnectionError(f"no answer within {self._timeout:g} s") from None
+            question = tls.question_of_silence(self._scheme)
+            raise ConnectionError(f"no answer within {self._timeout:g} s{question}") from None
         finally:
             await connection.disconnect(nowait=True)
+
+    def _refused(self, reply: object) -> ServerRefused:
+        return ServerRefused(address=self.address, reply=reply)
 
 
 class EmbeddedServer:
@@ -90,21 +100,35 @@ def _hand_over(connection: AbstractConnection, link: Link) -> None:
     link.take_over(writer)
 
 
-async def _check_has_all(link: Link) -> None:
+def _load_files_again(connection: AbstractConnection) -> None:
+    # They were all right at the start: now somebody may be in the middle of replacing them.
     try:
-        if await _has_part_only(link):
+        tls.load_files(connection)
+    except SettingsError as error:
+        raise ConnectionError(str(error)) from None
+
+
+async def _check_has_all(link: Link) -> None:
+    # A node of a cluster answers like any server until it is asked for a key of another one's.
+    try:
+        mode = await _ask_for_mode(link)
+        if mode == b"cluster" and await _has_part_only(link):
             raise not_all()
     except BaseException:
         link.close()
         raise
 
 
-async def _has_part_only(link: Link) -> bool:
-    # A node of a cluster answers like any server until it is asked for a key of another one's.
+async def _ask_for_mode(link: Link) -> bytes | None:
     try:
         about: dict[bytes, Any] = await link.call("HELLO")
-        if about.get(b"mode") != b"cluster":
-            return False
+    except ReplyError:
+        return None  # it does not say
+    return about.get(b"mode")
+
+
+async def _has_part_only(link: Link) -> bool:
+    try:
         owners = read_owners(await link.call("CLUSTER", "SLOTS"), "")
     except ReplyError:
         return False  # it does not say
@@ -129,6 +153,8 @@ def _read_options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
         "socket_timeout": None,  # the link times its replies itself
         "client_name": "runbus",
     }
+    if issubclass(connection_class, SSLConnection):
+        options.setdefault("ssl_password", "")  # without one, OpenSSL would ask at the terminal
     connection_class(**options)  # finds options that do not exist, before the first use
     return connection_class, options
 
@@ -150,8 +176,3 @@ def _address(options: dict[str, Any]) -> str:
     if "path" in options:
         return str(options["path"])
     return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
-
-
-def _is_untrusted(error: BaseException) -> bool:
-    cause = error.__cause__ or error.__context__
-    return isinstance(cause, ssl.SSLCertVerificationError)
