@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from clusters import SentinelGroup, until
+from clusters import Sentinel, SentinelGroup, until
 
 from runbus import receive_input, send_input
-from runbus.errors import SettingsError
+from runbus.errors import RunbusError, ServerRefused, ServerUnreachable, SettingsError
 from runbus.settings import temporary_settings
 from runbus.store import bus
+from runbus.store.topology import sentinel as topology_of_sentinels
 
 if TYPE_CHECKING:
-    from servers import Engine
+    from collections.abc import Iterator
+
+    from servers import Engine, Server
+
+NOBODY = "127.0.0.1:1"
 
 
 @pytest.mark.parametrize("engine", ["valkey", "redis"])
@@ -66,3 +71,91 @@ async def test_a_wrong_url_is_told_without_its_password(url: str) -> None:
     with temporary_settings(url=url), pytest.raises(SettingsError) as caught:
         bus.current()
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.fixture
+def sentinel() -> Iterator[Sentinel]:
+    """A sentinel that has not been told yet what to watch."""
+    with Sentinel.start("valkey") as sentinel:
+        yield sentinel
+
+
+async def error_of_a_send(hosts: str, query: str = "", **settings: float) -> RunbusError:
+    url = f"redis+sentinel://{hosts}/mine{query}"
+    with temporary_settings(url=url, **settings), pytest.raises(RunbusError) as raised:
+        async with asyncio.timeout(10):
+            await send_input(1, uuid4())
+    return raised.value
+
+
+async def test_a_sentinel_is_no_server_of_data(sentinel: Sentinel) -> None:
+    """A `redis://` URL of a sentinel is told at once, with the URL to write."""
+    with (
+        temporary_settings(url=sentinel.url),
+        pytest.raises(SettingsError, match=r"redis\+sentinel://host:port/name"),
+    ):
+        await send_input(1, uuid4())
+
+
+async def test_a_server_of_data_is_no_sentinel(valkey: Server) -> None:
+    """It is told at once when none that answers is a sentinel."""
+    error = await error_of_a_send(f"{NOBODY},127.0.0.1:{valkey.port}")
+    assert isinstance(error, ServerRefused)
+    assert "is it a sentinel?" in str(error)
+
+
+@pytest.mark.parametrize("query", ["", "?sentinel_password=s3cret", "?sentinel_username=guest"])
+async def test_sentinels_with_a_password(sentinel: Sentinel, query: str) -> None:
+    """Who is not let in, or may not ask, is told at once where the sentinels' user stands."""
+    with sentinel.client() as client:
+        client.execute_command("ACL", "SETUSER", "guest", "on", "nopass", "+hello", "+client")
+        client.execute_command("ACL", "SETUSER", "default", "resetpass", ">right")
+    error = await error_of_a_send(f"127.0.0.1:{sentinel.port}", query)
+    assert isinstance(error, ServerRefused)
+    assert "sentinel_username, sentinel_password" in str(error)
+    assert "s3cret" not in str(error)
+
+
+async def test_a_name_that_no_sentinel_knows(
+    sentinel: Sentinel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told soon, and by its name."""
+    monkeypatch.setattr(topology_of_sentinels, "UNKNOWN_SECONDS", 0.2)
+    error = await error_of_a_send(f"127.0.0.1:{sentinel.port}")
+    assert isinstance(error, SettingsError)
+    assert "'mine'" in str(error)
+
+
+async def test_a_name_that_the_sentinels_are_yet_to_be_told(
+    sentinel: Sentinel, valkey: Server
+) -> None:
+    """A group that has only just started is waited for."""
+    with (
+        sentinel.client() as client,
+        temporary_settings(url=f"redis+sentinel://127.0.0.1:{sentinel.port}/mine"),
+    ):
+        sent = asyncio.ensure_future(send_input(1, uuid4()))
+        await asyncio.sleep(0.2)
+        client.execute_command("SENTINEL", "MONITOR", "mine", "127.0.0.1", valkey.port, 1)
+        await sent
+
+
+async def test_one_that_cannot_be_reached_may_know_the_name(
+    sentinel: Sentinel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a sentinel is away, nobody says that the name is wrong; the error has both causes."""
+    monkeypatch.setattr(topology_of_sentinels, "UNKNOWN_SECONDS", 0.05)
+    hosts = f"127.0.0.1:{sentinel.port},{NOBODY}"
+    error = await error_of_a_send(hosts, retry_seconds=0.3)
+    assert isinstance(error, ServerUnreachable)
+    assert "do not know it" in str(error)
+    assert NOBODY in str(error)
+
+
+async def test_a_sentinel_that_does_not_answer_is_named(sentinel: Sentinel) -> None:
+    """A frozen sentinel is the reason, and not an empty one."""
+    sentinel.freeze()
+    error = await error_of_a_send(
+        f"127.0.0.1:{sentinel.port}", retry_seconds=0.1, connect_timeout_seconds=0.2
+    )
+    assert f"127.0.0.1:{sentinel.port} does not answer" in str(error)

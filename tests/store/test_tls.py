@@ -167,13 +167,14 @@ async def test_files_that_are_being_replaced_are_waited_for(
         await sent
 
 
-@pytest.mark.parametrize("kind", ["", "+cluster"])
+@pytest.mark.parametrize("kind", ["", "+sentinel", "+cluster"])
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
 async def test_tls_on_one_side_only_is_named(guarded: Guarded, kind: str, scheme: str) -> None:
     """A server with TLS where the URL says none, or the other way round: the error asks for it."""
     port = guarded.port if scheme == "redis" else guarded.server.port
+    name = "/mine" if kind == "+sentinel" else ""
     error = await error_of_a_send(
-        f"{scheme}{kind}://localhost:{port}", retry_seconds=0.2, connect_timeout_seconds=0.2
+        f"{scheme}{kind}://localhost:{port}{name}", retry_seconds=0.2, connect_timeout_seconds=0.2
     )
     assert isinstance(error, ServerUnreachable)
     assert "does it speak TLS there" in str(error)
@@ -190,7 +191,7 @@ def web_port() -> Iterator[int]:
         thread.join()
 
 
-@pytest.mark.parametrize("kind", ["", "+cluster"])
+@pytest.mark.parametrize("kind", ["", "+sentinel", "+cluster"])
 @pytest.mark.parametrize(
     ("scheme", "what"), [("redis", "no Redis server"), ("rediss", "TLS failed")]
 )
@@ -198,6 +199,7 @@ async def test_a_server_of_another_kind_is_told_at_once(
     web_port: int, kind: str, scheme: str, what: str
 ) -> None:
     """What answers in another protocol will not change its mind."""
-    error = await error_of_a_send(f"{scheme}{kind}://127.0.0.1:{web_port}")
+    name = "/mine" if kind == "+sentinel" else ""
+    error = await error_of_a_send(f"{scheme}{kind}://127.0.0.1:{web_port}{name}")
     assert isinstance(error, ServerRefused)
     assert what in str(error)

@@ -1,7 +1,8 @@
 """Sentinel: the primary is whoever the sentinels say it is, at each new connection.
 
 The sentinels are asked in turn. As one may be behind, the server itself is asked for its role
-before it is believed.
+before it is believed. If none of them names the primary, that is an error at once where asking
+again is no use: who answered refused, or nobody is left that could know the name.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from hiredis import ReplyError
 
-from runbus.errors import RunbusError, ServerRefused
-from runbus.store.link import Link
+from runbus.errors import RunbusError, ServerRefused, SettingsError
+from runbus.store.link import Link, is_transient
+from runbus.store.topology import tls
 from runbus.store.topology.server import RemoteServer
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from runbus.store.topology.urls import SeveralServers
 
 ASK_SECONDS = 1.0
+UNKNOWN_SECONDS = 1.5
+_LOGIN_HINT = " (the sentinels' own user: sentinel_username, sentinel_password)"
 
 
 class SentinelServer:
@@ -34,10 +38,13 @@ class SentinelServer:
         self._database = several.path[1] if len(several.path) > 1 else "0"
         self._seconds = min(ASK_SECONDS, settings.connect_timeout_seconds)
         self._sentinels = [
-            RemoteServer(self._several.url_of(*each, userinfo=own), settings)
+            RemoteServer(
+                self._several.url_of(*each, userinfo=own), settings, login_hint=_LOGIN_HINT
+            )
             for each in several.hosts
         ]
         self._sentinels[0].check_files()
+        self._unknown_since: float | None = None
         self._primary: tuple[str, int] | None = None
 
     @property
@@ -65,25 +72,58 @@ class SentinelServer:
             return False  # nobody to ask: what is connected may still be right
 
     async def _ask_for_primary(self) -> tuple[str, int]:
-        trouble: Exception | None = None
+        troubles: list[OSError | ServerRefused] = []
+        unknown = False
         for sentinel in list(self._sentinels):
             try:
-                async with asyncio.timeout(self._seconds):
-                    found = await self._ask(sentinel)
-            except (OSError, ReplyError, TimeoutError, ServerRefused) as error:
-                trouble = error
+                found = await self._ask_in_time(sentinel)
+            except (OSError, ServerRefused) as error:
+                troubles.append(error)
             else:
                 if found is not None:
                     self._ask_first(sentinel)
+                    self._unknown_since = None
                     return found
-        reason = str(trouble) if trouble else "none knows it"
-        raise ConnectionError(f"no sentinel names the primary {self._name!r}: {reason}")
+                unknown = True
+        raise self._in_vain(troubles, unknown=unknown)
+
+    def _in_vain(self, troubles: list[OSError | ServerRefused], *, unknown: bool) -> Exception:
+        refused = [error for error in troubles if isinstance(error, ServerRefused)]
+        silent = [str(error) for error in troubles if isinstance(error, OSError)]
+        if refused and not unknown:
+            return refused[0]
+        if unknown and not silent and self._is_unknown_for_good():
+            return SettingsError(
+                f"RUNBUS_URL names the primary {self._name!r}, and none of its sentinels knows it: "
+                "SENTINEL MASTERS shows which they know."
+            )
+        reasons = ["those that answer do not know it"] * unknown + silent[:1]
+        return ConnectionError(
+            f"no sentinel names the primary {self._name!r}: {'; '.join(reasons)}"
+        )
+
+    def _is_unknown_for_good(self) -> bool:
+        # Sentinels that have only just started may still be told what to watch.
+        now = asyncio.get_running_loop().time()
+        if self._unknown_since is None:
+            self._unknown_since = now
+        return now - self._unknown_since >= UNKNOWN_SECONDS
+
+    async def _ask_in_time(self, sentinel: RemoteServer) -> tuple[str, int] | None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._ask(sentinel)
+        except TimeoutError:
+            question = tls.question_of_silence(self._several.scheme)
+            raise ConnectionError(f"{sentinel.address} does not answer{question}") from None
 
     async def _ask(self, sentinel: RemoteServer) -> tuple[str, int] | None:
         link = Link(reply_timeout=self._seconds)
         await sentinel.connect(link)
         try:
             found = await link.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
+        except ReplyError as error:
+            raise _refused(sentinel.address, error) from None
         finally:
             link.close()
         return (found[0].decode(), int(found[1])) if found else None
@@ -91,6 +131,13 @@ class SentinelServer:
     def _ask_first(self, sentinel: RemoteServer) -> None:
         self._sentinels.remove(sentinel)
         self._sentinels.insert(0, sentinel)
+
+
+def _refused(address: str, error: ReplyError) -> OSError | ServerRefused:
+    if is_transient(error):
+        return ConnectionError(f"{address}: {error}")
+    what = _LOGIN_HINT if str(error).startswith(("NOPERM", "NOAUTH")) else " (is it a sentinel?)"
+    return ServerRefused(address=address, reply=f"{error}{what}")
 
 
 async def _check_role(link: Link, address: str) -> None:

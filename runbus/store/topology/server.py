@@ -13,7 +13,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from runbus.errors import ServerRefused, SettingsError
 from runbus.store.slots import read_owners
 from runbus.store.topology import tls
-from runbus.store.topology.urls import check_one, not_all, not_usable
+from runbus.store.topology.urls import check_one, not_a_sentinel_url, not_all, not_usable
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
@@ -36,10 +36,16 @@ class Server(Protocol):
 class RemoteServer:
     """A server at a URL: `redis://`, `rediss://` or `unix://`."""
 
-    def __init__(self, url: str, settings: Settings, *, has_all: bool = False) -> None:
-        """`has_all` says that every key is to be found there."""
+    def __init__(
+        self, url: str, settings: Settings, *, has_all: bool = False, login_hint: str = ""
+    ) -> None:
+        """`has_all` says that every key is to be found there.
+
+        `login_hint` tells somebody who is not let in where the user and the password stand.
+        """
         self._timeout = settings.connect_timeout_seconds
         self._has_all = has_all
+        self._login_hint = login_hint
         self._connection_class, self._options = _connection_options(url)
         self._scheme = urlsplit(url).scheme
         self.address = _address(self._options)
@@ -58,7 +64,9 @@ class RemoteServer:
                 _hand_over(connection, link)
                 if self._has_all:
                     await _check_has_all(link)
-        except (AuthenticationError, ResponseError) as error:
+        except AuthenticationError as error:
+            raise self._refused(f"{error}{self._login_hint}") from None
+        except ResponseError as error:
             raise self._refused(error) from None
         except RedisError as error:
             if refusal := tls.refusal(error):
@@ -109,9 +117,11 @@ def _load_files_again(connection: AbstractConnection) -> None:
 
 
 async def _check_has_all(link: Link) -> None:
-    # A node of a cluster answers like any server until it is asked for a key of another one's.
+    # A sentinel and a node of a cluster answer like any server until they are asked for a key.
     try:
         mode = await _ask_for_mode(link)
+        if mode == b"sentinel":
+            raise not_a_sentinel_url()
         if mode == b"cluster" and await _has_part_only(link):
             raise not_all()
     except BaseException:

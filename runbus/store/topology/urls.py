@@ -100,6 +100,14 @@ def not_all() -> SettingsError:
     )
 
 
+def not_a_sentinel_url() -> SettingsError:
+    """The error for the URL of one server where a sentinel answers."""
+    return SettingsError(
+        "RUNBUS_URL names a sentinel, which holds no data: write redis+sentinel://host:port/name, "
+        "with the name of the primary, and runbus finds the primary."
+    )
+
+
 def _check_special_characters(url: str) -> None:
     if "#" in url:
         raise not_usable("it has a #, which is written %23 in a password")
