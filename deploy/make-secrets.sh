@@ -1,7 +1,8 @@
 #!/bin/sh
 # Make the secrets of a deployment in a directory of this user's own: passwords and users.acl for
 # the server, and for each of runbus's programs a settings file that holds its URL.
-# Run again, it keeps the passwords and makes what is missing, and users.acl for this version.
+# Run again, it keeps the passwords and makes what is missing, and users.acl for this version. It
+# writes into the files that are there: a container has mounted those very files.
 #
 #   make-secrets.sh DIRECTORY URL_AFTER_THE_PASSWORD [PREFIX]
 #   make-secrets.sh secrets valkey:6379/0
@@ -15,8 +16,12 @@ cd "$directory"
 # The directory keeps others out. The files in it may be read, since each goes into a container
 # whose user is another one.
 chmod 700 .
+# The new users go over the old ones, then what is left of those is cut off. A file that is emptied
+# first lets everybody in, should the server read it then.
+trap 'rm -f users.acl.new' EXIT
 $runbus acl --prefix "$prefix" --password-file passwords > users.acl.new
-mv users.acl.new users.acl
+cat users.acl.new 1<> users.acl
+dd if=/dev/null of=users.acl bs=1 seek="$(($(wc -c < users.acl.new)))" 2> /dev/null
 while IFS=: read -r user password; do
   [ -n "$user" ] || continue
   printf 'url = "%s://%s:%s@%s"\nprefix = "%s"\n' \

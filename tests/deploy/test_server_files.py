@@ -37,15 +37,21 @@ def test_the_users_are_those_of_this_version() -> None:
     assert (DEPLOY / "users.acl").read_text() == printed
 
 
+@contextmanager
+def script(
+    directory: Path, server: str = "valkey:6379/0", **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The script while it runs."""
+    known = {**os.environ, "RUNBUS_COMMAND": f"{sys.executable} -m runbus"}
+    command = [str(DEPLOY / "make-secrets.sh"), str(directory), server]
+    with subprocess.Popen(command, env=known | environment) as process:
+        yield process
+
+
 def make_secrets(directory: Path, server: str, scheme: str) -> dict[str, str]:
     """Run the script; return the URL of each user who gets one."""
-    environment = {
-        **os.environ,
-        "RUNBUS_COMMAND": f"{sys.executable} -m runbus",
-        "RUNBUS_SCHEME": scheme,
-    }
-    command = [str(DEPLOY / "make-secrets.sh"), str(directory), server]
-    subprocess.run(command, env=environment, check=True)
+    with script(directory, server, RUNBUS_SCHEME=scheme) as process:
+        assert process.wait() == 0
     return {path.stem: tomllib.loads(path.read_text())["url"] for path in directory.glob("*.toml")}
 
 
@@ -59,6 +65,29 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
     assert make_secrets(directory, "valkey:6379/0", "redis") == urls
     assert {path.name: path.read_text() for path in directory.iterdir()} == before
     assert len(before["web-tokens"].partition("=")[2].strip()) == 48
+    with script(directory, RUNBUS_COMMAND="false") as process:
+        assert process.wait() == 1
+    assert {path.name: path.read_text() for path in directory.iterdir()} == before
+
+
+def test_a_server_that_has_mounted_its_users_sees_the_new_ones(tmp_path: Path) -> None:
+    """The file stays the same one, with its mode, and at no moment lets everybody in."""
+    users, mounted = tmp_path / "users.acl", tmp_path / "mounted"
+    users.write_text("user default off\n" + "user of a former version\n" * 9_000)
+    users.chmod(0o640)
+    mounted.hardlink_to(users)
+    seen: set[str] = set()
+    with script(tmp_path) as process:
+        while process.poll() is None:
+            seen.add(mounted.read_text())
+    assert process.returncode == 0
+    assert all(text.startswith("user default off\n") for text in seen)
+    assert mounted.read_text() == users.read_text()
+    assert [line.split()[1] for line in users.read_text().splitlines()] == [
+        *("default", "admin"),
+        *acl.USERS,
+    ]
+    assert users.stat().st_mode & 0o777 == 0o640
 
 
 def conf_for(engine: Engine, directory: Path) -> Path:
