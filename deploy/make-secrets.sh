@@ -22,11 +22,24 @@ trap 'rm -f users.acl.new' EXIT
 $runbus acl --prefix "$prefix" --password-file passwords > users.acl.new
 cat users.acl.new 1<> users.acl
 dd if=/dev/null of=users.acl bs=1 seek="$(($(wc -c < users.acl.new)))" 2> /dev/null
-while IFS=: read -r user password; do
-  [ -n "$user" ] || continue
+
+# A password as it stands in a URL: with any special character, each byte of it as %xx.
+in_url() {
+  case $1 in
+    *[!A-Za-z0-9._~-]*) printf '%s' "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g' ;;
+    *) printf '%s' "$1" ;;
+  esac
+}
+
+while IFS= read -r line || [ -n "$line" ]; do
+  user=${line%%:*} password=${line#*:}
+  case $line in
+    admin:*) continue ;; # the operator's is for people, who find it in passwords
+    *:*) ;;
+    *) continue ;;
+  esac
   printf 'url = "%s://%s:%s@%s"\nprefix = "%s"\n' \
-    "$scheme" "$user" "$password" "$server" "$prefix" > "$user.toml"
+    "$scheme" "$user" "$(in_url "$password")" "$server" "$prefix" > "$user.toml"
 done < passwords
-rm -f admin.toml # the operator's password is in passwords, for people only
 # Who may log in to the page: a line name=token each.
 [ -s web-tokens ] || printf 'operator=%s\n' "$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" > web-tokens

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 from redis import Redis
+from redis.asyncio.connection import parse_url
 from servers import _PORTS, Engine, Server
 
 from runbus import get_client, resume_flow_run, run_deployment, wait_for_flow_run
@@ -88,6 +89,21 @@ def test_a_server_that_has_mounted_its_users_sees_the_new_ones(tmp_path: Path) -
         *acl.USERS,
     ]
     assert users.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_password_may_have_any_characters(tmp_path: Path) -> None:
+    """It comes out of the program's URL as it is in the file, whose last line may lack its end."""
+    password = """ #/@%"'\\:é?& """
+    lines = [f"{name}:{password}{name}:" for name in ("admin", *acl.USERS)]
+    (tmp_path / "passwords").write_text("\n".join(lines))
+    urls = make_secrets(tmp_path, "valkey:6379/0", "redis")
+    found = {name: parse_url(url) for name, url in urls.items()}
+    assert found == {
+        name: {"username": name, "password": f"{password}{name}:", "host": "valkey"}
+        | {"port": 6379, "db": 0}
+        for name in acl.USERS
+    }
+    assert acl.digest(f"{password}worker:") in (tmp_path / "users.acl").read_text()
 
 
 def conf_for(engine: Engine, directory: Path) -> Path:
