@@ -113,11 +113,14 @@ def test_an_answerer_killed_at_each_step(start_worker: StartWorker, call: Call) 
 
 
 @pytest.mark.parametrize("name", ["shop", "sync-shop"])
-@pytest.mark.parametrize("step", range(1, 4))
+@pytest.mark.parametrize("step", [1, 2])
 def test_a_worker_killed_at_each_step_of_a_pause(
     start_worker: StartWorker, name: str, step: int
 ) -> None:
-    """Pausing, answered, and just after: its run goes on elsewhere and is answered once."""
+    """Pausing, and just answered: its run goes on elsewhere and is answered once.
+
+    What wakes it brings the answer, so its next request is most often the next question.
+    """
     first = start_worker(name, fault=f"runbus.flow_runs:_ask:{step}")
     run_id = started(f"{name}/x", {"item": "tea"})
     if step > 1:  # it dies when it is told of the answer, or later
