@@ -107,7 +107,7 @@ class Requests:
                 await asyncio.sleep(delay)
             try:
                 link = await route.connected(cause)
-                if _forgot_scripts(cause):
+                if scripts.is_unknown(cause):
                     scripts.load(link)
                 return await ask(link)
             except LinkLost as error:
@@ -118,10 +118,6 @@ class Requests:
                     raise refused(route.server.address, error, asked) from None
                 cause = error
         raise route.unreachable(clock() - started, cause)
-
-
-def _forgot_scripts(error: Exception | None) -> bool:
-    return isinstance(error, ReplyError) and str(error).startswith("NOSCRIPT")
 
 
 def _send_all(commands: tuple[Command, ...], address: str, link: Link) -> asyncio.Future[Any]:

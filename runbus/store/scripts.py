@@ -49,7 +49,7 @@ class Script:
         command = ("EVALSHA", self.sha, *call)
 
         def check(reply: Any) -> None:
-            if _is_unknown(reply):
+            if is_unknown(reply):
                 loaded: list[Any] = []
                 link.send(("SCRIPT", "LOAD", self.source), loaded.append)
                 link.send(command, lambda again: on_reply(_explained(again, loaded)))
@@ -70,13 +70,14 @@ def _read(name: str) -> str:
     return (files("runbus.store") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
-def _is_unknown(reply: Any) -> bool:
+def is_unknown(reply: Any) -> bool:
+    """Whether a server has forgotten the script that was called."""
     return isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT")
 
 
 def _explained(reply: Any, loaded: list[Any]) -> Any:
     # Why the script could not be loaded (NOPERM, say) tells more than that it is not there.
-    failed = _is_unknown(reply) and loaded and isinstance(loaded[0], ReplyError)
+    failed = is_unknown(reply) and loaded and isinstance(loaded[0], ReplyError)
     return loaded[0] if failed else reply
 
 
