@@ -11,6 +11,7 @@ import re
 import struct
 import tempfile
 import termios
+import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -84,6 +85,13 @@ def done(*words: object, stdin: str = "", **more: str) -> str:
 def as_json(*words: object) -> Any:
     """What it prints with --json."""
     return json.loads(done(*words, "--json"))
+
+
+def logged(run_id: object, text: str) -> None:
+    """Wait until a text stands in the log of a run: lines arrive in batches."""
+    end = time.monotonic() + SECONDS
+    while text not in done("run", "logs", run_id):
+        assert time.monotonic() < end, f"{text} was not logged"
 
 
 def failed(code: int, *words: object, stdin: str = "", **more: str) -> str:

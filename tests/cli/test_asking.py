@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from console import done, terminal
+from console import done, logged, terminal
 
 from runbus import get_client
 
@@ -179,6 +179,7 @@ def test_a_pause_that_asks_for_nothing(ask: Ask) -> None:
 def test_a_run_cannot_steer_the_terminal(ask: Ask) -> None:
     """Names, questions and log lines with control sequences and markup are only shown."""
     run = ask("hostile")
+    logged(run.id, "owned")
     for words in (
         ("resume", run.id),
         ("run", "show", run.id),

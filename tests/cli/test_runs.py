@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from console import as_json, closed_early, done, failed, run, started, terminal
+from console import as_json, closed_early, done, failed, logged, run, started, terminal
 
 from runbus import get_client
 
@@ -119,8 +119,7 @@ def test_what_show_tells(ask: Ask) -> None:
     """States, parameters, form, answers, streams and log lines, for people and as JSON."""
     found = ask("publish")
     done("send", found.id, "a word")
-    while "asking" not in done("run", "logs", found.id):
-        pass  # its lines come in batches
+    logged(found.id, "asking")
     shown = done("run", "show", found.id)
     for text in (
         f"id: {found.id}",
@@ -304,6 +303,7 @@ def test_following_events(ask: Ask) -> None:
 def test_nothing_of_a_run_steers_a_terminal_through_a_pipe(ask: Ask) -> None:
     """What goes into a pipe has no control characters but line ends and tabs, JSON too."""
     found = ask("hostile")
+    logged(found.id, "owned")
     for command in ("ls", "ls --waiting", "show {}", "logs {}"):
         for words in (command, f"{command} --json"):
             assert not CONTROL.search(done("run", *words.format(found.id).split())), words
