@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from runbus import (
     pause_flow_run,
     resume_flow_run,
 )
-from runbus.errors import AlreadyAnswered, AnswerRefused, NotPaused
+from runbus.errors import AlreadyAnswered, AnswerRefused, FlowPauseTimeout, NotPaused
 from runbus.store import bus, runs
 
 if TYPE_CHECKING:
@@ -129,3 +130,38 @@ async def test_a_run_that_was_suspended_from_outside_has_no_key(valkey: Server) 
     await resume_flow_run(run_id, key="")
     assert (await get_client().read_flow_run(run_id)).state.name == "Scheduled"
     await cancel_flow_run(run_id)
+
+
+async def test_answers_at_the_moment_of_the_deadline(server: Server) -> None:
+    """Who is told that the answer counts finds it in the flow; of the others it has nothing."""
+
+    @flow
+    async def ask() -> int | None:
+        try:
+            return await pause_flow_run(int, timeout=0.5)
+        except FlowPauseTimeout:
+            return None
+
+    async def answer(run_id: UUID, number: int) -> int | None:
+        pause = await asked(run_id)
+        assert pause.deadline is not None
+        await asyncio.sleep(pause.deadline.timestamp() - time.time() + number / 500)
+        try:
+            await resume_flow_run(run_id, {"value": number})
+        except NotPaused:
+            return None
+        return number
+
+    asking: list[asyncio.Task[int | None]] = []
+    answering: list[asyncio.Task[int | None]] = []
+    known: set[UUID] = set()
+    for number in range(-30, 10):  # in 2 ms each, of the deadline
+        asking.append(asyncio.create_task(ask()))
+        while not (new := {run.id for run in await get_client().read_flow_runs()} - known):
+            await asyncio.sleep(0)
+        known |= new
+        answering.append(asyncio.create_task(answer(new.pop(), number)))
+    told = await asyncio.gather(*answering)
+    assert told == await asyncio.gather(*asking)
+    assert told[0] is not None
+    assert told[-1] is None
