@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from runbus.errors import InvalidArgument
 from runbus.protocol.fields import read_time
@@ -19,8 +20,9 @@ Fields = list[bytes]
 """Field, value, field, value, …: as they stand on the wire."""
 
 
-class Entry(NamedTuple):
-    """One input as it was stored. Tuples, because a backlog makes hundreds of thousands."""
+@dataclass(slots=True)
+class Entry:
+    """One input as it was stored. Not frozen: a backlog makes hundreds of thousands."""
 
     id: str
     """The entry id that the server gave it: `<milliseconds>-<number>`."""
@@ -45,11 +47,13 @@ class Writable(Protocol):
 
 def read_entry(entry_id: bytes, fields: Fields) -> Entry:
     """Read an entry, whoever wrote it. Text that is not UTF-8 is kept with replacements."""
-    if len(fields) == 6 and fields[0] == b"key" and fields[2] == b"sender":  # noqa: PLR2004
-        key, sender, value = fields[1], fields[3], fields[5]
-        if key and fields[4] == b"value":  # our own layout, by far the most common
-            sender_text = sender.decode(errors="replace")
-            return Entry(entry_id.decode(), key.decode(errors="replace"), sender_text, value)
+    try:
+        first, key, second, sender, third, value = fields
+        is_ours = first == b"key" and second == b"sender" and third == b"value"
+        if is_ours and key and sender:  # by far the most common
+            return Entry(entry_id.decode(), key.decode(), sender.decode(), value)
+    except ValueError:  # other fields, or a text that is not UTF-8
+        pass
     return _read_foreign(entry_id.decode(), dict(zip(fields[::2], fields[1::2], strict=True)))
 
 

@@ -8,7 +8,7 @@ by; a receiver accepts names and aliases.
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NewType
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
@@ -29,7 +29,8 @@ def encode(value: object) -> bytes:
     """Return a value's JSON, in UTF-8. Raises `NotSerializable`."""
     try:
         data = _to_json(value)
-        return _with_lost_numbers(data, value) if b"null" in data else data
+        # Not `in`, which first takes the text for a number.
+        return data if data.find(b"null") < 0 else _with_lost_numbers(data, value)
     except Exception as error:
         raise NotSerializable(value, _reason(value, error)) from error
 
@@ -43,7 +44,8 @@ def _reason(value: object, error: Exception) -> str:
 
 def decoder(annotation: Any) -> Callable[[bytes], Any]:
     """Return the function that reads JSON as a type. It raises pydantic's `ValidationError`."""
-    return partial(_adapter(annotation).validator.validate_json, by_alias=True, by_name=True)
+    validate = _adapter(annotation).validator.validate_json
+    return lambda data: validate(data, by_alias=True, by_name=True)
 
 
 def read_json(data: bytes | None) -> Any:
@@ -82,18 +84,22 @@ _anything = SchemaSerializer(
     core_schema.any_schema(),
     core_schema.CoreConfig(ser_json_bytes="base64", ser_json_inf_nan="strings"),
 )
-_to_json = partial(
-    _anything.to_json,
-    by_alias=False,
-    round_trip=True,  # leaves out computed fields, which a receiver would refuse or compute anew
-    fallback=_by_own_type,
-)
-_to_jsonable = partial(
-    to_jsonable_python,
-    bytes_mode="base64",
-    inf_nan_mode="constants",
-    **_to_json.keywords,
-)
+
+
+def _to_json(value: object) -> bytes:
+    # `round_trip` leaves out computed fields, which a receiver would refuse or compute anew.
+    return _anything.to_json(value, by_alias=False, round_trip=True, fallback=_by_own_type)
+
+
+def _to_jsonable(value: object) -> Any:
+    return to_jsonable_python(
+        value,
+        by_alias=False,
+        round_trip=True,
+        fallback=_by_own_type,
+        bytes_mode="base64",
+        inf_nan_mode="constants",
+    )
 
 
 def _with_lost_numbers(data: bytes, value: object) -> bytes:

@@ -55,7 +55,6 @@ class Sent:
 
     def __init__(
         self,
-        *,
         flow_run_id: UUID,
         stream: str,
         key: str,
