@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
+from proxy import Proxy
 from servers import _PORTS, Server
 
 from runbus import receive_input, send_input
@@ -178,6 +179,22 @@ async def test_tls_on_one_side_only_is_named(guarded: Guarded, kind: str, scheme
     )
     assert isinstance(error, ServerUnreachable)
     assert "does it speak TLS there" in str(error)
+
+
+async def test_a_server_in_trouble_is_not_asked_for_tls(
+    valkey: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was spoken to before, so the scheme of the URL is right."""
+    with Proxy("127.0.0.1", valkey.port) as proxy, temporary_settings(url=proxy.url):
+        await send_input(1, uuid4())
+        proxy.refuse()
+        proxy.cut()
+        sent = asyncio.ensure_future(send_input(2, uuid4()))
+        while "no connection" not in caplog.text:
+            await asyncio.sleep(0.01)
+        proxy.refuse(on=False)
+        await sent
+    assert "TLS" not in caplog.text
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,7 @@ class RemoteServer:
         self._login_hint = login_hint
         self._connection_class, self._options = _connection_options(url)
         self._scheme = urlsplit(url).scheme
+        self._was_connected = False
         self.address = _address(self._options)
 
     def check_files(self) -> None:
@@ -64,6 +65,7 @@ class RemoteServer:
                 _hand_over(connection, link)
                 if self._has_all:
                     await _check_has_all(link)
+                self._was_connected = True
         except AuthenticationError as error:
             raise self._refused(f"{error}{self._login_hint}") from None
         except ResponseError as error:
@@ -71,12 +73,16 @@ class RemoteServer:
         except RedisError as error:
             if refusal := tls.refusal(error):
                 raise self._refused(refusal) from None
-            raise ConnectionError(f"{error}{tls.question(error, self._scheme)}") from None
+            question = tls.question(error, self._scheme)
+            raise ConnectionError(f"{error}{self._unless_it_has_worked(question)}") from None
         except TimeoutError:
-            question = tls.question_of_silence(self._scheme)
+            question = self._unless_it_has_worked(tls.question_of_silence(self._scheme))
             raise ConnectionError(f"no answer within {self._timeout:g} s{question}") from None
         finally:
             await connection.disconnect(nowait=True)
+
+    def _unless_it_has_worked(self, question: str) -> str:
+        return "" if self._was_connected else question
 
     def _refused(self, reply: object) -> ServerRefused:
         return ServerRefused(address=self.address, reply=reply)
