@@ -14,9 +14,11 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import uuid5
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json
 
+from runbus.errors import UnsupportedType
+from runbus.protocol.values import decoder
 from runbus.store import runs
 
 if TYPE_CHECKING:
@@ -66,8 +68,10 @@ async def find_or_create(
         if not _is_same_call(run, fields):
             continue
         if run.is_exact:
-            with suppress(ValidationError):  # its flow returns something else by now
-                result = restored(run.state.data or b"", result_type)
+            with suppress(
+                ValidationError, UnsupportedType
+            ):  # its flow returns something else by now
+                result = decoder(result_type)(run.state.data or b"")
                 return Found(run=run, has_completed=True, result=result)
         is_left = not run.state.is_final() and run.deployment_id is None
         if is_left and await runs.adopt(bus, run_id, process, run.epoch):
@@ -79,15 +83,10 @@ def _is_same_call(run: FlowRun, fields: Mapping[str, str | bytes]) -> bool:
     return run.flow_name == fields["flow"] and run.parameters == from_json(fields["parameters"])
 
 
-def restored(data: bytes, result_type: Any) -> Any:
-    """Return what a flow has returned, from the JSON that was stored of it."""
-    return TypeAdapter(result_type).validate_json(data)
-
-
 def is_exact(value: Any, data: bytes, result_type: Any) -> bool:
     """Whether the JSON of a value gives the very value back."""
     try:
-        again = restored(data, result_type)
+        again = decoder(result_type)(data)
         return type(again) is type(value) and bool(again == value)
     except Exception:  # of the value's own code, too: then it is not known
         return False
