@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-_UNITS = [("d", 86400), ("h", 3600), ("min", 60)]
-_ROUNDED_FROM = 2
-
-
-def span(seconds: float) -> str:
-    """Return a duration in its largest unit that leaves two or more: `90 s`, `3 min`, `25 h`."""
-    for unit, length in _UNITS:
-        if seconds >= _ROUNDED_FROM * length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{int(seconds)} s"
+from runbus.protocol.span import span
 
 
 def relative(time: datetime | None) -> str:
