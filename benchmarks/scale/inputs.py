@@ -21,7 +21,7 @@ _MEASURED = 5000
 _BACKLOG = 20_000
 _MEGABYTE = 1024 * 1024
 _FEW = 200
-_WAKES = 100
+_WAKES = 1000
 
 
 def axes() -> Iterator[Axis]:
