@@ -70,7 +70,7 @@ def _beside_xread(bench: Bench, name: str, value: Any) -> Iterator[Row]:
         pairs,
         unit="/s",
         versus="xread(count=500) + orjson.loads",
-        goal=Goal(">=", 0.5),
+        goal=Goal(">=", 0.5, aim=0.7),
     )
 
 

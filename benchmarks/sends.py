@@ -34,7 +34,7 @@ def one_at_a_time(bench: Bench) -> Iterator[Row]:
         pairs,
         unit="/s",
         versus="redis-py asyncio xadd",
-        goal=Goal(">=", 0.9),
+        goal=Goal(">=", 0.9, aim=1.1),
     )
 
 
@@ -94,7 +94,7 @@ def in_a_script(bench: Bench) -> Iterator[Row]:
         pairs,
         unit="/s",
         versus="redis-py xadd",
-        goal=Goal(">=", 0.5),
+        goal=Goal(">=", 0.5, aim=0.7),
     )
 
 
