@@ -238,7 +238,7 @@ class Execution:
         return {
             "name": self._plan.run_name,
             "flow": self._plan.flow_name,
-            "parameters": to_json(self._plan.parameters, fallback=repr),
+            "parameters": to_json(self._plan.parameters, bytes_mode="base64", fallback=repr),
             **({} if parent is None else {"parent": str(parent.run_id)}),
         }
 

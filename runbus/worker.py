@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from pydantic import ValidationError
 from pydantic_core import to_json
 
 from runbus import bridge
@@ -212,14 +211,15 @@ class Worker:
         flow, run = deployment.flow, claim.run
         try:
             with self._solitude.entered(here, run, claim):
-                plan = flow.plan((), dict(run.parameters), run.name)
+                try:
+                    plan = flow.plan((), dict(run.parameters), run.name)
+                except Exception as error:  # of a validator's own code, too
+                    await _fail(here, run, error)
+                    return
                 if flow.is_async:
                     await run_async(plan, claim)
                 else:
                     await _in_thread(plan, claim)
-        except (TypeError, ValidationError) as error:
-            # Of the parameters: what the flow itself raises is recorded by now, and this refused.
-            await _fail(here, run, error)
         except (Exception, FlowInterrupt) as error:
             _log.debug("%s: recorded by the engine: %r", run.name, error)
         finally:

@@ -8,8 +8,10 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID  # noqa: TC003  (a flow resolves its annotations)
+
+from pydantic import BeforeValidator
 
 from runbus import (
     Flow,
@@ -24,6 +26,15 @@ from runbus import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def price_of(order: dict[str, int]) -> int:
+    return order["price"]
+
+
+@flow
+def pay(price: Annotated[int, BeforeValidator(price_of)]):
+    return price
 
 
 @flow

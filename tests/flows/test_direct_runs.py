@@ -162,6 +162,16 @@ def test_wrong_arguments_make_no_run(valkey: Server) -> None:
     assert block(lambda: get_client().read_flow_runs()) == []
 
 
+def test_parameters_of_any_bytes(valkey: Server) -> None:
+    """Bytes that are no text are recorded as the rest of runbus writes them."""
+
+    @flow
+    def first_byte(data: bytes) -> tuple[int, object]:
+        return data[0], get_run_context().flow_run.parameters
+
+    assert first_byte(b"\xff\xfe") == (255, {"data": "__4="})
+
+
 def test_parameters_without_annotations(valkey: Server) -> None:
     """They are taken as they come, beside those that are coerced."""
 

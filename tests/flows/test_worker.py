@@ -213,6 +213,13 @@ def test_a_failure_is_recorded(start_worker: StartWorker) -> None:
     assert result_of(started("double/x", {"number": "2"})) == 4
 
 
+def test_a_validator_that_breaks_fails_the_run(start_worker: StartWorker) -> None:
+    """Whatever a parameter's own code raises, the run ends, and says why."""
+    start_worker("pay")
+    with pytest.raises(RunFailed, match="KeyError: 'price'"):
+        result_of(started("pay/x", {"price": {}}))
+
+
 def test_a_suspended_run_that_nobody_answers_fails_at_its_deadline(
     start_worker: StartWorker,
 ) -> None:
