@@ -13,22 +13,23 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from hiredis import ReplyError
 
 from runbus.errors import DurabilityTimeout, NotDurable
 from runbus.protocol.durability import Durability, Replicated
 from runbus.store.backoff import backoff
-from runbus.store.channel import Channel
 from runbus.store.link import LinkLost, is_transient, settle
 
 if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
+    from runbus.store.channel import Channel
     from runbus.store.link import Command, Link
+    from runbus.store.node import Node
     from runbus.store.receipt import Sent
     from runbus.store.topology import Topology
-    from runbus.store.topology.server import Server
 
 MARK_MS = 60_000
 
@@ -53,6 +54,8 @@ class Group:
     channel: Channel
     joining: list[tuple[Stored, asyncio.Future[Durability]]] = field(default_factory=list[Any])
     rounds: asyncio.Task[None] | None = None
+    trouble: Exception | None = None
+    """What the last round failed of: the server may be another one by now."""
     short: str = ""
     """How far it came, as long as that is not enough."""
 
@@ -64,7 +67,8 @@ class Barrier:
         self._topology = topology
         self._keys = keys
         self._settings = settings
-        self._groups: dict[tuple[Server, Durability], Group] = {}
+        # A server that has left its cluster takes its groups along.
+        self._groups: WeakKeyDictionary[Node, dict[Durability, Group]] = WeakKeyDictionary()
         self._settling: dict[asyncio.Task[None], Sent] = {}
 
     def pending(self) -> list[Sent]:
@@ -117,18 +121,12 @@ class Barrier:
             raise DurabilityTimeout(stored.what, wanted, why) from None
         raise AssertionError("backoff never ends")
 
-    def close(self) -> None:
-        """End the connections for good."""
-        for group in self._groups.values():
-            group.channel.close()
-
     def _group(self, stored: Stored, wanted: Durability) -> Group:
-        server = self._topology.watch(stored.key).channel.server
-        group = self._groups.get((server, wanted))
-        if group is None:
-            channel = Channel(server, self._settings, patience=0)
-            group = self._groups[server, wanted] = Group(channel)
-        return group
+        node = self._topology.owner(stored.key)
+        groups = self._groups.setdefault(node, {})
+        if wanted not in groups:
+            groups[wanted] = Group(node.barrier(wanted))
+        return groups[wanted]
 
     async def _join(self, stored: Stored, wanted: Durability) -> Durability:
         group = self._group(stored, wanted)
@@ -144,11 +142,12 @@ class Barrier:
             joined, group.joining = group.joining, []
             outcome: Durability | Exception = LinkLost("cancelled")
             try:
-                link = await group.channel.connected()
+                link = await group.channel.connected(group.trouble)
                 there = await self._prove(link, joined, wanted)
                 outcome = await self._wait(group, link, wanted, there)
+                group.trouble = None
             except Exception as error:
-                outcome = error
+                outcome = group.trouble = error
             finally:
                 for _, future in joined:
                     settle(future, outcome)
@@ -159,10 +158,10 @@ class Barrier:
         # All in one write, in this order.
         replies = [link.call(*stored.proof) for stored, _ in joined]
         mark = link.call("SET", self._keys.barrier(joined[0][0].tag), "1", "PX", MARK_MS)
+        found = await asyncio.gather(*replies, return_exceptions=True)
+        await mark  # what a server shows that takes no writes any more proves nothing
         there: list[asyncio.Future[Durability]] = []
-        for (stored, future), reply in zip(
-            joined, await asyncio.gather(*replies, return_exceptions=True), strict=True
-        ):
+        for (stored, future), reply in zip(joined, found, strict=True):
             if isinstance(reply, Exception):
                 settle(future, reply)
             elif not reply:
@@ -170,7 +169,6 @@ class Barrier:
                 settle(future, NotDurable(stored.what, wanted, why))
             else:
                 there.append(future)
-        await mark
         return there
 
     async def _wait(

@@ -95,7 +95,6 @@ class Bus:
         await self._drain()
         self.report_unsent()
         await self.lease.end()
-        self.outbox.barrier.close()
         self.topology.close()
         await asyncio.sleep(0)  # the transports end in the next turn
         await asyncio.sleep(0)

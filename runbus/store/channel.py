@@ -16,7 +16,7 @@ from hiredis import ReplyError
 from runbus.errors import RunbusError, ServerRefused, ServerUnreachable
 from runbus.store.backoff import backoff
 from runbus.store.counts import counts
-from runbus.store.link import Link, LinkLost, is_transient, settle
+from runbus.store.link import Link, LinkLost, closed_on_error, is_transient, settle
 from runbus.store.refusal import refused
 
 if TYPE_CHECKING:
@@ -168,10 +168,11 @@ class Channel:
             on_lost=self._lose,
         )
         await self.server.connect(link)
-        if self._on_push is not None:
-            await self._track(link)
-        if self._greet is not None:
-            await self._greet(link)
+        with closed_on_error(link):
+            if self._on_push is not None:
+                await self._track(link)
+            if self._greet is not None:
+                await self._greet(link)
         if not link.alive:
             raise LinkLost("the connection was closed at once")
         return link
@@ -181,7 +182,6 @@ class Channel:
         try:
             await link.call(*track)
         except ReplyError as error:
-            link.close()
             if is_transient(error):
                 raise ConnectionError(str(error)) from None
             raise refused(self.server.address, error, track) from None

@@ -39,7 +39,7 @@ _INFO_CHECKS = (report.judge_eviction, report.judge_memory, report.judge_persist
 
 
 async def examine(bus: Bus) -> ServerReport:
-    """Look at the server. An unreachable one is a report too, within six seconds or so."""
+    """Look at the server. An unreachable one is a report too, within twelve seconds or so."""
     way = bus.topology.route(bus.keys.here(TAGS[0]))
     address = way.server.address
     try:
@@ -49,13 +49,16 @@ async def examine(bus: Bus) -> ServerReport:
         return ServerReport(address=address, checks=[check])
     checks: list[Check] = []
     info: Info = {}
-    for node in _primaries(bus):
-        info = await _info(node)
+    nodes = _primaries(bus)
+    for node, found in zip(nodes, await asyncio.gather(*map(_info, nodes)), strict=True):
+        if isinstance(found, Check):
+            checks.append(found)
+            continue
+        info = found
         checks.append(report.judge_server(info, node.server.address))
         checks += [judge(info) for judge in _INFO_CHECKS]
-    for name, look in _LOOKS.items():
-        checks.append(await _look(bus, name, look, info))
-    return ServerReport(address=address, checks=checks)
+    looks = (_look(bus, name, look, info) for name, look in _LOOKS.items())
+    return ServerReport(address=address, checks=checks + await asyncio.gather(*looks))
 
 
 async def _reached(bus: Bus, way: Channel | Route) -> None:
@@ -87,21 +90,30 @@ def _primaries(bus: Bus) -> list[Node]:
     return [node for node in bus.topology.nodes() if node.watch in watches]
 
 
-async def _info(node: Node) -> Info:
+async def _info(node: Node) -> Info | Check:
     try:
-        link = await node.commands.connected()
-        return report.read_info(await link.call("INFO"))
-    except (ReplyError, LinkLost):
+        async with asyncio.timeout(LONGEST_WAIT):
+            link = await node.commands.connected()
+            return report.read_info(await link.call("INFO"))
+    except ReplyError:
         return {}  # each check says that it does not know
+    except ServerUnreachable as error:
+        return Check(name="server", ok=False, found=str(error))
+    except (LinkLost, TimeoutError):
+        found = f"{node.server.address} does not answer"
+        return Check(name="server", ok=False, found=found)
 
 
 async def _look(
     bus: Bus, name: str, look: Callable[[Bus, Info], Awaitable[Check]], info: Info
 ) -> Check:
     try:
-        return await look(bus, info)
-    except ServerUnreachable:
-        raise
+        async with asyncio.timeout(LONGEST_WAIT):
+            return await look(bus, info)
+    except ServerUnreachable as error:
+        return Check(name=name, ok=None, found=str(error))
+    except TimeoutError:
+        return Check(name=name, ok=None, found="not every server answers in time")
     except RunbusError as error:
         return report.unknown(name, error)
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 from hiredis import ProtocolError, PushNotification, Reader, ReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     OnReply = Callable[[Any], None]
     OnPush = Callable[[list[Any]], None]
@@ -175,6 +176,16 @@ class Link(asyncio.Protocol):
             self.close()
         else:
             self._watchdog = self._loop.call_at(silent_until, self._check_replies)
+
+
+@contextmanager
+def closed_on_error(link: Link) -> Generator[None]:
+    """Close a link, which nobody else knows yet, if the block ends otherwise than it should."""
+    try:
+        yield
+    except BaseException:
+        link.close()
+        raise
 
 
 def settle(future: asyncio.Future[Any], reply: Any) -> None:

@@ -1,7 +1,8 @@
 """A node: one server of those that hold the data, and all that an event loop has of it.
 
 At most three connections, whatever number of runs wait or send: one for commands, one for
-waiting, and one for the run that is in the middle of a conversation.
+waiting, and one for the run that is in the middle of a conversation. Each durability beyond memory
+that somebody asks for has one more, which its wait holds up.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from runbus.store.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runbus.protocol.durability import Durability
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
     from runbus.store.link import Link
@@ -42,10 +44,19 @@ class Node:
             server, settings, greet=self._greet, on_link=scripts.load, patience=patience
         )
         self.watch = Watch(server, keys, settings, on_redirect)
+        self._settings = settings
+        self._barriers: dict[Durability, Channel] = {}
+
+    def barrier(self, durability: Durability) -> Channel:
+        """Return the channel on which to wait until something is this durable."""
+        if durability not in self._barriers:
+            self._barriers[durability] = Channel(self.server, self._settings, patience=0)
+        return self._barriers[durability]
 
     def channels(self) -> tuple[Channel, ...]:
         """Return its channels, connected or not."""
-        return self.commands, self.watch.channel, self.watch.express.channel
+        watch = self.watch
+        return self.commands, watch.channel, watch.express.channel, *self._barriers.values()
 
     def links(self) -> list[Link]:
         """Return the connections that are alive."""

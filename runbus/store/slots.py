@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from runbus.store.link import Command
 
 SLOTS = 16384
+UNKNOWN_HOST = b"?"  # of a node that was not given the host name that its cluster prefers
 Address = tuple[str, int]
 
 _KEYLESS = {"TIME", "INFO", "PING", "CLUSTER", "CONFIG", "ACL", "CLIENT", "ROLE"}
@@ -55,7 +56,15 @@ def read_owners(reply: list[Any], asked: str) -> dict[int, Address]:
     """Read the reply to CLUSTER SLOTS: slot → its primary. `asked` is the host that replied."""
     owners: dict[int, Address] = {}
     for first, last, primary, *_ in reply:
-        host = primary[0].decode() if primary[0] else asked
-        address = (host, int(primary[1]))
+        address = (_host_of(primary) or asked, int(primary[1]))
         owners.update(dict.fromkeys(range(first, last + 1), address))
     return owners
+
+
+def _host_of(node: list[Any]) -> str:
+    """Return a node's preferred endpoint, else its IP; empty for the host that replied."""
+    if node[0] != UNKNOWN_HOST:
+        return (node[0] or b"").decode()
+    _, _, _, *metadata = node
+    known: dict[bytes, bytes] = metadata[0] if metadata else {}
+    return known.get(b"ip", b"").decode()

@@ -231,6 +231,27 @@ async def talk_through(cluster: Cluster, run_ids: list[UUID], trouble: Any) -> f
     return longest
 
 
+async def test_nodes_whose_host_names_are_not_known(cluster: Cluster) -> None:
+    """They are named `?` where host names are preferred: their addresses serve."""
+    run_id = uuid4()
+    await send_input(1, run_id)
+    listening = asyncio.ensure_future(listen(run_id, 2))
+    set_on_all(cluster, "cluster-preferred-endpoint-type", "hostname")
+    try:
+        await asyncio.sleep(1)  # by then its map is a new one
+        await send_input(2, run_id)
+        with temporary_settings(url=cluster.url, retry_seconds=5):
+            await send_input(3, uuid4())
+        assert await listening == [1, 2]
+    finally:
+        set_on_all(cluster, "cluster-preferred-endpoint-type", "ip")
+
+
+def set_on_all(cluster: Cluster, name: str, value: str) -> None:
+    for client in cluster.clients:
+        client.config_set(name, value)
+
+
 async def test_a_slot_moves_while_in_use(cluster: Cluster) -> None:
     """A slot goes from one primary to another, key by key; nothing is lost, doubled or late."""
     run_id, quiet = uuid4(), uuid4()

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from clusters import Cluster
 from servers import Server
 
 from runbus import get_client
@@ -62,6 +63,23 @@ async def test_a_server_that_forgets(engine) -> None:
     assert checks["persistence"].ok is False
     assert "appendonly yes" in checks["persistence"].advice
     assert checks["memory"].ok is False, "an empty server takes most of a megabyte"
+
+
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+async def test_a_part_of_a_cluster_is_gone(how: str) -> None:
+    """It is named, soon, and what the others say is told."""
+    options = ("--cluster-require-full-coverage", "no")
+    with Cluster("valkey", *options) as cluster, temporary_settings(url=cluster.url):
+        await get_client().server_report()
+        for number in (1, cluster.replica_of(1)):
+            getattr(cluster.nodes[number], how)()
+        async with asyncio.timeout(15):
+            found = await get_client().server_report()
+    servers = [check for check in found.checks if check.name == "server"]
+    assert sorted(check.ok for check in servers) == [False, True, True]
+    (gone,) = (check for check in servers if not check.ok)
+    assert str(cluster.nodes[1].port) in gone.found
+    assert by_name(found).keys() == EVERYTHING
 
 
 async def test_what_an_acl_hides_is_unknown(server: Server) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from proxy import Proxy
 
 from runbus import Replicated, flow, get_client, pause_flow_run, receive_input, send_input
 from runbus.errors import DurabilityTimeout, InvalidArgument, NotDurable
@@ -173,6 +174,21 @@ async def test_the_server_is_lost_meanwhile(start_server: Callable[..., Server])
             admin.client_kill_filter(_type="normal", skipme=True)
         with pytest.raises(NotDurable, match="it is not there any more"):
             await sent
+
+
+async def test_another_server_behind_the_same_name(start_server: Callable[..., Server]) -> None:
+    """The old primary still answers, as a replica: the wait goes where the sends go."""
+    with (
+        start_server("valkey", *EVERY_SECOND) as old,
+        start_server("valkey", *EVERY_SECOND) as new,
+        Proxy("127.0.0.1", old.port) as proxy,
+        temporary_settings(url=proxy.url, durability_timeout_seconds=4),
+        old.client() as client,
+    ):
+        await send_input(1, uuid4(), durability="fsync")
+        proxy.redirect("127.0.0.1", new.port)
+        client.replicaof("127.0.0.1", new.port)
+        assert (await send_input(2, uuid4(), durability="fsync")).durability == "fsync"
 
 
 def test_nothing_else_is_a_durability() -> None:

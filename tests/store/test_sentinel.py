@@ -17,7 +17,7 @@ from runbus.store import bus
 from runbus.store.topology import sentinel as topology_of_sentinels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from servers import Engine, Server
 
@@ -114,6 +114,26 @@ async def test_sentinels_with_a_password(sentinel: Sentinel, query: str) -> None
     assert isinstance(error, ServerRefused)
     assert "sentinel_username, sentinel_password" in str(error)
     assert "s3cret" not in str(error)
+
+
+async def test_a_sentinel_that_names_a_replica(
+    sentinel: Sentinel, start_server: Callable[..., Server], valkey: Server
+) -> None:
+    """It was asleep during a failover, say, and stands first in the URL: the next one is asked."""
+    with (
+        start_server("valkey", "--replicaof", "127.0.0.1 1") as replica,
+        Sentinel.start("valkey") as other,
+        temporary_settings(url=group_url(sentinel, other), retry_seconds=5),
+    ):
+        for each, port in ((sentinel, replica.port), (other, valkey.port)):
+            with each.client() as client:
+                client.execute_command("SENTINEL", "MONITOR", "mine", "127.0.0.1", port, 1)
+        await send_input(1, uuid4())
+
+
+def group_url(*sentinels: Sentinel) -> str:
+    hosts = ",".join(f"127.0.0.1:{each.port}" for each in sentinels)
+    return f"redis+sentinel://{hosts}/mine"
 
 
 async def test_a_name_that_no_sentinel_knows(

@@ -19,7 +19,7 @@ from runbus.errors import ServerRefused, ServerUnreachable
 from runbus.store.link import LinkLost, is_transient
 from runbus.store.node import Node
 from runbus.store.refusal import refused
-from runbus.store.slots import key_of, read_owners, slot_of
+from runbus.store.slots import UNKNOWN_HOST, key_of, read_owners, slot_of
 from runbus.store.topology import tls
 from runbus.store.topology.lookout import Lookout
 from runbus.store.topology.route import Route, asking
@@ -73,7 +73,11 @@ class Cluster:
 
     def watch(self, key: str) -> Watch:
         """Return the watch of a stream, at its primary of this moment."""
-        return self._owner(slot_of(key)).watch
+        return self.owner(key).watch
+
+    def owner(self, key: str) -> Node:
+        """Return the node that has a key at this moment."""
+        return self._owner(slot_of(key))
 
     def spread(self, commands: tuple[Command, ...]) -> list[list[int]]:
         """Put commands together that have the same primary, by their places."""
@@ -235,4 +239,5 @@ def _redirect(error: Exception | None) -> tuple[str, Address, int] | None:
     if len(words) < 3 or words[0] not in {"MOVED", "ASK"}:  # noqa: PLR2004
         return None
     host, _, port = words[2].rpartition(":")
-    return (words[0], (host, int(port)), int(words[1])) if host else None
+    is_known = host not in {"", UNKNOWN_HOST.decode()}  # elsewhere the map tells
+    return (words[0], (host, int(port)), int(words[1])) if is_known else None

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from hiredis import ReplyError
 
 from runbus.errors import RunbusError, ServerRefused, SettingsError
-from runbus.store.link import Link, is_transient
+from runbus.store.link import Link, closed_on_error, is_transient
 from runbus.store.topology import tls
 from runbus.store.topology.server import RemoteServer
 
@@ -56,9 +56,16 @@ class SentinelServer:
     async def connect(self, link: Link) -> None:
         """Connect to the primary of this moment."""
         host, port = await self._ask_for_primary()
+        asked = self._sentinels[0]
         url = self._several.url_of(host, port, self._database)
-        await RemoteServer(url, self._settings).connect(link)
-        await _check_role(link, f"{host}:{port}")
+        try:
+            await RemoteServer(url, self._settings).connect(link)
+            await _check_role(link, f"{host}:{port}")
+        except OSError:
+            # Whoever named it may know of no failover; the next one may.
+            self._sentinels.remove(asked)
+            self._sentinels.append(asked)
+            raise
         self._primary = host, port
 
     async def has_moved(self) -> bool:
@@ -141,14 +148,13 @@ def _refused(address: str, error: ReplyError) -> OSError | ServerRefused:
 
 
 async def _check_role(link: Link, address: str) -> None:
-    try:
-        role: list[Any] = await link.call("ROLE")
-    except ReplyError as error:
-        link.close()
-        raise ConnectionError(f"{address} does not tell its role: {error}") from None
-    if role[0] != b"master":
-        link.close()
-        raise ConnectionError(f"{address} is not the primary yet")
+    with closed_on_error(link):
+        try:
+            role: list[Any] = await link.call("ROLE")
+        except ReplyError as error:
+            raise ConnectionError(f"{address} does not tell its role: {error}") from None
+        if role[0] != b"master":
+            raise ConnectionError(f"{address} is not the primary yet")
 
 
 def _split_options(several: SeveralServers) -> tuple[SeveralServers, str]:

@@ -11,6 +11,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from runbus.errors import ServerRefused, SettingsError
+from runbus.store.link import closed_on_error
 from runbus.store.slots import read_owners
 from runbus.store.topology import tls
 from runbus.store.topology.urls import check_one, not_a_sentinel_url, not_all, not_usable
@@ -124,15 +125,12 @@ def _load_files_again(connection: AbstractConnection) -> None:
 
 async def _check_has_all(link: Link) -> None:
     # A sentinel and a node of a cluster answer like any server until they are asked for a key.
-    try:
+    with closed_on_error(link):
         mode = await _ask_for_mode(link)
         if mode == b"sentinel":
             raise not_a_sentinel_url()
         if mode == b"cluster" and await _has_part_only(link):
             raise not_all()
-    except BaseException:
-        link.close()
-        raise
 
 
 async def _ask_for_mode(link: Link) -> bytes | None:

@@ -38,6 +38,10 @@ class Single:
         """Return the watch of a stream."""
         return self._node.watch
 
+    def owner(self, _: str) -> Node:
+        """Return the node that has a key."""
+        return self._node
+
     def spread(self, commands: tuple[Command, ...]) -> list[list[int]]:
         """Put commands together that can go out together, by their places."""
         return [list(range(len(commands)))]
