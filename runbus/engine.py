@@ -54,13 +54,16 @@ def run_sync(plan: Plan, claim: Claim | None = None) -> Any:
 
 
 async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:
-    async def body() -> Any:
-        async with bound_run(context.flow_run.id):
-            return await plan.call()
+    async def body() -> Outcome:
+        try:
+            async with bound_run(context.flow_run.id):
+                return Outcome(value=await plan.call())
+        except (SystemExit, KeyboardInterrupt) as error:
+            return Outcome(error=error)  # a task would end its loop with it, and others' runs
 
     try:
         with context.entered():
-            return Outcome(value=await context.interruptible(body()))
+            return await context.interruptible(body())
     except BaseException as error:
         return Outcome(error=error)
 

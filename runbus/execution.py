@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from runbus.store import bus, runs
 from runbus.store.control import Control
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from concurrent.futures import Future as ThreadFuture
 
     from runbus.flow_run_context import Slot
@@ -238,11 +240,13 @@ class Execution:
         return {
             "name": self._plan.run_name,
             "flow": self._plan.flow_name,
-            "parameters": to_json(self._plan.parameters, bytes_mode="base64", fallback=repr),
+            "parameters": _recorded(self._plan.parameters),
             **({} if parent is None else {"parent": str(parent.run_id)}),
         }
 
     def _storable(self, value: Any) -> bytes:
+        if isinstance(value, Iterator):
+            return b""  # to read it would leave nothing for the caller
         try:
             data = encode(value)
         except NotSerializable:
@@ -254,6 +258,22 @@ async def _lease() -> Lease:
     lease = bus.current().lease
     await lease.hold()
     return lease
+
+
+def _recorded(parameters: Mapping[str, Any]) -> bytes:
+    # What can be read only once, the flow reads.
+    readable = {
+        name: _kind(value) if isinstance(value, Iterator) else value
+        for name, value in parameters.items()
+    }
+    try:
+        return to_json(readable, bytes_mode="base64", fallback=repr)
+    except Exception:  # of something that contains itself, say: the flow can do without a record
+        return to_json({name: _kind(value) for name, value in parameters.items()})
+
+
+def _kind(value: Any) -> str:
+    return f"<{type(value).__name__}>"
 
 
 def _words(error: Exception) -> str:

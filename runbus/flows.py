@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import partial, update_wrapper
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from runbus.engine import run_async, run_sync
@@ -40,6 +41,8 @@ class Flow(Generic[P, R]):
     ) -> None:
         if not callable(fn):
             raise InvalidArgument("fn", fn, "a flow is made of a function")
+        if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+            raise InvalidArgument("fn", fn, "a flow returns and does not yield: return a list")
         if retries < 0:
             raise InvalidArgument("retries", retries, "pass 0 or more")
         if timeout_seconds is not None and not timeout_seconds > 0:
@@ -62,9 +65,18 @@ class Flow(Generic[P, R]):
         run: Any = run_async if self.is_async else run_sync
         return run(plan)
 
+    def __get__(self, instance: object | None, owner: type | None = None) -> Flow[..., R]:
+        """Bind a flow that is a method to its instance, as functions do."""
+        if instance is None:
+            return self
+        return Flow(MethodType(self.fn, instance), **self._options())
+
     def with_options(self, **options: Any) -> Flow[P, R]:
         """Return the same flow with other options, those of `flow`."""
-        current: dict[str, Any] = {
+        return Flow(self.fn, **{**self._options(), **options})
+
+    def _options(self) -> dict[str, Any]:
+        return {
             "name": self.name,
             "description": self.description,
             "flow_run_name": self.flow_run_name,
@@ -73,7 +85,6 @@ class Flow(Generic[P, R]):
             "timeout_seconds": self.timeout_seconds,
             "log_prints": self.log_prints,
         }
-        return Flow(self.fn, **{**current, **options})
 
     def to_deployment(self, name: str, *, limit: int | None = None) -> Deployment:
         """Return this flow as something to `serve` under `flow/name`."""

@@ -220,7 +220,7 @@ class Worker:
                     await run_async(plan, claim)
                 else:
                     await _in_thread(plan, claim)
-        except (Exception, FlowInterrupt) as error:
+        except (Exception, FlowInterrupt, SystemExit, KeyboardInterrupt) as error:
             _log.debug("%s: recorded by the engine: %r", run.name, error)
         finally:
             await claim.slot.leave()

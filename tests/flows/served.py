@@ -204,6 +204,11 @@ async def ask_twice() -> tuple[int, int]:
 
 
 @flow
+async def leave(how: str) -> None:
+    raise (SystemExit if how == "exit" else KeyboardInterrupt)(3)
+
+
+@flow
 async def family() -> list[Any]:
     """Leave a part of the work to a child, then ask."""
     numbers = await ask_twice()

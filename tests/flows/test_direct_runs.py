@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterable, Iterator  # noqa: TC003  (flows read annotations)
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -217,6 +219,48 @@ async def test_a_timeout(valkey: Server) -> None:
             await each()
     states = {run.state.name for run in await get_client().read_flow_runs()}
     assert states == {"Failed"}
+
+
+def test_what_can_be_read_only_once_is_left_to_the_flow(server: Server) -> None:
+    """The record of a run reads no iterator, nor what its caller is given."""
+
+    @flow
+    def numbers(given: Iterable[int]) -> Any:
+        return (each + 1 for each in given)
+
+    assert list(numbers([1, 2, 3])) == [2, 3, 4]
+
+    @flow
+    def endless(given: Any) -> Any:
+        return next(given)
+
+    assert endless(count(7)) == 7
+    loop: list[Any] = []
+    loop.append(loop)
+    assert flow(len)(loop) == 1
+    with pytest.raises(InvalidArgument, match="does not yield"):
+
+        @flow
+        def numbers_one_by_one() -> Iterator[int]:
+            yield 1
+
+
+async def test_a_method(server: Server) -> None:
+    """It is called with its instance, which is no parameter."""
+
+    class Shop:
+        town = "Oslo"
+
+        @flow
+        def sell(self, item: str) -> str:
+            return f"{item} in {self.town}"
+
+        @flow
+        async def buy(self, item: str) -> dict[str, Any]:
+            return get_run_context().parameters | {"town": self.town}
+
+    assert Shop().sell("tea") == "tea in Oslo"
+    assert await Shop().buy("tea") == {"item": "tea", "town": "Oslo"}
 
 
 def test_outside_of_a_flow(valkey: Server) -> None:

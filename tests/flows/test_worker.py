@@ -213,6 +213,16 @@ def test_a_failure_is_recorded(start_worker: StartWorker) -> None:
     assert result_of(started("double/x", {"number": "2"})) == 4
 
 
+@pytest.mark.parametrize("how", ["exit", "interrupt"])
+def test_a_flow_that_ends_the_program_ends_its_run(start_worker: StartWorker, how: str) -> None:
+    """The worker and the runs beside it go on."""
+    worker = start_worker("leave", "double")
+    run_id = started("leave/x", {"how": how})
+    until(lambda: state_of(run_id) == "Crashed")
+    assert result_of(started("double/x", {"number": 2})) == 4
+    assert worker.poll() is None
+
+
 def test_a_validator_that_breaks_fails_the_run(start_worker: StartWorker) -> None:
     """Whatever a parameter's own code raises, the run ends, and says why."""
     start_worker("pay")
