@@ -288,12 +288,16 @@ async def acancel_flow_run(flow_run_id: UUID | str) -> None:
 async def await_for_flow_run(
     flow_run_id: UUID | str, timeout: float | None = 10800, poll_interval: float = 10
 ) -> FlowRun:
-    """Wait until a run has ended, and return it. `timeout` is in seconds.
+    """Wait until a run has ended, and return it. `timeout` is in seconds; 0 looks once.
 
     Raises `RunNotEnded`, which is a `TimeoutError`, and `RunMissing`.
     """
     run_id = parse_run_id(flow_run_id)
     _check_timeout(timeout)
+    if timeout == 0:
+        run = await runs.read(bus.current(), run_id)
+        if run.state.is_final():
+            return run
     limit = asyncio.timeout(timeout)
     here = current_flow_run()
     try:

@@ -257,8 +257,7 @@ async def _held_lease() -> Lease:
 
 async def aserve(*served: Deployment, limit: int | None = None) -> None:
     """Execute the runs of deployments until Ctrl-C, SIGTERM or cancellation."""
-    if not served:
-        raise InvalidArgument("deployments", served, "pass at least one: some_flow.to_deployment()")
+    _check(served, limit)
     worker = Worker(served, limit)
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -274,6 +273,26 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
         if threading.current_thread() is threading.main_thread():
             for each in signals:
                 loop.remove_signal_handler(each)
+
+
+def _check(served: tuple[Deployment, ...], limit: int | None) -> None:
+    if not served:
+        raise InvalidArgument("deployments", served, "pass at least one: some_flow.to_deployment()")
+    names: set[str] = set()
+    for each in served:
+        if not isinstance(each, Deployment):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgument("deployments", each, "pass some_flow.to_deployment(name)")
+        if each.name in names:
+            raise InvalidArgument("deployments", each.name, "two flows have this name: change one")
+        names.add(each.name)
+        _check_limit(each.limit)
+    _check_limit(limit)
+
+
+def _check_limit(limit: object) -> None:
+    is_count = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1
+    if limit is not None and not is_count:
+        raise InvalidArgument("limit", limit, "pass 1 or more, or None")
 
 
 def serve(*served: Deployment, limit: int | None = None) -> Any:

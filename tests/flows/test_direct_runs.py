@@ -24,6 +24,7 @@ from runbus import (
     receive_input,
     resume_flow_run,
     send_input,
+    serve,
     wait_for_flow_run,
 )
 from runbus.bridge import run as block
@@ -674,6 +675,21 @@ async def test_a_run_that_goes_on_is_not_waited_for_longer_than_asked(valkey: Se
         await asyncio.sleep(0.001)
     with pytest.raises(RunNotEnded, match="has not ended within"):
         await wait_for_flow_run(ids[0], timeout=0.05)
+    with pytest.raises(RunNotEnded):
+        await wait_for_flow_run(ids[0], timeout=0)
     done.set()
     await waiting
-    assert (await wait_for_flow_run(ids[0], timeout=20)).state.is_completed()
+    assert (await wait_for_flow_run(ids[0], timeout=0)).state.is_completed()
+    with pytest.raises(RunMissing):
+        await wait_for_flow_run(uuid4(), timeout=0)
+
+
+def test_what_cannot_be_served(valkey: Server) -> None:
+    """It is told before anything is served."""
+    one, same = (flow(work, name="one") for work in (len, sorted))
+    for wrong, word in ((one, "to_deployment"), (same.to_deployment("x"), "'one/x'")):
+        with pytest.raises(InvalidArgument, match=word):
+            serve(one.to_deployment("x"), wrong)
+    for limit in (0, -1, 1.5, True):
+        with pytest.raises(InvalidArgument, match="limit"):
+            one.serve("x", limit=limit)
