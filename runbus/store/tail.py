@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
 from sys import intern
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
+from runbus.errors import RunbusError
 from runbus.protocol.entries import Entry, read_entry
 from runbus.store.counts import counts
 from runbus.store.link import LinkLost, is_transient
@@ -69,6 +71,7 @@ class Tail:
     __slots__ = (
         "_asked_again",
         "_beside",
+        "_elsewhere",
         "_futile_rereads",
         "_refused_since",
         "_rereads",
@@ -319,8 +322,26 @@ class Tail:
             self.reader.fail(refused(address, error, ("XREAD", "STREAMS", self.key)))
             return
         self.watch.heed(error)
-        if self.reader.waits:
+        if not self.reader.waits:
+            return
+        if str(error).startswith("ASK"):
+            work = self._read_where_it_goes(self.cursor)
+            self._elsewhere = self.reader.bus.loop.create_task(work)
+        else:
             self._bear(error)
+
+    async def _read_where_it_goes(self, cursor: bytes | str) -> None:
+        """Read a stream that is on its way to another server, which tells nobody of it yet."""
+        command = ("XREAD", "COUNT", self.page, "STREAMS", self.key, cursor)
+        with suppress(RunbusError):  # the next time may have more luck
+            reply = await self.reader.bus.requests.command(*command)
+            if cursor != self.cursor:
+                return  # it has arrived meanwhile, and was read there
+            if reply:
+                self._take_in(reply[self.key])
+            else:
+                self._hear_nothing()
+        self.watch.call_later(random.uniform(0.5, 1) * RETRY_SECONDS, self.change)  # noqa: S311
 
     def _bear(self, error: ReplyError) -> None:
         """Read again in a while, unless the server has refused for too long."""

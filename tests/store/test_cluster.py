@@ -6,6 +6,8 @@ Runs on real clusters of both engines; slots are moved and primaries killed whil
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,7 @@ from runbus import (
     run_deployment,
     send_input,
 )
-from runbus.errors import NotPaused, ServerRefused, SettingsError
+from runbus.errors import NotPaused, ReceiveTimeout, ServerRefused, SettingsError
 from runbus.protocol.keys import TAGS
 from runbus.settings import temporary_settings
 from runbus.store import bus, deployments, runs, scripts
@@ -271,6 +273,46 @@ async def test_a_slot_moves_while_in_use(cluster: Cluster) -> None:
     await send_input(1, quiet)
     assert await waiting == [1]
     assert time.monotonic() - started < 2
+
+
+async def test_a_slot_that_stays_on_its_way(cluster: Cluster) -> None:
+    """Somebody breaks a move off in the middle: who waits hears what is sent, and waits on."""
+    run_id = uuid4()
+    slot = cluster.slot_of(run_id)
+    source = cluster.owner_of(slot)
+    target = next(n for n in range(6) if n != source and cluster.call(n, "ROLE")[0] == "master")
+    pauses, moves, goes_on = itertools.count(), threading.Event(), threading.Event()
+
+    def pause() -> None:
+        if next(pauses) == 1:  # the keys have moved
+            moves.set()
+            assert goes_on.wait(30)
+
+    with temporary_settings(url=cluster.url, retry_seconds=1):
+        await send_input(0, run_id)
+        listening = asyncio.create_task(listen(run_id, 4))
+        moving = asyncio.create_task(
+            asyncio.to_thread(cluster.move_slot, slot, source, target, pause)
+        )
+        await asyncio.to_thread(moves.wait, 30)
+        for number in (1, 2):
+            await asyncio.sleep(1.5)
+            assert not listening.done()
+            add_on_the_way(cluster, target, run_id, number)
+        with pytest.raises(ReceiveTimeout):
+            await anext(receive_input(str, flow_run_id=run_id, timeout=0.3))
+        goes_on.set()
+        await moving
+        await send_input(3, run_id)
+        assert await listening == [0, 1, 2, 3]
+
+
+def add_on_the_way(cluster: Cluster, target: int, run_id: UUID, number: int) -> None:
+    # By hand: a script with keys that are not there yet is told TRYAGAIN until the move is over.
+    with cluster.clients[target].pipeline(transaction=False) as pipe:
+        pipe.execute_command("ASKING")
+        pipe.xadd(f"runbus:{{{run_id.hex[-2:]}}}:{run_id}:input:int", {"value": str(number)})
+        pipe.execute()
 
 
 async def test_a_replica_takes_over_by_hand(cluster: Cluster) -> None:
