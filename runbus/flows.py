@@ -150,8 +150,9 @@ def flow(
 def flow(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a flow: `@flow`, or `@flow(name=…, retries=…, …)`.
 
-    `name` is the flow's, by default the function's with dashes. `flow_run_name` names each run: a
-    text with `{parameter}` in it, or a function; by default two words. A flow that raises an error
+    `name` is the flow's, by default the function's with dashes. `flow_run_name` names each run that
+    is called (`run_deployment` has a name of its own): a text with `{parameter}` in it, or a
+    function; by default two words. A flow that raises an error
     is called again up to `retries` times, `retry_delay_seconds` apart. `timeout_seconds` ends one
     call: an async one where it awaits, a sync one at its next verb. With `log_prints`, what the
     flow's code prints becomes lines of `get_run_logger`, at the level of information, unless it is
