@@ -68,9 +68,8 @@ async def find_or_create(
         if not _is_same_call(run, fields):
             continue
         if run.is_exact:
-            with suppress(
-                ValidationError, UnsupportedType
-            ):  # its flow returns something else by now
+            # Unless its flow returns something else by now.
+            with suppress(ValidationError, UnsupportedType):
                 result = decoder(result_type)(run.state.data or b"")
                 return Found(run=run, has_completed=True, result=result)
         is_left = not run.state.is_final() and run.deployment_id is None

@@ -9,6 +9,7 @@ have lost it, and then it goes back (see `seen`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import random
@@ -107,6 +108,7 @@ class Tail:
         """The last entries that were read, once there are any."""
         self.checked: Link | None = None
         """The connection on which the last entry was found to be there."""
+        self._elsewhere: asyncio.Task[None] | None = None
         self.unread: list[Any] = []
         """Entries that were read ahead and not handed out, the next one last."""
         self.page = FIRST_PAGE
@@ -324,11 +326,11 @@ class Tail:
         self.watch.heed(error)
         if not self.reader.waits:
             return
-        if str(error).startswith("ASK"):
+        if not str(error).startswith("ASK"):
+            self._bear(error)
+        elif self._elsewhere is None or self._elsewhere.done():
             work = self._read_where_it_goes(self.cursor)
             self._elsewhere = self.reader.bus.loop.create_task(work)
-        else:
-            self._bear(error)
 
     async def _read_where_it_goes(self, cursor: bytes | str) -> None:
         """Read a stream that is on its way to another server, which tells nobody of it yet."""
@@ -336,12 +338,13 @@ class Tail:
         with suppress(RunbusError):  # the next time may have more luck
             reply = await self.reader.bus.requests.command(*command)
             if cursor != self.cursor:
-                return  # it has arrived meanwhile, and was read there
-            if reply:
+                pass  # it has arrived meanwhile, and was read there
+            elif reply:
                 self._take_in(reply[self.key])
             else:
                 self._hear_nothing()
-        self.watch.call_later(random.uniform(0.5, 1) * RETRY_SECONDS, self.change)  # noqa: S311
+        await asyncio.sleep(random.uniform(0.5, 1) * RETRY_SECONDS)  # noqa: S311
+        self.change()
 
     def _bear(self, error: ReplyError) -> None:
         """Read again in a while, unless the server has refused for too long."""
