@@ -17,7 +17,7 @@ from runbus.protocol.entries import check_text
 from runbus.protocol.ids import flow_run_id_for
 from runbus.protocol.values import encode
 from runbus.store import bus, deployments, runs
-from runbus.worker import Deployment
+from runbus.worker.deployment import Deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

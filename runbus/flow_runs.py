@@ -24,6 +24,7 @@ from runbus.errors import (
     FlowRunSuspended,
     InvalidArgument,
     NotPaused,
+    OwnerSilent,
     RunbusError,
     RunNotEnded,
 )
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from runbus.flow_run_context import FlowRunContext
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
-    from runbus.store.pauses import Form, Opened
+    from runbus.store.pauses import Form, Opened, Resumed
 
 T = TypeVar("T")
 WITHDRAW_SECONDS = 3
@@ -193,8 +194,9 @@ async def asuspend_flow_run(
 
 async def _suspend_other(run_id: UUID) -> None:
     here = bus.current()
-    _check_deployed(await runs.read(here, run_id))
-    if await runs.move(here, run_id, "Suspended", after=["Scheduled"]) is None:
+    run = await runs.read(here, run_id)
+    _check_deployed(run)
+    if await runs.move(here, run, "Suspended", after=["Scheduled"]) is None:
         return
     run = await runs.read(here, run_id)
     if run.state.is_final():
@@ -249,17 +251,29 @@ async def aresume_flow_run(
     limit = here.settings.max_input_bytes
     if len(answer) > limit:
         raise InvalidArgument("run_input", run_input, f"it is larger than {limit:,} bytes")
-    state = await pauses.answer(here, run_id, pause, answer, answerer)
-    if run.deployment_id is not None and state == "Scheduled":  # else its worker has heard
+    resumed = await _answer(run, pause, answer, answerer)
+    if run.deployment_id is not None and resumed.state == "Scheduled":  # else its worker has heard
         await deployments.hint(here, run.deployment_id, run_id)
+    if not resumed.is_attended:
+        _log.warning("%s is answered, and goes on when another worker has it", run.name)
     await pauses.make_durable(here, run_id, pause, durability)
+
+
+async def _answer(run: FlowRun, pause: Pause, answer: bytes, by: str) -> Resumed:
+    """Answer; while it is not known whether the run's process lives, look again and again."""
+    while True:
+        try:
+            return await pauses.answer(bus.current(), run, pause, answer, by)
+        except OwnerSilent as silent:
+            _log.warning("%s: its process says nothing; looking whether it lives", run.name)
+            await asyncio.sleep(silent.retry_seconds)
 
 
 async def _resume_unasked(run: FlowRun) -> None:
     """Let a run go on that was suspended from outside; any other asked nothing."""
     if run.state.name != "Suspended" or run.pause is not None:
         raise NotPaused(flow_run_id=run.id, state=run.state.name)
-    found = await runs.resume(bus.current(), run.id)
+    found = await runs.resume(bus.current(), run)
     if found is not None:
         raise NotPaused(flow_run_id=run.id, state=found)
     if run.deployment_id is not None:
@@ -271,18 +285,18 @@ async def acancel_flow_run(flow_run_id: UUID | str) -> None:
 
     One that nobody executes has ended when this returns. Raises `AlreadyEnded` and `RunMissing`.
     """
-    run_id = parse_run_id(flow_run_id)
     here = bus.current()
+    run = await runs.read(here, parse_run_id(flow_run_id))
     found: str | None = states.UNATTENDED[0]
     while found in states.UNATTENDED:  # until one of the two moves fits: others move it, too
-        found = await runs.move(here, run_id, "Cancelled", after=states.UNATTENDED)
+        found = await runs.move(here, run, "Cancelled", after=states.UNATTENDED)
         if found is not None:
-            found = await runs.move(here, run_id, "Cancelling")
+            found = await runs.move(here, run, "Cancelling")
     if found is not None and found != "Cancelling":
-        raise AlreadyEnded(flow_run_id=run_id, state=found)
+        raise AlreadyEnded(flow_run_id=run.id, state=found)
     # Its execution is the last one: nothing follows on `Cancelling`.
-    run = await runs.read(here, run_id)
-    await Control(here, run_id).say("cancel", run.epoch)
+    run = await runs.read(here, run.id)
+    await Control(here, run.id).say("cancel", run.epoch)
 
 
 async def await_for_flow_run(

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from runbus import bridge
 from runbus.errors import RunbusError
+from runbus.background import lease_holder
 from runbus.store import bus, gauges
 from runbus.store.counts import WAKE_BOUNDS, counts
 
@@ -88,4 +89,5 @@ def _held(held: gauges.Gauges) -> Iterable[Metric]:
 async def _read() -> tuple[gauges.Gauges, int]:
     here = bus.current()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        return await gauges.read(here), len(here.lease.holders())
+        held = [each.run_id for each in lease_holder.of(here.settings).holdings.executions()]
+        return await gauges.read(here, held), len(held)

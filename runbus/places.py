@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 UNLIMITED = 1_000_000
 
 
-class Places:
+class SlotLimit:
     """The places of the runs that execute at once in one worker."""
 
     def __init__(self, limit: int | None, on_free: Callable[[], None]) -> None:
@@ -22,18 +22,25 @@ class Places:
         self.loop = asyncio.get_running_loop()
         self._on_free = on_free
 
+    def try_slot(self) -> Slot | None:
+        """Take a slot."""
+        if self.free.locked():
+            return None
+        self.free._value -= 1
+        return Slot(self)
+
     def release(self) -> None:
         """Take note that a run has left."""
         self.free.release()
         self._on_free()
 
 
-class Place:
+class Slot:
     """One run's place, which it leaves and takes from whatever loop it waits on."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: SlotLimit) -> None:
         self._places = places
-        self.is_held = False
+        self.is_held = True
 
     async def take(self) -> None:
         """Wait until there is a place, unless the run has one."""
@@ -51,6 +58,9 @@ class Place:
 
     async def leave(self) -> None:
         """Give the place back, unless that was done."""
+        self.close()
+
+    def close(self) -> None:
         if self.is_held:
             self.is_held = False
             self._places.loop.call_soon_threadsafe(self._places.release)

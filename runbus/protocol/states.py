@@ -41,8 +41,7 @@ TYPES: dict[str, StateType] = {
 
 FINAL = frozenset(
     {StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED}
-)  # as `send.lua`, `mark_read.lua` and `move_run.lua` have it
-
+)
 UNATTENDED = ("Pending", "Scheduled", "Suspended")
 """The states in which no process executes the run, so nobody need be asked to end it."""
 
@@ -62,7 +61,8 @@ MOVES: dict[str, frozenset[str]] = {
             *("Completed", "Failed", "Cancelling", *_ENDED_BY_OTHERS),
         }
     ),
-    "Suspended": frozenset({"Scheduled", "Failed", *_ENDED_BY_OTHERS}),
+    # One that was called in another waits for that one, which goes on with it.
+    "Suspended": frozenset({"Scheduled", "Pending", "Running", "Failed", *_ENDED_BY_OTHERS}),
     "Cancelling": frozenset({"Completed", "Failed", "Cancelled", "Crashed"}),
     "Completed": frozenset(),
     "Failed": frozenset(),

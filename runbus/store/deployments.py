@@ -55,6 +55,12 @@ async def read_info(bus: Bus, names: Iterable[str]) -> list[DeploymentInfo | Non
     ]
 
 
+async def names(bus: Bus) -> list[str]:
+    """List the names of the deployments."""
+    members = await bus.requests.command("SMEMBERS", bus.keys.deployments())
+    return sorted(member.decode(errors="replace") for member in members)
+
+
 async def read_all(bus: Bus) -> list[DeploymentInfo]:
     """List the deployments by their names."""
     members = await bus.requests.command("SMEMBERS", bus.keys.deployments())
@@ -71,15 +77,15 @@ async def hint(bus: Bus, name: str, flow_run_id: UUID) -> None:
     )
 
 
-async def hints(bus: Bus, names: list[str]) -> AsyncGenerator[str]:
-    """Yield the ids of runs that wait, as they are hinted at from now on."""
+async def hints(bus: Bus, names: list[str]) -> AsyncGenerator[tuple[str, bytes]]:
+    """Yield deployments and ids of runs that wait, as they are hinted at from now on."""
     reader = Reader(
         bus, _NO_RUN, {name: bus.keys.queue(name) for name in names}, POLL_SECONDS, marks=False
     )
     await begin_at_the_end(bus, reader)
     try:
         while await reader.wait(None):
-            for _, _, fields in reader.taken():
-                yield fields[-1].decode(errors="replace")
+            for name, _, fields in reader.taken():
+                yield name, fields[-1]
     finally:
         reader.close()

@@ -14,6 +14,7 @@ from runbus.errors import (
     FlowPauseTimeout,
     FlowRunCancelled,
     NotPaused,
+    OwnerSilent,
     PauseChanged,
     RunLost,
     RunMissing,
@@ -55,7 +56,7 @@ class Opened:
 
     key: str
     generation: int
-    epoch: int
+    epoch: str
     """Of the execution that met it."""
     is_answered: bool
     """Whether an earlier execution got the answer; otherwise it is to be waited for."""
@@ -73,7 +74,7 @@ async def open_pause(
     *,
     timeout: float | None,
     retry: int,
-    epoch: int,
+    epoch: str,
     state: Literal["Paused", "Suspended"] = "Paused",
 ) -> Opened:
     """Open a pause, or find it again; the run moves to `state` unless it was answered.
@@ -85,19 +86,19 @@ async def open_pause(
     reply = await bus.requests.script(
         scripts.OPEN_PAUSE,
         (
-            7,
+            8,
             *(keys.run(flow_run_id), keys.streams(flow_run_id), keys.pause(flow_run_id, key)),
             *(keys.pending(place), keys.events(place), keys.executing(place)),
-            keys.resume(flow_run_id),
+            *(keys.resume(flow_run_id), keys.ends(flow_run_id)),
             *(str(flow_run_id), key, bus.lifetime_ms, form.schema, form.description),
             "" if timeout is None else int(timeout * 1000),
-            *(retry, form.shape, state, epoch),
+            *(retry, form.shape, state, epoch, secrets.token_hex(8)),
         ),
     )
     return _opened(flow_run_id, key, epoch, reply)
 
 
-def _opened(flow_run_id: UUID, key: str, epoch: int, reply: list[Any]) -> Opened:
+def _opened(flow_run_id: UUID, key: str, epoch: str, reply: list[Any]) -> Opened:
     match reply:
         case [b"PENDING", generation, left, after]:
             return Opened(
@@ -182,15 +183,31 @@ async def read_pending(bus: Bus, flow_run_id: UUID) -> tuple[FlowRun, Pause | No
     return run, read_pause(run.pause or "", read_fields(about_pause))
 
 
-async def answer(bus: Bus, flow_run_id: UUID, pause: Pause, value: bytes, by: str) -> str:
-    """Answer a pause that was pending when it was read; return the state that the run is in then.
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """What became of a run whose pause was answered."""
 
-    Raises `AlreadyAnswered` and `NotPaused`.
+    state: str
+    """The name of the state that it is in."""
+    is_attended: bool
+    """Whether the process that waits for the answer lives, as far as is known."""
+
+
+async def answer(bus: Bus, run: FlowRun, pause: Pause, value: bytes, by: str) -> Resumed:
+    """Answer a pause that was pending when it was read.
+
+    Raises `AlreadyAnswered`, `NotPaused`, and `OwnerSilent` for a run that was called directly, by
+    a process of which it is not known yet whether it lives: then nothing was changed.
     """
-    reply = await _close(bus, flow_run_id, pause.key, pause.generation, "answered", value, by)
+    deployment = run.deployment_id or ""
+    reply = await _close(
+        bus, run.id, pause.key, pause.generation, "answered", value, by, deployment=deployment
+    )
     match reply:
-        case [b"CLOSED", state]:
-            return state.decode()
+        case [b"CLOSED", state, verdict]:
+            return Resumed(state=state.decode(), is_attended=verdict == b"ALIVE")
+        case [b"UNSURE"]:
+            raise OwnerSilent(flow_run_id=run.id, retry_seconds=bus.settings.lease_seconds / 3)
         case [b"STATE", state, _, first, when, stands]:
             now = replace(
                 pause,
@@ -201,9 +218,9 @@ async def answer(bus: Bus, flow_run_id: UUID, pause: Pause, value: bytes, by: st
                 else None,
                 value=stands,
             )
-            raise too_late(flow_run_id, now)
+            raise too_late(run.id, now)
         case _:
-            raise RunMissing(flow_run_id)
+            raise RunMissing(run.id)
 
 
 async def make_durable(bus: Bus, flow_run_id: UUID, pause: Pause, wanted: Durability) -> None:
@@ -232,7 +249,7 @@ def too_late(flow_run_id: UUID, pause: Pause) -> AlreadyAnswered | NotPaused:
 
 
 async def expire(
-    bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: int | None = None
+    bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: str = ""
 ) -> bool:
     """End a pause whose time is over; False when it was answered in time.
 
@@ -245,7 +262,7 @@ async def expire(
     return reply[0] == b"CLOSED" or reply[1] != b"answered"
 
 
-async def withdraw(bus: Bus, flow_run_id: UUID, key: str, epoch: int) -> None:
+async def withdraw(bus: Bus, flow_run_id: UUID, key: str, epoch: str) -> None:
     """End a pause that the flow has given up: it goes on without an answer. Raises `RunLost`."""
     await _close(bus, flow_run_id, key, "", "cancelled", epoch=epoch)
 
@@ -270,18 +287,20 @@ async def _close(
     value: bytes = b"",
     by: str = "",
     *,
-    epoch: int | None = None,
+    epoch: str = "",
+    deployment: str = "",
 ) -> list[bytes]:
-    keys, place = bus.keys, tag(flow_run_id)
+    keys, of_tag = bus.keys, tag(flow_run_id)
     reply = await bus.requests.script(
         scripts.CLOSE_PAUSE,
         (
-            6,
-            *(keys.run(flow_run_id), keys.pause(flow_run_id, key), keys.resume(flow_run_id)),
-            *(keys.pending(place), keys.events(place), keys.scheduled(place)),
+            *(11, keys.run(flow_run_id), keys.pause(flow_run_id, key), keys.resume(flow_run_id)),
+            *(keys.pending(of_tag), keys.events(of_tag), keys.scheduled(of_tag, deployment)),
+            *(keys.runs(of_tag), keys.active(of_tag), keys.ended(of_tag), keys.executing(of_tag)),
+            keys.pulse(of_tag),
             *(str(flow_run_id), key, bus.lifetime_ms, generation, how, value, by),
-            secrets.token_hex(8),
-            "" if epoch is None else epoch,
+            *(secrets.token_hex(8), epoch, keys.of_tag(of_tag)),
+            int(bus.settings.lease_seconds * 1000),
         ),
     )
     if reply == [b"LOST"]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
+from runbus.errors import RunbusError
 from runbus.store import scripts
 from runbus.store.backoff import backoff
 from runbus.store.counts import counts
@@ -20,7 +21,7 @@ from runbus.store.refusal import refused
 from runbus.store.topology.single import Single
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from runbus.settings import Settings
     from runbus.store.channel import Channel
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from runbus.store.scripts import Script
     from runbus.store.topology import Topology
     from runbus.store.topology.route import Route
+
+
+AWAY_SECONDS = 1.0
+"""How long a primary may keep those waiting who can do without it."""
+_NOT_EXECUTED = ("MOVED", "ASK", "TRYAGAIN", "NOSCRIPT", "READONLY", "LOADING", "MASTERDOWN")
+_NO_REPLY = LinkLost("it does not reply")
 
 
 class Requests:
@@ -70,6 +77,63 @@ class Requests:
             for place, reply in zip(group, answer, strict=True):
                 replies[place] = reply
         return replies
+
+    async def each(self, *commands: Command) -> list[Any]:
+        """Return the reply to each of several commands that go out together, or its error.
+
+        They are asked once: after an error it is not known whether a command was executed. Nothing
+        of one primary waits for another one for longer than `AWAY_SECONDS`. Raises `RunbusError`
+        when none answers.
+        """
+        groups = self._topology.spread(commands)
+        replies: list[Any] = [_NO_REPLY] * len(commands)
+        asked = [
+            asyncio.ensure_future(self._ask_each(commands, group, replies)) for group in groups
+        ]
+        if asked:
+            _, late = await asyncio.wait(asked, timeout=AWAY_SECONDS if len(asked) > 1 else None)
+            for task in late:
+                task.cancel()
+        if replies and all(isinstance(reply, (RunbusError, LinkLost)) for reply in replies):
+            error = replies[0]
+            route = self._topology.route_for(commands[0])
+            raise error if isinstance(error, RunbusError) else route.unreachable(0, error)
+        return replies
+
+    async def _ask_each(
+        self, commands: tuple[Command, ...], group: list[int], replies: list[Any]
+    ) -> None:
+        route = self._topology.route_for(commands[group[0]])
+        try:
+            link = await route.connected()
+        except (RunbusError, LinkLost) as error:
+            for place in group:
+                replies[place] = error
+            return
+        answers = await _answers(link, [commands[place] for place in group])
+        for place, answer in zip(group, answers, strict=True):
+            replies[place] = await self._ask_again(commands[place], answer)
+
+    async def _ask_again(self, command: Command, answer: Any) -> Any:
+        # Its slot has moved, or the server has forgotten the script: it finds its own way.
+        if not (isinstance(answer, ReplyError) and str(answer).startswith(_NOT_EXECUTED)):
+            return answer
+        try:
+            return await self.command(*command)
+        except RunbusError as error:
+            return error
+
+    async def scan(self, key: str, pattern: str) -> AsyncGenerator[list[bytes]]:
+        """Yield the keys of a pattern, some at a time, at the server that has a key."""
+        route, cursor = self._topology.route(key), b"0"
+        while True:
+            command = ("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+            ask = partial(_call, command)
+            cursor, found = await self._repeat(route, ask, command)
+            if found:
+                yield found
+            if cursor == b"0":
+                return
 
     async def _together(self, commands: tuple[Command, ...]) -> list[Any]:
         if not commands:
@@ -118,6 +182,22 @@ class Requests:
                     raise refused(route.server.address, error, asked) from None
                 cause = error
         raise route.unreachable(clock() - started, cause)
+
+
+def _call(command: Command, link: Link) -> asyncio.Future[Any]:
+    return link.call(*command)
+
+
+def _answers(link: Link, commands: list[Command]) -> asyncio.Future[list[Any]]:
+    future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+    answers: list[Any] = []
+
+    def finish(reply: Any) -> None:
+        answers.append(reply)
+        settle(future, answers)
+
+    link.send_all(commands, answers.append, finish)
+    return future
 
 
 def _send_all(commands: tuple[Command, ...], address: str, link: Link) -> asyncio.Future[Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runbus.protocol.deployment_info import WorkerInfo, read_worker
 from runbus.protocol.fields import read_fields
-from runbus.store import runs
+from runbus.store.records import executions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,12 +34,17 @@ async def forget(bus: Bus, process: str) -> None:
     )
 
 
+async def count(bus: Bus) -> int:
+    """Return how many workers there are, about: one that died is counted for a while."""
+    return await bus.requests.command("SCARD", bus.keys.workers())
+
+
 async def read_all(bus: Bus) -> list[WorkerInfo]:
     """List the workers, those that have worked longest first."""
     members = await bus.requests.command("SMEMBERS", bus.keys.workers())
     names = sorted(name.decode(errors="replace") for name in members)
     replies = await bus.requests.commands(*(("HGETALL", bus.keys.worker(name)) for name in names))
-    owners = await runs.owners(bus) if names else {}
+    owners = await executions.owners(bus) if names else {}
     found = [
         read_worker(name, read_fields(reply), len(owners.get(name, ())))
         for name, reply in zip(names, replies, strict=True)
