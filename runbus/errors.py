@@ -45,6 +45,7 @@
     ├── ServerUnreachable (ConnectionError)    asked again and again, to no avail
     ├── ServerRefused                          the server answered with an error
     │   └── RightMissing                       its user may not do this
+    ├── WireMismatch                           another version of runbus has stored what is there
     └── EmbeddedServerError                    the server of this machine's own does not start
 
 An input that arrives but does not fit the receiver's type raises pydantic's own
@@ -542,6 +543,26 @@ class FlowRunHandedBack(FlowInterrupt):
     """The run's worker ends; another worker goes on with the run."""
 
     happened = "is handed back"
+
+
+class WireMismatch(RunbusError):
+    """What is stored on the server was stored by a version that speaks another wire."""
+
+    def __init__(self, *, address: str, found: int | str, spoken: int) -> None:
+        self.address = address
+        self.found = found
+        self.spoken = spoken
+        is_newer = isinstance(found, int) and found > spoken
+        advice = (
+            "install a newer runbus here"
+            if is_newer
+            else "let its runs end with the version that made them, then empty it; or use another "
+            "RUNBUS_PREFIX beside it"
+        )
+        super().__init__(
+            f"{address} holds runs of another version of runbus (wire {found}; this one speaks "
+            f"{spoken}), and neither would understand the other: {advice}."
+        )
 
 
 class ServerUnreachable(RunbusError, ConnectionError):

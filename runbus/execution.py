@@ -76,7 +76,12 @@ class Execution:
         if self._parent is None:
             return await self._create()
         found = await children.find_or_create(
-            self._bus, self._parent, self._fields(), self._holder, self._plan.result_type, self._enter
+            self._bus,
+            self._parent,
+            self._fields(),
+            self._holder,
+            self._plan.result_type,
+            self._enter,
         )
         if isinstance(found, children.Completed):
             return Outcome(value=found.result)
@@ -248,7 +253,10 @@ class Execution:
                 return await recorded
         except TimeoutError:
             missing = EndNotRecorded(
-                flow_run_id=end.ending.run_id, state=end.ending.state, seconds=seconds, cause=end.trouble
+                flow_run_id=end.ending.run_id,
+                state=end.ending.state,
+                seconds=seconds,
+                cause=end.trouble,
             )
         if outcome.error is None:
             raise missing

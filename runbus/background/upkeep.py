@@ -13,11 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from runbus import bridge
-from runbus.store import bus
+from runbus.store import bus, wire
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.maintenance.kept_ends import KeptEnd, record
 from runbus.store.maintenance.reconciliation import reconcile
-from runbus.supervision.duty import Duty
+from runbus.supervision.duty import Duty, periodic
 from runbus.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Upkeep:
                 third = self._lease.seconds / 3
                 work = partial(self._reconcile, here)
                 supervisor.start(Duty("reconciliation", work, interval=third))
+                supervisor.start(periodic("wire check", partial(wire.check_again, here), third))
                 waiting, self._to_record = self._to_record, []
                 for end in waiting:
                     self._record_soon(end)

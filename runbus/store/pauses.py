@@ -248,9 +248,7 @@ def too_late(flow_run_id: UUID, pause: Pause) -> AlreadyAnswered | NotPaused:
     )
 
 
-async def expire(
-    bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: str = ""
-) -> bool:
+async def expire(bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: str = "") -> bool:
     """End a pause whose time is over; False when it was answered in time.
 
     Who waits in it gives its `epoch`; of anybody else the server checks the time. Raises

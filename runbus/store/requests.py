@@ -85,7 +85,7 @@ class Requests:
         of one primary waits for another one for longer than `AWAY_SECONDS`. Raises `RunbusError`
         when none answers.
         """
-        groups = self._topology.spread(commands)
+        groups = self._topology.spread(commands) if commands else []
         replies: list[Any] = [_NO_REPLY] * len(commands)
         asked = [
             asyncio.ensure_future(self._ask_each(commands, group, replies)) for group in groups

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from runbus.store.bus import Bus
 
 
-
 async def create(
     bus: Bus,
     flow_run_id: UUID,

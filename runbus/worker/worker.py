@@ -131,7 +131,7 @@ class Worker:
             for duty in (
                 periodic("recovery", partial(recovery.recover_orphaned_runs, here), third),
                 periodic("deadlines", partial(self._expire, here), self._sweep_seconds),
-                periodic("registration", partial(self._register_again, here), third),
+                periodic("registration", self._register_again, third),
                 periodic("index repair", index_repair.IndexRepair(here).step, third),
             ):
                 supervisor.start(duty)
@@ -143,11 +143,10 @@ class Worker:
         await asyncio.sleep(self._sweep_seconds * (self._worker_count - 1))
 
     async def _register(self) -> None:
-        await bridge.in_background(
-            lambda: self._register_again(bus.of_settings(self._here.settings))
-        )
+        await bridge.in_background(self._register_again)
 
-    async def _register_again(self, here: bus.Bus) -> None:
+    async def _register_again(self) -> None:
+        here = bus.of_settings(self._here.settings)
         for name, deployment in self._served.items():
             await deployments.register(here, name, deployment.fields())
         described = {"host": socket.gethostname(), "pid": os.getpid()}

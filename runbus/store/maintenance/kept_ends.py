@@ -53,7 +53,10 @@ async def record(bus: Bus, end: KeptEnd) -> None:
 def _note_trouble(end: KeptEnd, error: RunbusError) -> None:
     if end.trouble is None:
         _log.warning(
-            "%s: its end (%s) is not recorded yet, and kept: %s", end.ending.run_name, end.ending.state, error
+            "%s: its end (%s) is not recorded yet, and kept: %s",
+            end.ending.run_name,
+            end.ending.state,
+            error,
         )
     end.trouble = error
 

@@ -71,7 +71,11 @@ async def _release(
     run_id, epoch = held
     end = holdings.recorded_end(held)
     if end is not None:
-        _log.warning("%s: its end (%s) was lost, and is recorded again", end.ending.run_name, end.ending.state)
+        _log.warning(
+            "%s: its end (%s) was lost, and is recorded again",
+            end.ending.run_name,
+            end.ending.state,
+        )
         keep_again(end)
         return
     (run,) = await runs.read_several(bus, [run_id])

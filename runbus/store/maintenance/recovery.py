@@ -91,7 +91,9 @@ async def _follow_up(bus: Bus, taken: list[Taken]) -> None:
         if each.state == "Scheduled" and each.deployment is not None:
             await deployments.hint(bus, each.deployment, each.run_id)
         elif each.state in {"Crashed", "Cancelled"}:
-            _log.error("flow run %s: %s (its process ended without a word)", each.run_id, each.state)
+            _log.error(
+                "flow run %s: %s (its process ended without a word)", each.run_id, each.state
+            )
     await end_abandoned(
         bus, {each.run_id: each.parent_run_id for each in taken if each.parent_run_id is not None}
     )

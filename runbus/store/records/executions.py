@@ -55,9 +55,7 @@ async def claim(
     executed alone; or why that is not known.
     """
     replies = await bus.requests.each(*(_claim(bus, each, owner) for each in wanted))
-    return [
-        _read_claim(each.run_id, reply) for each, reply in zip(wanted, replies, strict=True)
-    ]
+    return [_read_claim(each.run_id, reply) for each, reply in zip(wanted, replies, strict=True)]
 
 
 def _read_claim(run_id: UUID, reply: Any) -> FlowRun | Exception | str | None:
@@ -164,9 +162,7 @@ async def reset_crashes(bus: Bus, run_id: UUID, epoch: str) -> None:
     await bus.requests.script(scripts.RESET_CRASHES, (2, *keys, epoch))
 
 
-async def held_by(
-    bus: Bus, process: str, tags: Sequence[str]
-) -> dict[str, set[tuple[UUID, str]]]:
+async def held_by(bus: Bus, process: str, tags: Sequence[str]) -> dict[str, set[tuple[UUID, str]]]:
     """Read which runs a process has by the server's word, in each tag that can be read."""
     first, last = f"[{process} ", f"[{process}!"  # `!` follows the space
     replies = await bus.requests.each(
