@@ -44,7 +44,7 @@ async def list_(*, json: show.Json = False) -> int:
 
 _COLUMNS: list[Column[DeploymentInfo]] = [
     Column(title="NAME", plain=lambda each: each.name),
-    Column(title="WORKERS", plain=lambda each: str(each.workers)),
+    Column(title="WORKERS", plain=lambda each: "?" if each.workers is None else str(each.workers)),
     Column(title="PARAMETERS", plain=lambda each: ", ".join(_names(each))),
     Column(title="DESCRIPTION", plain=lambda each: show.first_line(each.description)),
 ]

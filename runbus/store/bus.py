@@ -95,6 +95,7 @@ class Bus:
         await self._drain()
         self.report_unsent()
         await self.lease.end()
+        self.requests.close()
         self.topology.close()
         await asyncio.sleep(0)  # the transports end in the next turn
         await asyncio.sleep(0)
@@ -104,6 +105,7 @@ class Bus:
             async with asyncio.timeout(self.settings.reply_timeout_seconds):
                 for sent in [*self.outbox.unsettled(), *self.outbox.barrier.pending()]:
                     await sent.settlement()
+                await self.requests.all_told()
 
     def report_unsent(self) -> None:
         """Say loudly which sends are lost, now that their loop is over."""

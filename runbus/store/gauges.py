@@ -1,4 +1,4 @@
-"""What the server holds at this moment, for whoever watches it."""
+"""What the server holds at this moment, for whoever watches it; of a cluster, what answers."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Gauges:
 async def read(bus: Bus) -> Gauges:
     """Read what the server holds."""
     pending = await listing.count_waiting(bus)
-    since = await _waiting_since(bus) if pending else None
+    waited = await _longest_wait(bus) if pending else 0
     held = await _streams_here(bus)
     return Gauges(
         pending_pauses=pending,
-        oldest_wait_seconds=0.0 if since is None else max(0.0, await bus.requests.time() - since),
+        oldest_wait_seconds=waited / 1000,
         queue_lengths=await _queue_lengths(bus),
         stream_entries=sum(each.length for each in held),
         unread_inputs=sum(each.unread for each in held),
@@ -52,7 +52,7 @@ async def read(bus: Bus) -> Gauges:
 
 async def _queue_lengths(bus: Bus) -> dict[str, int]:
     waiting = await runs.scheduled(bus)
-    names = await bus.requests.commands(
+    names = await bus.requests.available(
         *(("HGET", bus.keys.run(run_id), "deployment") for run_id in waiting)
     )
     return Counter(name.decode(errors="replace") for name in names if name)
@@ -64,14 +64,8 @@ async def _streams_here(bus: Bus) -> list[StreamInfo]:
     return [each for of_run in found for each in of_run]
 
 
-async def _waiting_since(bus: Bus) -> float | None:
+async def _longest_wait(bus: Bus) -> int:
     keys = bus.keys
-    replies = await asyncio.gather(
-        *(
-            bus.requests.script(
-                scripts.OLDEST_WAIT, (1, keys.pending(tag), keys.of_tag(tag), LOOKED_AT)
-            )
-            for tag in TAGS
-        )
-    )
-    return min((int(reply) / 1000 for reply in replies if reply), default=None)
+    calls = ((1, keys.pending(tag), keys.of_tag(tag), LOOKED_AT) for tag in TAGS)
+    waits = await bus.requests.available(*map(scripts.OLDEST_WAIT.command, calls))
+    return max(int(wait or 0) for wait in waits)

@@ -163,7 +163,7 @@ class DeploymentOut(BaseModel):
     description: str | None
     parameters: dict[str, Any]
     """The JSON Schema of the flow's parameters."""
-    workers: int
+    workers: int | None
 
     @classmethod
     def of(cls, found: DeploymentInfo) -> Self:

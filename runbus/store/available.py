@@ -1,0 +1,45 @@
+"""What is to be had now: several primaries are asked, and one that is away keeps nobody waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runbus.errors import ServerUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+
+T = TypeVar("T")
+
+
+async def available(works: Iterable[Coroutine[Any, Any, T]], seconds: float) -> list[T | None]:
+    """Return what these return, None for each that does not within so many seconds.
+
+    As long as none has returned, all are waited for. Raises `ServerUnreachable` when none does, and
+    whatever else one of them raises.
+    """
+    tasks = [asyncio.ensure_future(work) for work in works]
+    waiting = {*tasks}
+    try:
+        _, waiting = await asyncio.wait(waiting, timeout=seconds)
+        while waiting and not any(map(_has_returned, tasks)):
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+    none_has = not any(map(_has_returned, tasks))
+    return [_result(task, or_raise=none_has) if task.done() else None for task in tasks]
+
+
+def _has_returned(task: asyncio.Task[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _result(task: asyncio.Task[T], *, or_raise: bool) -> T | None:
+    try:
+        return task.result()
+    except ServerUnreachable:
+        if or_raise:
+            raise
+        return None
