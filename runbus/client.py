@@ -244,7 +244,8 @@ class Client:
     ) -> FlowRun:
         """Start a run of the deployment `flow/name`, which is nobody's child, and return it.
 
-        See `runbus.deployments.arun_deployment`. Raises `DeploymentMissing`.
+        See `runbus.deployments.arun_deployment`, also for how long `idempotency_key` gives the same
+        run. Raises `DeploymentMissing`.
         """
         return await deployment_verbs.arun_deployment(
             name,

@@ -65,7 +65,11 @@ async def run(
     ] = None,
     run_name: Annotated[str | None, Parameter(name="--name", help="What to call the run.")] = None,
     idempotency_key: Annotated[
-        str | None, Parameter(help="The same key gives the same run, however often it is started.")
+        str | None,
+        Parameter(
+            help="The same key gives the same run, however often it is started, "
+            "until RUNBUS_RETENTION_SECONDS after its end."
+        ),
     ] = None,
     tag: Annotated[list[str] | None, Parameter(help="A tag of the run; may be repeated.")] = None,
     wait: Annotated[

@@ -49,6 +49,8 @@ class Bus:
         self.requests = Requests(self.topology, settings)
         self.lease = Lease(self)
         self.server_clock = ServerClock(settings.lease_seconds)
+        self.flows: dict[str, bytes] = {}
+        """Deployments that were found, and the flow of each."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._life = self._live()
         _step(self._life)

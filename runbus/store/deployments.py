@@ -12,11 +12,12 @@ import random
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from runbus.errors import RunbusError
+from runbus.errors import RunbusError, ServerUnreachable
 from runbus.protocol.deployment_info import DeploymentInfo, read_deployment
 from runbus.protocol.fields import read_fields
 from runbus.store import workers
 from runbus.store.follower import REST_SECONDS, Follower
+from runbus.store.requests import AWAY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 LONGEST_QUEUE = 10_000
 POLL_SECONDS = 10
+MOST_KNOWN = 1000
+"""Of how many deployments an event loop remembers the flow."""
+
 _log = logging.getLogger("runbus")
 
 
@@ -43,6 +47,24 @@ async def register(bus: Bus, name: str, fields: Mapping[str, str | bytes]) -> No
 async def read(bus: Bus, name: str) -> dict[str, bytes] | None:
     """Read a deployment; None when there is none of this name."""
     return read_fields(await bus.requests.command("HGETALL", bus.keys.deployment(name))) or None
+
+
+async def flow_of(bus: Bus, name: str) -> bytes | None:
+    """Return the name of the flow that is served under a name; None when none is.
+
+    While the deployment's server is away, a flow that was found before is still known.
+    """
+    known = bus.flows.get(name)
+    try:
+        async with asyncio.timeout(None if known is None else AWAY_SECONDS):
+            found = await bus.requests.command("HGET", bus.keys.deployment(name), "flow")
+    except (TimeoutError, ServerUnreachable):
+        if known is None:
+            raise
+        return known
+    if found is not None and len(bus.flows) < MOST_KNOWN:
+        bus.flows[name] = found
+    return found
 
 
 async def read_info(bus: Bus, name: str) -> DeploymentInfo | None:
@@ -72,7 +94,7 @@ async def read_all(bus: Bus) -> list[DeploymentInfo]:
 async def hint(bus: Bus, name: str, flow_run_id: UUID) -> None:
     """Tell the workers of a deployment that a run waits. Nobody waits until they have been told."""
     key = bus.keys.queue(name)
-    bus.requests.tell(
+    await bus.requests.tell(
         ("XADD", key, "MAXLEN", "~", LONGEST_QUEUE, "*", "run", str(flow_run_id)),
         ("PEXPIRE", key, bus.lifetime_ms),
     )
@@ -84,18 +106,18 @@ async def hints(bus: Bus, names: list[str]) -> AsyncGenerator[str]:
     Each queue is followed by itself, and whatever its server says, it is read on when that passes.
     """
     queues = {name: bus.keys.queue(name) for name in names}
-    told = ""
+    is_told = False
     with closing(Follower(bus, queues, POLL_SECONDS, tells_beginning=False)) as follower:
         while True:
             try:
                 await follower.wait(None)
             except RunbusError as error:
-                if str(error) != told:
+                if not is_told:
                     _log.warning("runs are found by sweeps for now: %s", error)
-                told = str(error)
+                is_told = True
                 await asyncio.sleep(random.uniform(0.5, 1) * REST_SECONDS)  # noqa: S311
                 continue
-            told = ""
+            is_told = False
             follower.take_gap()  # what was hinted at meanwhile, a sweep finds
             for _, _, fields in follower.taken():
                 yield fields[-1].decode(errors="replace")

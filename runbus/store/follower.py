@@ -164,6 +164,10 @@ class Follower:
             self._troubled.clear()
             self.fail(error)
         elif is_news:
+            self.bus.loop.call_soon(self._report, tail, error)
+
+    def _report(self, tail: Tail, error: Exception) -> None:
+        if tail in self._troubled:  # by now all may be, and that is an error
             _log.warning("%s is not followed for now: %s", tail.key.decode(), error)
 
     def fail(self, error: Exception) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from runbus.settings import Settings
     from runbus.store.channel import Channel
     from runbus.store.link import Command, Link
+    from runbus.store.node import Node
     from runbus.store.scripts import Script
     from runbus.store.topology import Topology
     from runbus.store.topology.route import Route
@@ -76,18 +78,29 @@ class Requests:
         seconds, microseconds = await self._repeat(route, lambda link: link.call("TIME"), ("TIME",))
         return int(seconds) + int(microseconds) / 1e6
 
-    def tell(self, *commands: Command) -> None:
-        """Send commands of one slot that nobody waits for, now or once its server is there.
+    async def tell(self, *commands: Command) -> None:
+        """Send commands of one slot without waiting for what becomes of them.
 
-        What cannot be said within `retry_seconds`, or is too much by then, is left unsaid.
+        Where there is no connection yet, one is waited for a quarter of a second; then this goes on
+        in the background. What cannot be said within `retry_seconds`, or is too much, is left
+        unsaid.
         """
         route = self._topology.route_for(commands[0])
+        if route.link is None:
+            await self._connect_soon(route, self._topology.owner(key_of(commands[0]) or ""))
         if route.link is None:
             self._tell_later(commands)
             return
         said = _send_all(commands, route.server.address, route.link)
         self._said.add(said)
         said.add_done_callback(partial(self._hear_told, commands))
+
+    async def _connect_soon(self, route: Channel | Route, node: Node) -> None:
+        if node.commands.trouble is not None:
+            return  # it has been away already
+        with suppress(RunbusError, LinkLost, TimeoutError):
+            async with asyncio.timeout(AGAIN_AWAY_SECONDS):
+                await route.connected()
 
     async def all_told(self) -> None:
         """Wait until what was told over connections that are alive has arrived."""
