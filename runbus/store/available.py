@@ -22,7 +22,8 @@ async def available(works: Iterable[Coroutine[Any, Any, T]], seconds: float) -> 
     tasks = [asyncio.ensure_future(work) for work in works]
     waiting = {*tasks}
     try:
-        _, waiting = await asyncio.wait(waiting, timeout=seconds)
+        if waiting:
+            _, waiting = await asyncio.wait(waiting, timeout=seconds)
         while waiting and not any(map(_has_returned, tasks)):
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runbus.errors import ServerUnreachable
+from runbus.protocol.ids import read_run_ids
 from runbus.protocol.keys import TAGS
-from runbus.store import listing, runs, scripts, streams
+from runbus.store import listing, scripts, streams
+from runbus.store.available import available
+from runbus.store.requests import AWAY_SECONDS
 
 if TYPE_CHECKING:
     from runbus.protocol.stored_input import StreamInfo
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 200
 """How many waiting runs of a tag are looked at for the oldest of them."""
+MOST_SCHEDULED = 100
+"""How many runs of a tag that wait for a worker are counted."""
 MOST_RUNS = 200
 """Of how many runs of this process the streams are looked at."""
 
@@ -51,7 +58,10 @@ async def read(bus: Bus) -> Gauges:
 
 
 async def _queue_lengths(bus: Bus) -> dict[str, int]:
-    waiting = await runs.scheduled(bus)
+    ranges = await bus.requests.available(
+        *(("ZRANGE", bus.keys.scheduled(tag), 0, MOST_SCHEDULED - 1) for tag in TAGS)
+    )
+    waiting = read_run_ids(member for members in ranges for member in members or ())
     names = await bus.requests.available(
         *(("HGET", bus.keys.run(run_id), "deployment") for run_id in waiting)
     )
@@ -60,8 +70,11 @@ async def _queue_lengths(bus: Bus) -> dict[str, int]:
 
 async def _streams_here(bus: Bus) -> list[StreamInfo]:
     held = [holder.run_id for holder in bus.lease.holders()[:MOST_RUNS]]
-    found = await asyncio.gather(*(streams.info(bus, run_id) for run_id in held))
-    return [each for of_run in found for each in of_run]
+    found: list[list[StreamInfo] | None] = []
+    with suppress(TimeoutError, ServerUnreachable):  # all may be where nobody answers
+        async with asyncio.timeout(2 * AWAY_SECONDS):
+            found = await available((streams.info(bus, run_id) for run_id in held), AWAY_SECONDS)
+    return [each for of_run in found for each in of_run or ()]
 
 
 async def _longest_wait(bus: Bus) -> int:

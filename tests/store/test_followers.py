@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from test_lost_entries import Pair, just_after, pair, wait_for_replica
 
-from runbus import get_client, wait_for_flow_run
+from runbus import get_client, send_input, wait_for_flow_run
 from runbus.errors import RunMissing
 from runbus.store import bus, deployments, log, runs
 
@@ -229,18 +229,17 @@ async def test_inputs_are_followed_through_an_outage(own_server: Server, configu
     """A server that is back within `retry_seconds` is no error."""
     configure(retry_seconds=20, reply_timeout_seconds=1)
     run_id = await make()
+    await send_input(1, run_id)
     inputs = client.follow_inputs(run_id)
+    assert (await anext(inputs)).value == b"1"
     following = asyncio.ensure_future(anext(inputs))
     await settled()
     own_server.kill()
-    done, _ = await asyncio.wait([following], timeout=3)
+    done, _ = await asyncio.wait([following], timeout=4)
     assert not done
     await asyncio.to_thread(own_server.restart)
-    with own_server.client() as redis:
-        name = f"runbus:{{{run_id.hex[-2:]}}}:{run_id}"
-        redis.xadd(f"{name}:input:int", {"value": "7"})
-        redis.hset(f"{name}:streams", "read:int", 0)
-    assert (await asyncio.wait_for(following, 20)).value == b"7"
+    await send_input(2, run_id)
+    assert (await asyncio.wait_for(following, 20)).value == b"2"
     await inputs.aclose()
 
 
