@@ -13,24 +13,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def available(works: Iterable[Coroutine[Any, Any, T]], seconds: float) -> list[T | None]:
+async def available(
+    works: Iterable[Coroutine[Any, Any, T]], seconds: float, *, needs_one: bool
+) -> list[T | None]:
     """Return what these return, None for each that does not within so many seconds.
 
-    As long as none has returned, all are waited for. Raises `ServerUnreachable` when none does, and
-    whatever else one of them raises.
+    One that `needs_one` waits for all as long as none has returned, and raises `ServerUnreachable`
+    when none does. Raises whatever else one of them raises.
     """
     tasks = [asyncio.ensure_future(work) for work in works]
     waiting = {*tasks}
     try:
         if waiting:
             _, waiting = await asyncio.wait(waiting, timeout=seconds)
-        while waiting and not any(map(_has_returned, tasks)):
+        while needs_one and waiting and not any(map(_has_returned, tasks)):
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in waiting:
             task.cancel()
-    none_has = not any(map(_has_returned, tasks))
-    return [_result(task, or_raise=none_has) if task.done() else None for task in tasks]
+    or_raise = needs_one and not any(map(_has_returned, tasks))
+    return [_result(task, or_raise=or_raise) if task.done() else None for task in tasks]
 
 
 def _has_returned(task: asyncio.Task[Any]) -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runbus.errors import ServerUnreachable
 from runbus.protocol.ids import read_run_ids
 from runbus.protocol.keys import TAGS
 from runbus.store import listing, scripts, streams
@@ -70,10 +67,8 @@ async def _queue_lengths(bus: Bus) -> dict[str, int]:
 
 async def _streams_here(bus: Bus) -> list[StreamInfo]:
     held = [holder.run_id for holder in bus.lease.holders()[:MOST_RUNS]]
-    found: list[list[StreamInfo] | None] = []
-    with suppress(TimeoutError, ServerUnreachable):  # all may be where nobody answers
-        async with asyncio.timeout(2 * AWAY_SECONDS):
-            found = await available((streams.info(bus, run_id) for run_id in held), AWAY_SECONDS)
+    works = (streams.info(bus, run_id) for run_id in held)
+    found = await available(works, AWAY_SECONDS, needs_one=False)
     return [each for of_run in found for each in of_run or ()]
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 AWAY_SECONDS = 1.0
 """How long a primary may keep those waiting who can do without it."""
 AGAIN_AWAY_SECONDS = 0.25
-"""The same, while one is known to be away."""
+"""The same for one that is known to be away, and for a first connection to tell it something."""
 MOST_UNTOLD = 1000
 """How much waits in the background for a server that is away."""
 
@@ -151,16 +151,16 @@ class Requests:
     async def available(self, *commands: Command) -> list[Any]:
         """Return the replies to several commands, None for those of primaries that are away.
 
-        While others answer, a primary is waited for no longer than `AWAY_SECONDS`. Raises
-        `ServerUnreachable` when none answers. No command here has None for a reply of its own.
+        A primary is waited for no longer than `AWAY_SECONDS` while others answer or were not asked.
+        Raises `ServerUnreachable` when none of them all answers.
         """
         groups = self._topology.spread(commands)
-        if len(groups) <= 1:
-            return await self._together(commands)
-        parts = [tuple(commands[place] for place in group) for group in groups]
-        seconds = AGAIN_AWAY_SECONDS if self.away() else AWAY_SECONDS
+        count = len(self._topology.primaries())
+        if not commands or count <= 1:
+            return await self.commands(*commands)
+        works = (self._unless_away(tuple(commands[place] for place in group)) for group in groups)
+        answers = await available(works, AWAY_SECONDS, needs_one=len(groups) == count)
         replies: list[Any] = [None] * len(commands)
-        answers = await available(map(self._together, parts), seconds)
         for group, answer in zip(groups, answers, strict=True):
             self._note_answer(commands[group[0]], is_away=answer is None)
             for place, reply in zip(group, answer or (), strict=answer is not None):
@@ -171,8 +171,20 @@ class Requests:
         """Return the addresses of the primaries without which `available` has replied lately."""
         return sorted(self._away & {each.server.address for each in self._topology.primaries()})
 
+    async def _unless_away(self, commands: tuple[Command, ...]) -> list[Any]:
+        if self._address_of(commands[0]) not in self._away:
+            return await self._together(commands)
+        try:
+            async with asyncio.timeout(AGAIN_AWAY_SECONDS):
+                return await self._together(commands)
+        except TimeoutError:
+            raise self._topology.route_for(commands[0]).unreachable(AGAIN_AWAY_SECONDS) from None
+
+    def _address_of(self, command: Command) -> str:
+        return self._topology.owner(key_of(command) or "").server.address
+
     def _note_answer(self, command: Command, *, is_away: bool) -> None:
-        address = self._topology.owner(key_of(command) or "").server.address
+        address = self._address_of(command)
         if not is_away:
             self._away.discard(address)
         elif address not in self._away:
