@@ -143,14 +143,14 @@ async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
 
 
 async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pause | None]:
-    """Read pauses, each by its run and its key; None for each that is not there."""
+    """Read pauses, each by its run and its key; None for each that is not there, or not now."""
     wanted = list(pauses)
-    replies = await bus.requests.commands(
+    replies = await bus.requests.available(
         *(("HGETALL", bus.keys.pause(flow_run_id, key)) for flow_run_id, key in wanted)
     )
-    records = [read_fields(reply) for reply in replies]
+    records = [read_fields(reply or {}) for reply in replies]
     named = [record.get("entry", b"") for record in records]
-    replies = await bus.requests.commands(
+    replies = await bus.requests.available(
         *(
             ("XRANGE", bus.keys.resume(flow_run_id), entry_id, entry_id)
             for (flow_run_id, _), entry_id in zip(wanted, named, strict=True)
@@ -159,7 +159,7 @@ async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pau
     )
     entries = iter(replies)
     return [
-        read_pause(key, record, next(iter(next(entries)), None) if entry_id else None)
+        read_pause(key, record, next(iter(next(entries) or ()), None) if entry_id else None)
         for (_, key), record, entry_id in zip(wanted, records, named, strict=True)
     ]
 

@@ -177,7 +177,7 @@ async def held_by(bus: Bus, process: str, tags: Sequence[str]) -> dict[str, set[
 
 async def owners(bus: Bus) -> dict[str, list[UUID]]:
     """List the runs that processes have, of all that can be read: process → run ids."""
-    replies = await bus.requests.each(
+    replies = await bus.requests.available(
         *(("ZRANGE", bus.keys.executing(each), 0, -1) for each in TAGS)
     )
     found: dict[str, list[UUID]] = {}
