@@ -28,8 +28,8 @@ from runbus.log_shipper import shipper
 from runbus.logging import show_on_terminal
 from runbus.plan import Claim, Outcome, Plan
 from runbus.prints import watch_prints
-from runbus.protocol.values import encode
 from runbus.protocol.execution import Ending
+from runbus.protocol.values import encode
 from runbus.store import bus, runs
 from runbus.store.control import Control
 from runbus.store.maintenance.boot_clock import boot_time
@@ -38,14 +38,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future as ThreadFuture
 
+    from runbus.background.lease_holder import LeaseHolder
     from runbus.flow_run_context import Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
-    from runbus.background.lease_holder import LeaseHolder
     from runbus.store.maintenance.kept_ends import KeptEnd
 
 INTERRUPTED_SECONDS = 3
 LEAVES_PROCESS = (FlowRunSuspended, FlowRunHandedBack, RunLost)
+_STATES_AFTER: dict[type[BaseException], str] = {
+    FlowRunCancelled: "Cancelled",
+    FlowRunSuspended: "Suspended",
+    FlowRunHandedBack: "Scheduled",
+    Exception: "Failed",
+}
+"""What the run comes into when the flow's code ends with an error."""
 _log = logging.getLogger("runbus.flow_runs")
 
 
@@ -182,26 +189,22 @@ class Execution:
     def _ending(self, outcome: Outcome) -> Ending | None:
         error = outcome.error
         if error is None:
-            data = self._storable(outcome.value)
-            exact = self._parent is not None and children.is_exact(
-                outcome.value, data, self._plan.result_type
-            )
-            return self._end("Completed", result=data, is_exact=exact)
-        if self._context.has_left:
-            return None
-        if isinstance(error, RunLost):
-            return None  # it is another's, or was: the server has the last word
+            return self._completed(outcome.value)
+        if self._context.has_left or isinstance(error, RunLost):
+            return None  # the server has the last word already
         if self._parent is not None and isinstance(error, LEAVES_PROCESS):
             return self._end("Left")
-        if isinstance(error, FlowRunCancelled):
-            return self._end("Cancelled")
-        if isinstance(error, FlowRunSuspended):
-            return self._end("Suspended")
-        if isinstance(error, FlowRunHandedBack):
-            return self._end("Scheduled" if self._claim is not None else "Crashed", _words(error))
-        if isinstance(error, Exception):
-            return self._end("Failed", _words(error))
+        if isinstance(error, FlowRunHandedBack) and self._claim is None:
+            return self._end("Crashed", _words(error))
+        for kind, state in _STATES_AFTER.items():
+            if isinstance(error, kind):
+                return self._end(state, _words(error) if state == "Failed" else "")
         return self._end("Crashed", f"interrupted by {type(error).__name__}")
+
+    def _completed(self, value: Any) -> Ending:
+        data = self._storable(value)
+        exact = self._parent is not None and children.is_exact(value, data, self._plan.result_type)
+        return self._end("Completed", result=data, is_exact=exact)
 
     def _end(
         self,
@@ -325,5 +328,5 @@ def _kind(value: Any) -> str:
     return f"<{type(value).__name__}>"
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".split("\n", 1)[0][:500]

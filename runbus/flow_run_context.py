@@ -51,6 +51,7 @@ class FlowRunContext:
     """Its place among the runs that its worker executes at once, if it has one."""
     parts: set[FlowRunContext] = field(default_factory=set["FlowRunContext"])
     """The runs of flows that were called in this one and have not ended."""
+    _asked: set[str] = field(default_factory=set[str])
     _waiting: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
     _deadline: float | None = None
 
@@ -159,6 +160,16 @@ class FlowRunContext:
         finally:
             if self.interrupt is None:  # else the run executes no more
                 await self.slot.take()
+
+    @contextmanager
+    def asking(self, key: str) -> Generator[bool]:
+        """Wait in a pause, in the block; yield whether the run waits in another one already."""
+        waits_elsewhere = bool(self._asked - {key})
+        self._asked.add(key)
+        try:
+            yield waits_elsewhere
+        finally:
+            self._asked.discard(key)
 
     def _cancel_wait(self, task: asyncio.Task[Any]) -> None:
         if task in self._waiting:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext, suppress
+from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from runbus.flow_run_context import FlowRunContext
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
-    from runbus.store.pauses import Form, Opened, Resumed
+    from runbus.store.pauses import Form, Opened, Reopen, Resumed
 
 T = TypeVar("T")
 WITHDRAW_SECONDS = 3
@@ -117,20 +118,20 @@ async def _ask(
 ) -> Any:
     here, run_id = bus.current(), run.run_id
     form = await question.form(key, run_id)
+    ask = partial(
+        pauses.open_pause,
+        *(here, run_id, key, form),
+        timeout=timeout,
+        retry=run.flow_run.retry,
+        epoch=run.epoch,
+        state="Suspended" if poll_interval is None else "Paused",
+    )
     try:
-        opened = await pauses.open_pause(
-            here,
-            run_id,
-            key,
-            form,
-            timeout=timeout,
-            retry=run.flow_run.retry,
-            epoch=run.epoch,
-            state="Suspended" if poll_interval is None else "Paused",
-        )
-        answered = None
-        if not opened.is_answered:
-            answered = await _wait(run, opened, question, form, poll_interval)
+        with run.asking(key) as waits_elsewhere:
+            opened = await ask(waits_elsewhere=waits_elsewhere)
+            answered = None
+            if not opened.is_answered:
+                answered = await _wait(run, opened, question, form, poll_interval, ask)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
         raise
@@ -143,7 +144,12 @@ async def _ask(
 
 
 async def _wait(
-    run: FlowRunContext, opened: Opened, question: Question, form: Form, poll_interval: float | None
+    run: FlowRunContext,
+    opened: Opened,
+    question: Question,
+    form: Form,
+    poll_interval: float | None,
+    reopen: Reopen,
 ) -> Pause:
     advice = f"{question.title(form)}; to answer: runbus resume {quote(run.name)}"
     if poll_interval is None:
@@ -154,7 +160,9 @@ async def _wait(
     _log.info("%s is paused for %s", run.name, advice)
     judged = judge_in_words(form)
     async with run.without_slot():
-        answered = await pauses.wait(bus.current(), run.run_id, opened, poll_interval, judged)
+        answered = await pauses.wait(
+            bus.current(), run.run_id, opened, poll_interval, judged, reopen
+        )
         await run.confirm()
     _log.info("%s goes on%s", run.name, f", resumed by {answered.by}" if answered.by else "")
     return answered

@@ -14,8 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from runbus import bridge
-from runbus.errors import RunbusError
 from runbus.background import lease_holder
+from runbus.errors import RunbusError
 from runbus.store import bus, gauges
 from runbus.store.counts import WAKE_BOUNDS, counts
 

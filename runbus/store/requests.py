@@ -208,6 +208,7 @@ class Requests:
                 yield found
             if cursor == b"0":
                 return
+
     async def available(self, *commands: Command) -> list[Any]:
         """Return the replies to several commands, None for those of primaries that are away.
 
