@@ -174,8 +174,8 @@ class Execution:
 
     async def _record(self, outcome: Outcome) -> float | None:
         error, retries = outcome.error, self._plan.retries
-        may_retry = isinstance(error, Exception) and not isinstance(error, RunLost)
-        if may_retry and self._context.flow_run.retry < retries:
+        may_retry = self._context.flow_run.retry < retries and not isinstance(error, RunLost)
+        if may_retry and isinstance(error, Exception):
             return await self._plan_retry(error)
         ending = self._ending(outcome)
         if ending is None:

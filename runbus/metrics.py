@@ -31,6 +31,7 @@ _COUNTERS = {
     "retries": "Calls to the server that were repeated.",
     "reconnects": "Connections to the server that were lost while they were in use.",
     "runs_lost": "Runs of this process that another process took over.",
+    "runs_recovered": "Runs that this process took from processes that are gone.",
 }
 _log = logging.getLogger("runbus")
 

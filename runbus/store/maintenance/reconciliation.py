@@ -32,7 +32,7 @@ async def reconcile(
     holdings: Holdings,
     tags: Iterable[str],
     *,
-    keep_again: Callable[[KeptEnd], None],
+    keep_again: Callable[[KeptEnd], object],
 ) -> list[str]:
     """Compare, in these tags; return those that could be read."""
     wanted = sorted(tags)
@@ -66,7 +66,7 @@ async def _release(
     process: str,
     holdings: Holdings,
     held: Held,
-    keep_again: Callable[[KeptEnd], None],
+    keep_again: Callable[[KeptEnd], object],
 ) -> None:
     run_id, epoch = held
     end = holdings.recorded_end(held)
