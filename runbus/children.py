@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import uuid5
@@ -17,6 +18,7 @@ from uuid import uuid5
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from runbus.caller import in_caller
 from runbus.errors import UnsupportedType
 from runbus.protocol.values import decoder
 from runbus.store import runs
@@ -70,12 +72,16 @@ async def find_or_create(
         if run.is_exact:
             # Unless its flow returns something else by now.
             with suppress(ValidationError, UnsupportedType):
-                result = decoder(result_type)(run.state.data or b"")
+                result = await in_caller(partial(_decoded, result_type, run.state.data or b""))
                 return Found(run=run, has_completed=True, result=result)
         is_left = not run.state.is_final() and run.deployment_id is None
         if is_left and await runs.adopt(bus, run_id, process, run.epoch):
             return Found(run=await runs.read(bus, run_id))
     raise AssertionError("there are always more ids")
+
+
+def _decoded(result_type: Any, data: bytes) -> Any:
+    return decoder(result_type)(data)
 
 
 def _is_same_call(run: FlowRun, fields: Mapping[str, str | bytes]) -> bool:

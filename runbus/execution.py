@@ -13,6 +13,7 @@ from uuid import uuid4
 from pydantic_core import to_json
 
 from runbus import bridge, children
+from runbus.caller import in_caller
 from runbus.errors import (
     FlowRunCancelled,
     FlowRunHandedBack,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future as ThreadFuture
 
-    from runbus.flow_run_context import Slot
+    from runbus.flow_run_context import Activity, Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
     from runbus.store.lease import Lease
@@ -55,6 +56,7 @@ class Execution:
         self._bus: Bus
         self._lease: Lease
         self._context: FlowRunContext
+        self._activity: Activity | None = None
         self._ear: ThreadFuture[None] | None = None
 
     async def begin(self) -> FlowRunContext | Outcome:
@@ -65,22 +67,39 @@ class Execution:
         self._bus = bus.current()
         if self._claim is not None:
             self._lease = self._claim.lease
+            self._activity = self._claim.slot.activity
+            self._claim.slot.enter_loop()
             return self._enter(self._claim.run)
         self._lease = await bridge.in_background(_lease)
         show_on_terminal()
-        process, fields = self._lease.process, self._fields()
         if self._parent is None:
-            return self._enter(await runs.create(self._bus, self._run_id, fields, owner=process))
-        found = await children.find_or_create(
-            self._bus, self._parent, fields, process, self._plan.result_type
-        )
+            return self._enter(await self._create())
+        self._activity = await self._parent.begin_call()
+        try:
+            found = await self._find_or_create(self._parent)
+        except BaseException:
+            await self._parent.end_call(self._activity)
+            raise
         self._run_id = found.run.id
-        return Outcome(value=found.result) if found.has_completed else self._enter(found.run)
+        if not found.has_completed:
+            return self._enter(found.run)
+        await self._parent.end_call(self._activity)
+        return Outcome(value=found.result)
+
+    async def _create(self) -> FlowRun:
+        fields = await in_caller(self._fields)
+        return await runs.create(self._bus, self._run_id, fields, owner=self._lease.process)
+
+    async def _find_or_create(self, parent: FlowRunContext) -> children.Found:
+        fields, result_type = await in_caller(self._fields), self._plan.result_type
+        process = self._lease.process
+        return await children.find_or_create(self._bus, parent, fields, process, result_type)
 
     async def begin_again(self, delay: float) -> FlowRunContext:
         """Call the flow once more after a delay (seconds), unless the run has to end meanwhile."""
         try:
-            await self._context.interruptible(asyncio.sleep(delay))
+            async with self._context.waiting():
+                await self._context.interruptible(asyncio.sleep(delay))
             if await self._move("Running") is not None:
                 raise FlowRunCancelled(self._run_id)
             return self._enter(await self._read_again())
@@ -105,6 +124,8 @@ class Execution:
             timeout_seconds=self._plan.timeout_seconds,
             lease=self._lease,
             slot=self._slot(),
+            activity=self._activity,
+            caller=self._parent,
             log_prints=self._logs_prints(),
         )
         self._lease.add(self._context)
@@ -136,7 +157,14 @@ class Execution:
         finally:
             if delay is None:
                 self._leave()
+                await self._end_activity()
         return delay
+
+    async def _end_activity(self) -> None:
+        if self._claim is not None:
+            self._claim.slot.close()
+        elif self._parent is not None:
+            await self._parent.end_call(self._activity)
 
     async def _ship_lines(self) -> None:
         # Before the end is recorded, so that who waited for it finds them.
@@ -147,10 +175,7 @@ class Execution:
     async def _record(self, outcome: Outcome) -> float | None:
         error = outcome.error
         if error is None:
-            data = self._storable(outcome.value)
-            exact = self._parent is not None and children.is_exact(
-                outcome.value, data, self._plan.result_type
-            )
+            data, exact = await in_caller(partial(self._stored, outcome.value))
             await self._end("Completed", result=data, exact=exact)
         elif self._parent is not None and isinstance(error, LEAVES_PROCESS):
             pass  # with its parent, which goes on with it elsewhere
@@ -243,6 +268,10 @@ class Execution:
             "parameters": _recorded(self._plan.parameters),
             **({} if parent is None else {"parent": str(parent.run_id)}),
         }
+
+    def _stored(self, value: Any) -> tuple[bytes, bool]:
+        data, result_type = self._storable(value), self._plan.result_type
+        return data, self._parent is not None and children.is_exact(value, data, result_type)
 
     def _storable(self, value: Any) -> bytes:
         if isinstance(value, Iterator):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext, suppress
+from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pydantic import ValidationError
 
 from runbus import bridge
+from runbus.caller import in_caller
 from runbus.context import verb
 from runbus.errors import (
     AlreadyAnswered,
@@ -94,7 +96,7 @@ async def _pause(
     poll_interval: float | None,
     key: str | None,
 ) -> Any:
-    question = question_about(wait_for_input)
+    question = await in_caller(partial(question_about, wait_for_input))
     _check_timeout(timeout)
     if key is None:
         run.pauses += 1
@@ -127,8 +129,9 @@ async def _ask(
             epoch=run.epoch,
             state="Suspended" if poll_interval is None else "Paused",
         )
-        answered = None
-        if not opened.is_answered:
+        if opened.is_answered:
+            answered = await pauses.read(here, run_id, key)
+        else:
             answered = await _wait(run, opened, question, form, poll_interval)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
@@ -152,7 +155,7 @@ async def _wait(
         raise FlowRunSuspended(run.run_id)
     _log.info("%s is paused for %s", run.name, advice)
     judged = judge_in_words(form)
-    async with run.without_slot():
+    async with run.waiting():
         answered = await pauses.wait(bus.current(), run.run_id, opened, poll_interval, judged)
         await run.confirm()
     _log.info("%s goes on%s", run.name, f", resumed by {answered.by}" if answered.by else "")
@@ -243,7 +246,7 @@ async def aresume_flow_run(
         return
     if pause is None or not _is_meant(pause, key, generation):
         raise await _too_late(run, key, generation)
-    answer, problems = judge(pause.schema, _encode_answer(run_input))
+    answer, problems = judge(pause.schema, await in_caller(partial(_encode_answer, run_input)))
     if problems:
         raise AnswerRefused(flow_run_id=run_id, key=pause.key, problems=problems)
     limit = here.settings.max_input_bytes
@@ -298,10 +301,16 @@ async def await_for_flow_run(
         run = await runs.read(bus.current(), run_id)
         if run.state.is_final():
             return run
-    limit = asyncio.timeout(timeout)
+        raise RunNotEnded(flow_run_id=run_id, timeout=timeout)
     here = current_flow_run()
+    async with nullcontext() if here is None else here.waiting():
+        return await _ended(run_id, timeout, poll_interval)
+
+
+async def _ended(run_id: UUID, timeout: float | None, poll_interval: float) -> FlowRun:
+    limit = asyncio.timeout(timeout)
     try:
-        async with limit, here.without_slot() if here is not None else nullcontext():
+        async with limit:
             async for run in follow_run(bus.current(), run_id, poll_interval):
                 if run.state.is_final():
                     return run

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pydantic_core import to_json
 
-from runbus import bridge
+from runbus import bridge, caller
+from runbus.caller import in_caller
 from runbus.engine import run_async, run_sync
 from runbus.errors import (
     FlowInterrupt,
@@ -25,15 +26,17 @@ from runbus.errors import (
     RunLost,
 )
 from runbus.logging import show_on_terminal
-from runbus.places import Place, Places
+from runbus.places import SlotLimit
 from runbus.plan import Claim
 from runbus.solitude import Solitude
+from runbus.stop_signals import stopped_by_signals
 from runbus.store import bus, deadlines, deployments, recovery, runs, turns, workers
 from runbus.store.link import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from runbus.flow_run_context import Slot
     from runbus.flows import Flow
     from runbus.plan import Plan
     from runbus.protocol.records import FlowRun
@@ -80,14 +83,17 @@ class Worker:
         self._turned_away: dict[UUID, None] = {}
         self._claims: set[asyncio.Task[None]] = set()
         self._claiming = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._lease: Lease
         self._stopping = asyncio.Event()
+        self._is_stopped = False
 
     async def run(self) -> None:
         """Work until `stop`, then let the runs that execute end, for a grace time."""
         here = bus.current()
-        shared = Places(self._limit, self._use_place)
-        self._places = {
-            name: Places(each.limit, self._use_place) if each.limit else shared
+        shared = SlotLimit(self._limit, self._use_slot)
+        self._limits = {
+            name: SlotLimit(each.limit, self._use_slot) if each.limit else shared
             for name, each in self._served.items()
         }
         self._solitude = Solitude(here.settings.lease_seconds, self._claim_all)
@@ -106,8 +112,12 @@ class Worker:
             await workers.forget(here, self._lease.process)
 
     def stop(self) -> None:
-        """Claim no more runs."""
-        self._stopping.set()
+        """Claim no more runs. Any thread may call it: a run may block the worker's own loop."""
+        self._is_stopped = True
+        if self._executing:
+            self._hand_back(waiting=True)
+        with suppress(RuntimeError):  # its loop has ended meanwhile
+            self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def _end_runs(self) -> None:
         self._hand_back(waiting=True)
@@ -167,32 +177,29 @@ class Worker:
             if run is None or deployment is None or run.state.name != "Scheduled":
                 self._solitude.forget(run_id)
                 return
-            places = self._places[deployment.name]
-            if places.free.locked() or not self._solitude.allows(run):
+            is_allowed = self._solitude.allows(run)
+            slot = self._limits[deployment.name].try_slot() if is_allowed else None
+            if slot is None:
                 self._turned_away[run_id] = None
                 return
-            await self._take(here, deployment, run, places)
+            await self._take(here, deployment, run, slot)
 
-    async def _take(
-        self, here: bus.Bus, deployment: Deployment, run: FlowRun, places: Places
-    ) -> None:
-        place = Place(places)
-        await place.take()
+    async def _take(self, here: bus.Bus, deployment: Deployment, run: FlowRun, slot: Slot) -> None:
         await bridge.in_background(_held_lease)
         claimed = await runs.claim(here, run.id, self._lease.process, self._served)
         if claimed is None:
-            await place.leave()
+            slot.close()
             return
-        claim = Claim(run=claimed, lease=self._lease, slot=place)
+        claim = Claim(run=claimed, lease=self._lease, slot=slot)
         work = self._execute(here, deployment, claim)
         task = self._executing[run.id] = asyncio.create_task(work)
         task.add_done_callback(lambda _: self._executing.pop(run.id, None))
 
-    def _use_place(self) -> None:
-        if self._stopping.is_set():
+    def _use_slot(self) -> None:
+        if self._is_stopped:
             self._hand_back(waiting=True)  # one of them has begun to wait, or has ended
         else:
-            self._claim_next()
+            self._loop.call_soon_threadsafe(self._claim_next)
 
     def _claim_all(self) -> None:
         for _ in range(len(self._turned_away)):
@@ -211,41 +218,48 @@ class Worker:
         flow, run = deployment.flow, claim.run
         try:
             with self._solitude.entered(here, run, claim):
-                try:
-                    plan = flow.plan((), dict(run.parameters), run.name)
-                except Exception as error:  # of a validator's own code, too
-                    await _fail(here, run, error)
-                    return
-                if flow.is_async:
-                    await run_async(plan, claim)
-                else:
-                    await _in_thread(plan, claim)
+                plan = partial(flow.plan, (), dict(run.parameters), run.name)
+                if not flow.is_async:
+                    await _in_thread(partial(_run_sync, plan, claim), run)
+                elif (planned := await _planned(here, plan, run)) is not None:
+                    await run_async(planned, claim)
         except (Exception, FlowInterrupt, SystemExit, KeyboardInterrupt) as error:
             _log.debug("%s: recorded by the engine: %r", run.name, error)
         finally:
-            await claim.slot.leave()
+            claim.slot.close()
 
 
-async def _fail(here: bus.Bus, run: FlowRun, error: Exception) -> None:
-    message = f"{type(error).__name__}: {error}"[:500]
-    with suppress(RunLost):
-        if await runs.move(here, run.id, "Failed", message, epoch=run.epoch) is None:
-            _log.error("%s: Failed (%s)", run.name, message)
+async def _planned(here: bus.Bus, plan: Callable[[], Plan], run: FlowRun) -> Plan | None:
+    # In the flow's own thread, or on its loop: to validate the parameters may take a while.
+    try:
+        return await in_caller(plan)
+    except Exception as error:  # of a validator's own code, too
+        message = f"{type(error).__name__}: {error}"[:500]
+        with suppress(RunLost):
+            if await runs.move(here, run.id, "Failed", message, epoch=run.epoch) is None:
+                _log.error("%s: Failed (%s)", run.name, message)
+        return None
 
 
-async def _in_thread(plan: Plan, claim: Claim) -> None:
+def _run_sync(plan: Callable[[], Plan], claim: Claim) -> None:
+    planned = caller.run(lambda: _planned(bus.current(), plan, claim.run))
+    if planned is not None:
+        run_sync(planned, claim)
+
+
+async def _in_thread(work: Callable[[], None], run: FlowRun) -> None:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
     def call() -> None:
         try:
-            run_sync(plan, claim)
+            work()
         except BaseException as error:
-            _log.debug("%s: recorded by the engine: %r", plan.run_name, error)
+            _log.debug("%s: recorded by the engine: %r", run.name, error)
         with suppress(RuntimeError):  # the worker's loop has ended meanwhile
             loop.call_soon_threadsafe(settle, done, None)
 
-    threading.Thread(target=call, name=f"runbus-{claim.run.id}", daemon=True).start()
+    threading.Thread(target=call, name=f"runbus-{run.id}", daemon=True).start()
     await done
 
 
@@ -259,20 +273,10 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
     """Execute the runs of deployments until Ctrl-C, SIGTERM or cancellation."""
     _check(served, limit)
     worker = Worker(served, limit)
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    if threading.current_thread() is threading.main_thread():
-        for each in signals:
-            loop.add_signal_handler(each, worker.stop)
     from runbus.monitoring import monitored  # late: it imports an HTTP server
 
-    try:
-        with monitored():
-            await worker.run()
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for each in signals:
-                loop.remove_signal_handler(each)
+    with stopped_by_signals(worker.stop), monitored():
+        await worker.run()
 
 
 def _check(served: tuple[Deployment, ...], limit: int | None) -> None:
