@@ -11,9 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any
-from uuid import uuid5
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -21,7 +19,7 @@ from pydantic_core import from_json
 from runbus.caller import in_caller
 from runbus.errors import UnsupportedType
 from runbus.protocol.values import decoder
-from runbus.store import runs
+from runbus.store import child_runs, runs
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -45,10 +43,7 @@ class Found:
 def ordinal_ids(parent: FlowRunContext) -> Generator[UUID]:
     """Count a child, and yield the ids of its runs: of its first attempt, its second, and so on."""
     parent.children += 1
-    name = f"child {parent.children}"
-    yield uuid5(parent.run_id, name)
-    for attempt in count(2):
-        yield uuid5(parent.run_id, f"{name}, attempt {attempt}")
+    return child_runs.ids_of_call(parent.run_id, parent.children)
 
 
 async def find_or_create(

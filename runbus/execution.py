@@ -28,7 +28,7 @@ from runbus.logging import show_on_terminal
 from runbus.plan import Claim, Outcome, Plan
 from runbus.prints import watch_prints
 from runbus.protocol.values import encode
-from runbus.store import bus, runs
+from runbus.store import bus, child_runs, runs
 from runbus.store.control import Control
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Execution:
             data, exact = await in_caller(partial(self._stored, outcome.value))
             await self._end("Completed", result=data, exact=exact)
         elif self._parent is not None and isinstance(error, LEAVES_PROCESS):
-            pass  # with its parent, which goes on with it elsewhere
+            await self._leave_to_parent(error)
         elif isinstance(error, FlowRunCancelled):
             await self._end("Cancelled")
         elif isinstance(error, FlowRunSuspended):
@@ -213,21 +213,38 @@ class Execution:
         else:
             await self._let_go("Scheduled")
 
-    async def _let_go(self, state: str) -> None:
+    async def _leave_to_parent(self, error: BaseException) -> None:
+        # Which goes on with it elsewhere; until then its question may be answered.
+        if not isinstance(error, RunLost):
+            await self._let_go("Pending", "waits until its parent goes on")
+
+    async def _let_go(self, state: str, message: str = "") -> None:
         if self._context.has_left:
             return
-        if await self._move(state, release=True) == "Cancelling":
+        if await self._move(state, message, release=True) == "Cancelling":
             await self._end("Cancelled")
 
     async def _end(
         self, state: str, message: str = "", result: bytes = b"", *, exact: bool = False
     ) -> None:
         refused_by = await self._move(state, message, result, exact=exact)
+        await self._end_called(state)
         name, told = self._plan.run_name, f" ({message})" if message else ""
         if refused_by is None or refused_by == state:  # who cancels ends it, where it may
             _log.log(logging.ERROR if message else logging.INFO, "%s: %s%s", name, state, told)
         else:
             _log.error("%s: %s%s, but was %s already", name, state, told, refused_by)
+
+    async def _end_called(self, state: str) -> None:
+        # What it called and did not wait for, here or in an earlier execution.
+        for part in tuple(self._context.parts):
+            part.end(FlowRunCancelled(part.run_id))
+        if self._context.flow_run.run_count > 1 or (
+            self._context.children and state != "Completed"
+        ):
+            how = "Crashed" if state == "Crashed" else "Cancelled"
+            with suppress(RunbusError):  # its own end is recorded
+                await child_runs.end_called(self._bus, self._run_id, how)
 
     async def _move(self, state: str, *details: Any, **options: Any) -> str | None:
         epoch = self._context.epoch

@@ -23,10 +23,13 @@ from runbus.errors import (
     AlreadyEnded,
     AnswerRefused,
     CannotPause,
+    FlowInterrupt,
+    FlowRunCancelled,
     FlowRunSuspended,
     InvalidArgument,
     NotPaused,
     RunbusError,
+    RunMissing,
     RunNotEnded,
 )
 from runbus.flow_run_context import current_flow_run, get_run_context
@@ -38,7 +41,7 @@ from runbus.protocol.entries import check_text
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix
 from runbus.protocol.values import encode
-from runbus.store import bus, deployments, pauses, runs
+from runbus.store import bus, child_runs, deployments, pauses, runs
 from runbus.store.control import Control
 from runbus.store.events import follow_run
 
@@ -183,15 +186,20 @@ async def asuspend_flow_run(
 
     Then this call returns the answer, and so does each pause before it. The arguments are those of
     `apause_flow_run`. With the `flow_run_id` of another run, that run is asked to suspend itself:
-    at once where it waits, elsewhere at its next verb.
+    at once where it waits or is the caller of this one, elsewhere at its next verb.
 
     Raises `CannotPause` for a run without a deployment, since nobody would go on with it.
     """
-    if flow_run_id is not None:
+    if flow_run_id is not None and not _is_current(parse_run_id(flow_run_id)):
         return await _suspend_other(parse_run_id(flow_run_id))
     here = get_run_context()
     _check_deployed(here.flow_run)
     return await _pause(here, wait_for_input, timeout, None, key)
+
+
+def _is_current(run_id: UUID) -> bool:
+    here = current_flow_run()
+    return here is not None and here.run_id == run_id
 
 
 async def _suspend_other(run_id: UUID) -> None:
@@ -204,6 +212,16 @@ async def _suspend_other(run_id: UUID) -> None:
         raise AlreadyEnded(flow_run_id=run.id, state=run.state.name)
     if run.state.name != "Suspended":
         await Control(here, run.id).say("suspend", run.epoch)
+        _leave_with(run_id, FlowRunSuspended(run_id))
+
+
+def _leave_with(run_id: UUID, interrupt: FlowInterrupt) -> None:
+    """Leave the current flow if it is this run, or was called in it: it is not to go on."""
+    here = current_flow_run()
+    run = here and here.executed(run_id)
+    if run is not None:
+        run.end(interrupt)
+        raise interrupt
 
 
 def _check_deployed(run: FlowRun) -> None:
@@ -255,7 +273,17 @@ async def aresume_flow_run(
     state = await pauses.answer(here, run_id, pause, answer, answerer)
     if run.deployment_id is not None and state == "Scheduled":  # else its worker has heard
         await deployments.hint(here, run.deployment_id, run_id)
+    elif run.deployment_id is None and state == "Pending":
+        await _wake_caller(run)
     await pauses.make_durable(here, run_id, pause, durability)
+
+
+async def _wake_caller(run: FlowRun) -> None:
+    """Let the run go on in which an answered one was called, if it was suspended from outside."""
+    with suppress(RunMissing, NotPaused):  # it has ended, waits for a worker, or has one by now
+        while run.deployment_id is None and run.parent_run_id is not None:
+            run = await runs.read(bus.current(), run.parent_run_id)
+        await _resume_unasked(run)
 
 
 async def _resume_unasked(run: FlowRun) -> None:
@@ -269,10 +297,15 @@ async def _resume_unasked(run: FlowRun) -> None:
         await deployments.hint(bus.current(), run.deployment_id, run.id)
 
 
-async def acancel_flow_run(flow_run_id: UUID | str) -> None:
+async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> None:
     """Ask a run to end: at once where it waits, elsewhere at its next verb or `await`.
 
-    One that nobody executes has ended when this returns. Raises `AlreadyEnded` and `RunMissing`.
+    One that nobody executes has ended when this returns. The flows that it called end with it.
+    With `children`, so do the runs of deployments that it started and that wait: for a worker, for
+    an answer, or for their next retry. Those that run go on, and so do those that were started with
+    an `idempotency_key`, since others may count on them.
+
+    Raises `AlreadyEnded` and `RunMissing`.
     """
     run_id = parse_run_id(flow_run_id)
     here = bus.current()
@@ -286,6 +319,20 @@ async def acancel_flow_run(flow_run_id: UUID | str) -> None:
     # Its execution is the last one: nothing follows on `Cancelling`.
     run = await runs.read(here, run_id)
     await Control(here, run_id).say("cancel", run.epoch)
+    if children:
+        await _cancel_waiting_children(run_id)
+    if run.state.is_final():  # else the process that executes it does this
+        await child_runs.end_called(here, run_id, "Cancelled")
+    _leave_with(run_id, FlowRunCancelled(run_id))
+
+
+async def _cancel_waiting_children(parent_run_id: UUID) -> None:
+    for child in await child_runs.read(bus.current(), parent_run_id):
+        if child.deployment_id is None:
+            await _cancel_waiting_children(child.id)
+        elif child.state.name in states.WAITING:
+            with suppress(AlreadyEnded, RunMissing):
+                await acancel_flow_run(child.id)
 
 
 async def await_for_flow_run(
@@ -354,9 +401,9 @@ def resume_flow_run(
     return verb("resume_flow_run", aresume_flow_run, flow_run_id, *answer)
 
 
-def cancel_flow_run(flow_run_id: UUID | str) -> Any:
+def cancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> Any:
     """See `acancel_flow_run`."""
-    return verb("cancel_flow_run", acancel_flow_run, flow_run_id)
+    return verb("cancel_flow_run", acancel_flow_run, flow_run_id, children)
 
 
 def wait_for_flow_run(

@@ -46,6 +46,9 @@ FINAL = frozenset(
 UNATTENDED = ("Pending", "Scheduled", "Suspended")
 """The states in which no process executes the run, so nobody need be asked to end it."""
 
+WAITING = (*UNATTENDED, "Paused")
+"""The states in which a run waits: for a worker, for an answer, or for its next retry."""
+
 _ENDED_BY_OTHERS = {"Cancelled", "Crashed"}
 MOVES: dict[str, frozenset[str]] = {
     "Scheduled": frozenset({"Running", "Suspended", *_ENDED_BY_OTHERS}),

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from runbus.errors import RunMissing
-from runbus.store import deployments, runs, turns
+from runbus.store import child_runs, deployments, runs, turns
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -65,6 +65,7 @@ async def _take(bus: Bus, owner: str, run_id: UUID) -> None:
         if await _is_part_of_another(bus, run_id):
             return
         await runs.move(bus, run_id, "Crashed", "its process ended without a word")
+        await child_runs.end_called(bus, run_id, "Crashed")
         _log.error("flow run %s: Crashed (its process ended without a word)", run_id)
     except RunMissing:
         pass  # expired meanwhile

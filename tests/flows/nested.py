@@ -16,6 +16,7 @@ from pydantic import field_validator
 from runbus import (
     Flow,
     RunInput,
+    cancel_flow_run,
     flow,
     get_run_context,
     pause_flow_run,
@@ -157,38 +158,104 @@ def echo() -> None:
 
 
 @flow
-async def leave_by_own_id(wait: bool) -> str:
+async def leave_by_own_id() -> str:
     """Suspend the run by its id, and call no verb afterwards."""
     await suspend_flow_run(flow_run_id=get_run_context().run_id)
-    return "went on"
+    check_left()
+    return "resumed"
 
 
 @flow
-def sync_leave_by_own_id(wait: bool) -> str:
+def sync_leave_by_own_id() -> str:
     suspend_flow_run(flow_run_id=str(get_run_context().run_id))
-    return "went on"
+    check_left()
+    return "resumed"
 
 
 @flow
-def leave_with_caller(caller: UUID) -> str:
-    suspend_flow_run(flow_run_id=caller)
-    return "the child went on"
+def suspend_caller(caller: UUID, observer: UUID) -> None:
+    if not list(receive_input(str, flow_run_id=observer, timeout=0, raise_timeout_error=False)):
+        send_input("suspends", observer)
+        suspend_flow_run(flow_run_id=caller)
+        send_input("went on", observer)
 
 
 @flow
-def sync_left_by_child() -> str:
-    leave_with_caller(get_run_context().run_id)
-    return "went on"
+def left_by_child(observer: UUID) -> str:
+    suspend_caller(get_run_context().run_id, observer)
+    return "resumed"
 
 
 @flow
-async def bring_up() -> list[Any]:
-    """Start runs that wait, and wait for the last of them."""
-    waiting = [await run_deployment(name, {"key": "a"}, timeout=0) for name in CHILDREN]
-    return [await wait_for_flow_run(run.id) for run in waiting]
+async def cancel_by_own_id() -> None:
+    await cancel_flow_run(get_run_context().run_id)
+    check_left()
 
 
-CHILDREN = ["ask/x", "sync-ask/x", "nobody/x"]
+@flow
+def sync_cancel_by_own_id() -> None:
+    cancel_flow_run(get_run_context().run_id)
+    check_left()
+
+
+def check_left() -> None:
+    """Fail in a first execution, which was to end before."""
+    assert get_run_context().flow_run.run_count > 1
+
+
+@flow
+async def ask_later(key: str) -> int:
+    return await suspend_flow_run(int, key=key)
+
+
+@flow
+async def bring_up(observer: UUID) -> None:
+    """Start runs that wait, each in its own way, and wait for one of them."""
+    for name in ("ask/x", "ask-later/x", "leaf/x", "listen/x"):
+        await start(name, observer)
+    await run_deployment("ask/x", {"key": "shared"}, timeout=0, idempotency_key="shared")
+    await bring_up_more(observer)
+
+
+@flow
+async def bring_up_more(observer: UUID) -> None:
+    await wait_for_flow_run(await start("ask/x", observer))
+
+
+async def start(name: str, observer: UUID) -> UUID:
+    given = {"leaf/x": {"number": 1}, "listen/x": {}}.get(name, {"key": "a"})
+    run = await run_deployment(name, given, timeout=0)
+    await send_input(f"{name} {run.id}", observer)
+    return run.id
+
+
+@flow
+async def call_ask() -> int:
+    """Call a flow that pauses, and count it as an answer of its own."""
+    return await ask("a")
+
+
+@flow
+def sync_call_ask() -> int:
+    return sync_ask("a")
+
+
+@flow
+async def call_once() -> str:
+    """Call a flow in the first execution only."""
+    if get_run_context().flow_run.run_count == 1:
+        await ask("a")
+    return "done without it"
+
+
+@flow
+async def leave_child_behind() -> int:
+    """Return while a flow that was called still waits."""
+    TASKS.append(asyncio.create_task(ask("a")))
+    return await pause_flow_run(int)
+
+
+TASKS: list[asyncio.Task[int]] = []
 
 
 if __name__ == "__main__":
