@@ -127,9 +127,9 @@ class Client:
         """See `runbus.flow_runs.await_for_flow_run`."""
         return await flow_runs.await_for_flow_run(flow_run_id, timeout)
 
-    async def cancel_flow_run(self, flow_run_id: UUID | str) -> None:
+    async def cancel_flow_run(self, flow_run_id: UUID | str, children: bool = True) -> None:
         """See `runbus.flow_runs.acancel_flow_run`."""
-        await flow_runs.acancel_flow_run(flow_run_id)
+        await flow_runs.acancel_flow_run(flow_run_id, children)
 
     # Pauses.
 

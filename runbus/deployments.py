@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pydantic_core import from_json
 
+from runbus.caller import in_caller
 from runbus.children import ordinal_ids
 from runbus.context import verb
 from runbus.errors import DeploymentMissing, InvalidArgument
@@ -58,7 +60,7 @@ async def arun_deployment(
         "name": flow_run_name or _friendly_name(),
         "flow": flow,
         "deployment": name,
-        "parameters": _parameters(parameters),
+        "parameters": await in_caller(partial(_parameters, parameters)),
         "tags": encode(sorted(tags or ())),
     }
     if parent is not None:

@@ -16,6 +16,7 @@ LAYERS = [
     {"runbus.store"},
     {
         "runbus.bridge",
+        "runbus.caller",
         "runbus.context",
         "runbus.flow_run_context",
         "runbus.input",

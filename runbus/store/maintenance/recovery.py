@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from runbus.protocol.keys import TAGS
-from runbus.store import deployments, runs, scripts
+from runbus.store import child_runs, deployments, runs, scripts
 from runbus.store.counts import counts
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ async def _follow_up(bus: Bus, taken: list[Taken]) -> None:
             _log.error(
                 "flow run %s: %s (its process ended without a word)", each.run_id, each.state
             )
+            await child_runs.end_called(bus, each.run_id, each.state)
     await end_abandoned(
         bus, {each.run_id: each.parent_run_id for each in taken if each.parent_run_id is not None}
     )
