@@ -32,8 +32,8 @@ from runbus.store.control import Control
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from concurrent.futures import Future as ThreadFuture
 
+    from runbus.background_call import BackgroundCall
     from runbus.flow_run_context import Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
@@ -55,7 +55,7 @@ class Execution:
         self._bus: Bus
         self._lease: Lease
         self._context: FlowRunContext
-        self._ear: ThreadFuture[None] | None = None
+        self._ear: BackgroundCall[None] | None = None
 
     async def begin(self) -> FlowRunContext | Outcome:
         """Record the run as running, and listen to what it is told. Raises `RunLost`.

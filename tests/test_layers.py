@@ -15,6 +15,7 @@ LAYERS = [
     {"runbus.protocol"},
     {"runbus.store"},
     {
+        "runbus.background_call",
         "runbus.bridge",
         "runbus.context",
         "runbus.flow_run_context",
