@@ -56,7 +56,9 @@ class Background:
         """Whether the interpreter ends; what other exit handlers start then, they also stop."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = threading.Lock()
+        self._stopping = threading.Lock()
         self._alive = threading.Lock()
+        self._takes_calls = True
         self._calls: dict[asyncio.Task[None], BackgroundCall[Any]] = {}
 
     @property
@@ -68,6 +70,8 @@ class Background:
 
     def submit(self, call: BackgroundCall[Any], present: threading.Lock | None = None) -> None:
         """Start a call; on the loop. One whose caller has left is cancelled, or not begun."""
+        if not self._takes_calls:
+            return  # as those that are let go: who waits does so until the process has ended
         if present is not None and not call.must_end:
             if not present.locked():
                 return
@@ -78,15 +82,18 @@ class Background:
 
     def stop(self) -> None:
         """End the loop in order: its bus closes its connections."""
-        loop, self._loop = self._loop, None
-        if loop is None:
+        loop = self._loop
+        if loop is None or not self._stopping.acquire(blocking=False):
             return
-        done = taken_lock()
-        loop.call_soon_threadsafe(BackgroundCall(loop, self._end, done.release).start)
-        done.acquire()
-        loop.call_soon_threadsafe(loop.stop)
-        with self._alive:
-            pass
+        try:
+            done = taken_lock()
+            loop.call_soon_threadsafe(BackgroundCall(loop, self._end, done.release).start)
+            done.acquire()
+            loop.call_soon_threadsafe(loop.stop)
+            with self._alive:
+                self._loop = None
+        finally:
+            self._stopping.release()
 
     def _start(self) -> None:
         # The new thread does all that must not be done by halves. If an interrupt makes two of
@@ -103,6 +110,7 @@ class Background:
                 started.release()
                 return
             self._alive.acquire()
+            self._takes_calls = True
             self._loop = loop = new_event_loop()
         started.release()
         loop.run_forever()
@@ -118,6 +126,7 @@ class Background:
         self.attendance.look()
         await _wait([task for task, call in self._calls.items() if call.must_end])
         # What still runs has a thread that waits for it, which may not go on now.
+        self._takes_calls = False
         for call in self._calls.values():
             call.let_go()
         await _wait(list(self._calls))
