@@ -19,7 +19,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from runbus.background_call import Attendance, BackgroundCall
-from runbus.errors import MissingAwait
+from runbus.errors import MissingAwait, MonkeyPatched
+from runbus.green_threads import refuse_green_threads
 from runbus.store import bus
 from runbus.store.link import settle
 
@@ -63,7 +64,8 @@ class Background:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop; it runs."""
+        """The loop; it runs. Raises `MonkeyPatched`."""
+        refuse_green_threads()
         while (loop := self._loop) is None:
             self._start()
         return loop
@@ -159,7 +161,9 @@ def _start_afresh() -> None:
 @atexit.register
 def _stop_at_exit() -> None:
     background.ends = True
-    background.stop()
+    with suppress(MonkeyPatched):  # then nobody could wait for its end
+        refuse_green_threads()
+        background.stop()
 
 
 os.register_at_fork(after_in_child=_start_afresh)

@@ -10,7 +10,7 @@ import pytest
 import runbus
 
 PACKAGE = Path(runbus.__file__).parent
-BELOW_ALL = {"runbus.errors", "runbus.settings"}
+BELOW_ALL = {"runbus.errors", "runbus.green_threads", "runbus.settings"}
 LAYERS = [
     {"runbus.protocol"},
     {"runbus.store"},

@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from runbus.errors import RunbusError, UnsentInputs
+from runbus.green_threads import refuse_green_threads
 from runbus.protocol.keys import Keys
 from runbus.store import scripts
 from runbus.store.clock import ServerClock
@@ -140,6 +141,7 @@ def _find_or_make(loop: asyncio.AbstractEventLoop) -> Bus:
     now = settings.current()
     bus = _of_loop.get((loop, now))
     if bus is None:
+        refuse_green_threads()
         _bury_the_dead()
         bus = _of_loop[loop, now] = Bus(now)
     return bus
