@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runbus import bridge
+from runbus.blocked_loop import watch
 from runbus.context import bound_run
 from runbus.execution import INTERRUPTED_SECONDS, Execution
 from runbus.plan import Outcome
@@ -75,7 +76,7 @@ async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:
             return Outcome(error=error)  # a task would end its loop with it, and others' runs
 
     try:
-        with context.entered():
+        with context.entered(), watch(asyncio.get_running_loop(), context.name):
             return await context.interruptible(body())
     except BaseException as error:
         return Outcome(error=error)
