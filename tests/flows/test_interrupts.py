@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+import anyio
 import pytest
 from faults import PATIENCE, state_of, until
 
-from runbus import get_client, wait_for_flow_run
+from runbus import flow, get_client, pause_flow_run, wait_for_flow_run
 from runbus.bridge import run as block
+from runbus.store.receipt import Sent
 
 if TYPE_CHECKING:
     from servers import Server
@@ -190,3 +194,62 @@ def assert_interrupted(run_id: UUID) -> None:
     assert state.message.startswith("interrupted by ")
     [pause] = block(lambda: get_client().read_pauses(run_id))
     assert pause.state == "cancelled"
+
+
+@pytest.mark.parametrize("scope", ["asyncio", "anyio"])
+async def test_an_async_flow_that_is_cancelled_at_any_moment(valkey: Server, scope: str) -> None:
+    """Its run has ended then, with whatever was under way when it was cancelled."""
+
+    @flow
+    async def ask() -> None:
+        await pause_flow_run(int, timeout=60)
+
+    async def cancelled_after(seconds: float) -> None:
+        if scope == "anyio":  # whose cancellation comes again in each turn of the loop
+            with anyio.move_on_after(seconds):
+                await ask()
+        else:
+            asking = asyncio.create_task(ask())
+            await asyncio.sleep(seconds)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+    await cancelled_after(0.1)
+    for number in range(200):
+        await cancelled_after(number * 0.00005)
+    client = get_client()
+    runs = await client.read_flow_runs(limit=1000)
+    assert len(runs) > 50
+    assert {run.state.name for run in runs} == {"Crashed"}
+    assert await client.count_waiting() == 0
+
+
+def classes_with_an_end() -> list[type]:
+    """The classes of runbus that do something when an object of theirs goes."""
+    found = {
+        cls
+        for name, module in sys.modules.items()
+        if name.startswith("runbus.")
+        for cls in vars(module).values()
+        if isinstance(cls, type) and "__del__" in vars(cls)
+    }
+    return sorted(found, key=lambda cls: cls.__name__)
+
+
+@pytest.mark.parametrize("cls", classes_with_an_end())
+def test_what_an_interrupt_left_half_made(cls: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object whose `__init__` did not come to its end goes without a word."""
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        half_made = cls.__new__(cls)
+        del half_made
+    assert not complaints
+    assert not warned
+
+
+def test_a_send_that_is_settled_runs_no_code_when_it_goes() -> None:
+    """That code would swallow an interrupt that comes meanwhile."""
+    assert not hasattr(Sent, "__del__")
