@@ -50,14 +50,12 @@ class WatchedLoop:
         self._last_asked = 0.0
         self._blamed: str | None = None
 
-    def look(self, *, stood_still: bool) -> None:
-        """Judge the loop, and ask it anew; in the watchdog's thread, which may have slept long."""
+    def look(self) -> None:
+        """Judge the loop, and ask it anew; in the watchdog's thread."""
         now, asked = time.monotonic(), self._asked
         if asked is None:
             if now - self._last_asked >= ASK_SECONDS:
                 self._ask(now)
-        elif stood_still:  # it was the process, or the machine
-            self._asked = now
         elif self._blamed is None and now - asked >= BLOCKED_SECONDS:
             self._blamed = self._blame()
 
@@ -73,17 +71,20 @@ class WatchedLoop:
             seconds = time.monotonic() - asked
             _log.warning("%s blocked its event loop for %.1f s", self._blamed, seconds)
 
-    def _blame(self) -> str:
-        who = self._name()
+    def _blame(self) -> str | None:
+        place = _place_of(_frame_of(self._thread_id))
+        task = asyncio.current_task(self.loop)
+        if place is None and task is None:
+            return None  # nobody's code is executed: the process stood still, or its machine
+        name = self._name(task)
         _log.warning(
             "%s blocks its event loop, at %s: whatever else runs on that loop stands still. Await "
             "there, or call what blocks with `await asyncio.to_thread(…)`",
-            *(who, _place_of(_frame_of(self._thread_id))),
+            *(name, place or "a place that is not known"),
         )
-        return who
+        return name
 
-    def _name(self) -> str:
-        task = asyncio.current_task(self.loop)
+    def _name(self, task: asyncio.Task[Any] | None) -> str:
         name = None if task is None else self.tasks.get(task)
         if name is not None:
             return name
@@ -129,16 +130,14 @@ class Watchdog:
 
     def _run(self) -> None:
         while True:
-            before = time.monotonic()
             time.sleep(LOOK_SECONDS)
-            stood_still = time.monotonic() - before > LOOK_SECONDS + BLOCKED_SECONDS / 2
             with self._lock:
                 watched = list(self._uses)
                 if not watched:
                     self._thread = None
                     return
             for each in watched:
-                each.look(stood_still=stood_still)
+                each.look()
 
 
 _watchdog = Watchdog()
@@ -181,9 +180,9 @@ def _installed() -> tuple[str, ...]:
     return tuple(sysconfig.get_path(each) + os.sep for each in names)
 
 
-def _place_of(frame: FrameType | None) -> str:
+def _place_of(frame: FrameType | None) -> str | None:
     """Return where the program's own code is, else that of a package that it uses."""
-    of_package = ""
+    of_package: str | None = None
     while frame is not None:
         path = frame.f_code.co_filename
         if path.startswith(_ASYNCIO) and not path.endswith(("tasks.py", "locks.py")):
@@ -194,4 +193,4 @@ def _place_of(frame: FrameType | None) -> str:
                 return place
             of_package = of_package or place
         frame = frame.f_back
-    return of_package or "a place that is not known"
+    return of_package

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -35,16 +33,6 @@ async def wait():
     await asyncio.sleep(0.1)
 from runbus import serve
 serve(block.to_deployment("x"), wait.to_deployment("x"))
-"""
-STOPPED = """
-import asyncio, logging
-from runbus.blocked_loop import watch
-logging.basicConfig()
-async def wait():
-    with watch(asyncio.get_running_loop(), "quiet"):
-        print("waits", flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, input)
-asyncio.run(wait())
 """
 
 
@@ -147,26 +135,6 @@ def test_a_served_flow(valkey: Server, tmp_path: Path) -> None:
         worker.kill()
     assert f"the-blocker blocks its event loop, at {script}:6 (block)" in errors
     assert re.search(r"the-blocker blocked its event loop for [12]\.\d s", errors)
-
-
-def test_a_process_that_is_stopped() -> None:
-    """Who is frozen from outside, or sleeps with its machine, has not blocked its loop."""
-    script = subprocess.Popen(
-        [sys.executable, "-c", STOPPED],
-        env=dict(os.environ),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert script.stdout is not None
-    script.stdout.readline()
-    script.send_signal(signal.SIGSTOP)
-    time.sleep(2.5)
-    script.send_signal(signal.SIGCONT)
-    time.sleep(1.2)
-    _, errors = script.communicate("\n", timeout=PATIENCE)
-    assert errors == ""
 
 
 async def test_the_thread_ends_with_the_last_run() -> None:
