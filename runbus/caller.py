@@ -9,6 +9,7 @@ the verb; on an event loop, where the verb is a part of the caller's task, it si
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from inspect import isawaitable
@@ -19,7 +20,6 @@ from runbus import bridge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
-    from concurrent.futures import Future as ThreadFuture
 
 T = TypeVar("T")
 
@@ -31,31 +31,51 @@ blocked_loops: ContextVar[frozenset[asyncio.AbstractEventLoop]] = ContextVar(
 """The event loops that stand still until the code that looks has ended."""
 
 
+LOOK_SECONDS = 0.2
+"""How often it is looked whether the caller has left."""
+
+
+class CallerLeft(Exception):
+    """The thread that was to execute a piece of the user's code was interrupted meanwhile."""
+
+
 class Caller:
-    """A thread that waits for a verb."""
+    """A thread that waits for a verb; what the bridge blocks it on."""
 
     def __init__(self) -> None:
         # Of the queues, the one whose `get` a Ctrl-C may interrupt at any moment.
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self.present = threading.Lock()
+        """Is held for as long as the thread waits."""
 
     async def accompany(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do the work of a verb, on the background loop, in this caller's name."""
         _caller.set(self)
         return await work()
 
-    def attend(self, future: ThreadFuture[Any]) -> None:
+    def acquire(self) -> None:
         """Block until the verb is done, and execute what it asks for until then."""
-        future.add_done_callback(lambda _: self._calls.put(None))
         while (call := self._calls.get()) is not None:
             call()
 
+    def release(self) -> None:
+        """Let the thread go on: the verb is done."""
+        self._calls.put(None)
+
     async def execute(self, work: Callable[[], Any]) -> Any:
-        """Let the thread execute some work, and return what that returned."""
+        """Let the thread execute some work, and return what that returned.
+
+        Raises `CallerLeft` when the thread was interrupted before that was done.
+        """
         done: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         context = copy_context()
         context.run(_caller.set, None)  # it calls verbs in a name of its own
         self._calls.put(partial(_execute, context, work, done))
-        value, error = await done
+        while not done.done():
+            await asyncio.wait([done], timeout=LOOK_SECONDS)
+            if not done.done() and not self.present.locked():
+                raise CallerLeft
+        value, error = done.result()
         if error is not None:
             raise error
         return value
@@ -64,10 +84,16 @@ class Caller:
 _Result = tuple[Any, Exception | None]
 
 
-def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run(work: Callable[[], Coroutine[Any, Any, T]], *, must_end: bool = False) -> T:
     """Do the work of a verb on the background loop, as `bridge.run`, and the user's part here."""
     caller = Caller()
-    return bridge.run(partial(caller.accompany, work), caller.attend)
+    with caller.present:
+        return bridge.run(partial(caller.accompany, work), must_end=must_end, done=caller)
+
+
+def note_blocked_loop() -> None:
+    """Take note that the loop of this thread stands still until this context's code has ended."""
+    blocked_loops.set(blocked_loops.get() | {asyncio.get_running_loop()})
 
 
 async def in_caller(work: Callable[[], Awaitable[T] | T]) -> T:

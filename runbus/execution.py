@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from runbus import bridge, children
 from runbus.background import lease_holder
-from runbus.caller import in_caller
+from runbus.caller import CallerLeft, in_caller
 from runbus.errors import (
     EndNotRecorded,
     FlowInterrupt,
@@ -39,9 +39,9 @@ from runbus.store.maintenance.boot_clock import boot_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from concurrent.futures import Future as ThreadFuture
 
     from runbus.background.lease_holder import LeaseHolder
+    from runbus.background_call import BackgroundCall
     from runbus.flow_run_context import Activity, Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
@@ -72,7 +72,7 @@ class Execution:
         self._holder: LeaseHolder
         self._context: FlowRunContext
         self._activity: Activity | None = None
-        self._ear: ThreadFuture[None] | None = None
+        self._ear: BackgroundCall[None] | None = None
 
     async def begin(self) -> FlowRunContext | Outcome:
         """Record the run as running, and listen to what it is told. Raises `RunLost`.
@@ -218,8 +218,7 @@ class Execution:
     async def _ending(self, outcome: Outcome) -> Ending | None:
         error = outcome.error
         if error is None:
-            data, exact = await in_caller(partial(self._stored, outcome.value))
-            return self._end("Completed", result=data, is_exact=exact)
+            return await self._completed(outcome.value)
         if self._context.has_left or isinstance(error, RunLost):
             return None  # the server has the last word already
         if self._parent is not None and isinstance(error, LEAVES_PROCESS):
@@ -230,6 +229,13 @@ class Execution:
             if isinstance(error, kind):
                 return self._end(state, _words(error) if state == "Failed" else "")
         return self._end("Crashed", f"interrupted by {type(error).__name__}")
+
+    async def _completed(self, value: Any) -> Ending:
+        try:
+            data, exact = await in_caller(partial(self._stored, value))
+        except CallerLeft:
+            data, exact = b"", False
+        return self._end("Completed", result=data, is_exact=exact)
 
     def _end(
         self,

@@ -10,11 +10,12 @@ import pytest
 import runbus
 
 PACKAGE = Path(runbus.__file__).parent
-BELOW_ALL = {"runbus.errors", "runbus.settings"}
+BELOW_ALL = {"runbus.errors", "runbus.green_threads", "runbus.settings"}
 LAYERS = [
     {"runbus.protocol"},
     {"runbus.store"},
     {
+        "runbus.background_call",
         "runbus.bridge",
         "runbus.caller",
         "runbus.context",

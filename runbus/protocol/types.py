@@ -34,6 +34,7 @@ from unicodedata import category
 from uuid import UUID
 
 import pydantic
+from pydantic import networks  # now: pydantic's own late import may be interrupted in a verb
 
 from runbus.errors import InvalidKeyPrefix, UnnamedType
 
@@ -213,14 +214,14 @@ def _types_of_class(annotation: Any, cls: Any) -> dict[str, Any]:
 @cache
 def _stand_ins() -> dict[Any, tuple[type, ...]]:
     """Return pydantic's types whose values have other classes. They validate themselves."""
-    # At the first use, as pydantic imports its types of the network only when one is named.
+    # At the first use: many programs never ask.
     # fmt: off
     return {
-        pydantic.EmailStr: (str,),
+        networks.EmailStr: (str,),
         pydantic.AwareDatetime: (datetime,), pydantic.NaiveDatetime: (datetime,),
         pydantic.PastDatetime: (datetime,), pydantic.FutureDatetime: (datetime,),
         pydantic.PastDate: (date,), pydantic.FutureDate: (date,),
-        pydantic.IPvAnyAddress: (IPv4Address, IPv6Address),
+        networks.IPvAnyAddress: (IPv4Address, IPv6Address),
         pydantic.JsonValue: (dict, list, str, bool, int, float, NoneType),
     }
     # fmt: on

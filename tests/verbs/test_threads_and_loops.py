@@ -1138,7 +1138,7 @@ import logging, random, signal, threading, time
 from runbus import bridge, receive_input, send_input
 
 def interrupt(number, frame):
-    if frame.f_code is bridge.wait_for.__code__:
+    if frame.f_code is bridge._hand_over.__code__:
         raise KeyboardInterrupt
 
 def send_all():
