@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 BLOCKED_SECONDS = 1.0
 """A loop that has not turned for longer is called blocked."""
 ASK_SECONDS = 0.5
+"""How often a loop is asked to call back, which wakes it."""
 LOOK_SECONDS = 0.25
+"""How often the watchdog looks whether it has."""
 MOST_NAMES = 5
 """How many runs are named where any of them may be the one."""
 
