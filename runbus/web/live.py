@@ -30,7 +30,7 @@ MOST_UNSENT = 256
 MOST_KEPT = 1000
 RESTART_SECONDS = 1
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("runbus")
 
 
 class Message(NamedTuple):
