@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from runbus.errors import RunbusError, RunMissing
+from runbus.protocol.printed import readable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -231,7 +232,7 @@ class LogLines:
                 told = {
                     "time": line.time.isoformat(),
                     "level": line.level,
-                    "message": line.message,
+                    "message": readable(line.message),
                 }
                 yield _as_text(Message("log", json.dumps(told)), line.id)
 
