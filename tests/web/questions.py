@@ -100,19 +100,12 @@ def greet(name: str, times: int = 1, loud: bool = False) -> str:
     return " ".join([f"Hello, {name}{'!' if loud else '.'}"] * times)
 
 
-class Small(BaseModel):
-    number: int
-
-
-class Large(BaseModel):
-    number: float
-
-
 @flow
 def be_huge() -> int:
     """Ask for 1,500 unions, with 1 MB of JSON Schema and a value for each."""
-    help_text = Field(5, description="x" * 600)
-    fields = {f"f{number}": (Small | Large | int, help_text) for number in range(1500)}
+    told = Field(description="x" * 400)
+    parts = [create_model(f"Part{number}", number=(int, told)) for number in range(1500)]
+    fields = {f"f{number}": (part | int, 5) for number, part in enumerate(parts)}
     return pause_flow_run(create_model("Huge", __base__=RunInput, **fields), timeout=600).f0
 
 
