@@ -67,7 +67,8 @@ class Page:
         self.site = Site(client, options, self.live)
         # Three bytes each is the most that a posted form makes of a character.
         largest_body = 3 * settings.current().max_input_bytes + 64 * 1024
-        self.asgi: ASGIApp = Guard(_application(self.site), options, largest_body)
+        application = _application(self.site)
+        self.asgi: ASGIApp = Guard(application, options, largest_body, self.site.guesses)
 
 
 def _application(site: Site) -> FastAPI:

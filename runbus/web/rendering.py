@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from runbus.protocol.printed import readable
 from runbus.web import markdown, times
 from runbus.web.fields import Posted
+from runbus.web.guesses import Guesses
 from runbus.web.shapes import question_in
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Site:
         self.client = client
         self.options = options
         self.live = live
+        self.guesses = Guesses()
         self._templates = _environment()
 
     async def begin_page(self, request: Request) -> None:

@@ -6,13 +6,17 @@ import signal
 import socket
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
 from runbus.errors import RunbusError
+from runbus.logging import TerminalFormatter
 from runbus.monitoring import monitored
+from runbus.protocol.printed import one_line
 from runbus.web.app import Page
+from runbus.web.connection import Connection
 from runbus.web.options import Options, read_options
 
 if TYPE_CHECKING:
@@ -22,6 +26,13 @@ if TYPE_CHECKING:
 WRONGLY_CALLED = 2
 GRACE_SECONDS = 1
 _BACKLOG = 512
+_LOG_CONFIG: dict[str, Any] = {
+    **LOGGING_CONFIG,
+    "formatters": {
+        name: {"()": TerminalFormatter, "fmt": "%(levelname)s: %(message)s"}
+        for name in ("default", "access")
+    },
+}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -57,7 +68,7 @@ def serve(words: Sequence[str]) -> int:
             held.enter_context(monitored())
             page = Page(options)
         except (RunbusError, OSError) as error:
-            print(f"runbus: {error}", file=sys.stderr)
+            print(f"runbus: {one_line(str(error))}", file=sys.stderr)
             return WRONGLY_CALLED
         _serve(page, options, listening)
     return 0
@@ -66,6 +77,9 @@ def serve(words: Sequence[str]) -> int:
 def _serve(page: Page, options: Options, listening: socket.socket) -> None:
     config = uvicorn.Config(
         page.asgi,
+        http=Connection,
+        ws="none",
+        log_config=_LOG_CONFIG,
         log_level="warning",
         access_log=False,  # a run's id is as good as a key to its inputs
         server_header=False,
