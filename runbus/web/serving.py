@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
+from runbus import settings
 from runbus.errors import RunbusError
 from runbus.logging import TerminalFormatter
 from runbus.monitoring import monitored
@@ -33,6 +34,7 @@ _LOG_CONFIG: dict[str, Any] = {
         for name in ("default", "access")
     },
 }
+_PATIENCE = {"connect_timeout_seconds": 2, "reply_timeout_seconds": 2, "retry_seconds": 2}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -64,6 +66,7 @@ def serve(words: Sequence[str]) -> int:
     with ExitStack() as held:
         try:
             options = read_options(words)
+            held.enter_context(settings.temporary_settings(**_impatient()))
             listening = held.enter_context(_bind(options))
             held.enter_context(monitored())
             page = Page(options)
@@ -74,10 +77,17 @@ def serve(words: Sequence[str]) -> int:
     return 0
 
 
+def _impatient() -> dict[str, float]:
+    # A visitor is told within seconds that the store is away, whatever workers wait for.
+    now = settings.current()
+    return {name: min(seconds, getattr(now, name)) for name, seconds in _PATIENCE.items()}
+
+
 def _serve(page: Page, options: Options, listening: socket.socket) -> None:
     config = uvicorn.Config(
         page.asgi,
         http=Connection,
+        backlog=_BACKLOG,
         ws="none",
         log_config=_LOG_CONFIG,
         log_level="warning",

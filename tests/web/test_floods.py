@@ -26,24 +26,29 @@ MEGABYTE = 1_000_000
 
 @pytest.fixture
 def site_with_logins(valkey, sites):
-    """A page of its own, on which nobody has guessed yet."""
-    with served(valkey.url, "--token-file", str(sites[1])) as site:
+    """A page of its own: nobody has guessed yet, and it may open as many files as is usual."""
+    with contextlib.ExitStack() as stack:
+        with open_files(1024):
+            site = stack.enter_context(served(valkey.url, "--token-file", str(sites[1])))
         yield site
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _many_sockets():
+@contextlib.contextmanager
+def open_files(most):
+    """So many files may be open in this process, and in those that it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @contextlib.contextmanager
 def flood(site, count, *parts):
     """Connections that send all that is taken of these parts, and then nothing more."""
     host, _, port = site.host.partition(":")
-    with contextlib.ExitStack() as stack:
+    with open_files(4096), contextlib.ExitStack() as stack:
         sockets = []
         for _ in range(count):
             one = stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
