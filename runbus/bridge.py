@@ -102,15 +102,18 @@ def _stop_at_exit() -> None:
 os.register_at_fork(after_in_child=_start_afresh)
 
 
-def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run(
+    work: Callable[[], Coroutine[Any, Any, T]],
+    wait: Callable[[ThreadFuture[Any]], None] | None = None,
+) -> T:
     """Run a coroutine on the background loop and block until it is done.
 
-    When the wait is interrupted (Ctrl-C), the coroutine is cancelled.
+    When the wait is interrupted (Ctrl-C), the coroutine is cancelled. `wait` is how to block.
     """
     loop = background.loop
     future: ThreadFuture[T] = asyncio.run_coroutine_threadsafe(work(), loop)
     try:
-        wait_for(future)
+        (wait or wait_for)(future)
         return future.result()
     except BaseException:
         future.cancel()

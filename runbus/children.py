@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import uuid5
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from runbus.caller import in_caller
 from runbus.errors import UnsupportedType
 from runbus.protocol.values import decoder
-from runbus.store import runs
+from runbus.store import child_runs, runs
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import executions
 
@@ -44,10 +44,7 @@ class Completed:
 def ordinal_ids(parent: FlowRunContext) -> Generator[UUID]:
     """Count a child, and yield the ids of its runs: of its first attempt, its second, and so on."""
     parent.children += 1
-    name = f"child {parent.children}"
-    yield uuid5(parent.run_id, name)
-    for attempt in count(2):
-        yield uuid5(parent.run_id, f"{name}, attempt {attempt}")
+    return child_runs.ids_of_call(parent.run_id, parent.children)
 
 
 async def find_or_create(
@@ -70,12 +67,17 @@ async def find_or_create(
         if run is not None and run.is_exact:
             # Unless its flow returns something else by now.
             with suppress(ValidationError, UnsupportedType):
-                return Completed(result=decoder(result_type)(run.state.data or b""))
+                result = await in_caller(partial(_decoded, result_type, run.state.data or b""))
+                return Completed(result=result)
         with holder.intent(run_id) as digits:
             taken = await _take(bus, holder, run_id, run, fields, digits)
             if taken is not None:
                 return enter(taken)
     raise AssertionError("there are always more ids")
+
+
+def _decoded(result_type: Any, data: bytes) -> Any:
+    return decoder(result_type)(data)
 
 
 async def _take(

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-from runbus import bridge
+from runbus import bridge, caller
 from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
 from runbus.flow_run_context import current_flow_run, get_run_context
 from runbus.held_sends import HeldSends
@@ -180,7 +180,7 @@ def pending(verb: str, work: Callable[[], Coroutine[Any, Any, T]]) -> bridge.Pen
 def blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Do a verb's work and block until it is done, or until the current flow run has to end."""
     run = current_flow_run()
-    return bridge.run(work if run is None else lambda: run.interruptible(work()))
+    return caller.run(work if run is None else lambda: run.interruptible(work()))
 
 
 def verb(name: str, work: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:

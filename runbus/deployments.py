@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pydantic_core import from_json
 
+from runbus.caller import in_caller
 from runbus.children import ordinal_ids
 from runbus.context import verb
 from runbus.errors import DeploymentMissing, InvalidArgument
@@ -42,22 +44,23 @@ async def arun_deployment(
 
     `timeout` is how long to wait for its end, in seconds: 0 returns the scheduled run at once, None
     waits for ever; a run that takes longer is returned as it is then. Inside a flow the run is that
-    flow's child (`as_subflow`), and is found again when the flow runs again. `idempotency_key`
-    gives the same run for the same key, however often it is started.
+    flow's child (`as_subflow`), and is found again when the flow runs again.
 
-    Raises `DeploymentMissing`.
+    `idempotency_key` gives the same run for the same key, however often it is started, as long as
+    the run's record is kept: until RUNBUS_RETENTION_SECONDS (by default 7 days) after its end. Then
+    the same key starts another run. Raises `DeploymentMissing`.
     """
     here = bus.current()
-    found = await deployments.read(here, check_text("name", name))
-    if found is None:
+    flow = await deployments.flow_of(here, check_text("name", name))
+    if flow is None:
         raise DeploymentMissing(name)
     parent = current_flow_run() if as_subflow else None
     run_id = _run_id(name, idempotency_key, parent)
     fields: dict[str, str | bytes] = {
         "name": flow_run_name or _friendly_name(),
-        "flow": found["flow"],
+        "flow": flow,
         "deployment": name,
-        "parameters": _parameters(parameters),
+        "parameters": await in_caller(partial(_parameters, parameters)),
         "tags": encode(sorted(tags or ())),
     }
     if parent is not None:

@@ -6,12 +6,14 @@ call between them differs, as one is awaited and the other blocks its thread.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runbus import bridge
+from runbus import bridge, caller
+from runbus.caller import blocked_loops
 from runbus.context import bound_run
 from runbus.execution import Execution
 from runbus.plan import Outcome
@@ -42,15 +44,15 @@ def run_sync(plan: Plan, claim: Claim | None = None) -> Any:
     if bridge.on_loop():
         return _in_own_thread(partial(run_sync, plan, claim))
     execution = Execution(plan, claim)
-    context = bridge.run(execution.begin)
+    context = caller.run(execution.begin)
     if isinstance(context, Outcome):
         return context.result()
     while True:
         outcome = _called(plan, context)
-        delay = bridge.run(partial(execution.conclude, outcome))
+        delay = caller.run(partial(execution.conclude, outcome))
         if delay is None:
             return outcome.result()
-        context = bridge.run(partial(execution.begin_again, delay))
+        context = caller.run(partial(execution.begin_again, delay))
 
 
 async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:
@@ -87,7 +89,9 @@ def _in_own_thread(work: Callable[[], Any]) -> Any:
         except BaseException as error:
             outcome = Outcome(error=error)
 
-    thread = threading.Thread(target=copy_context().run, args=(call,), name="runbus-flow")
+    context = copy_context()
+    context.run(blocked_loops.set, blocked_loops.get() | {asyncio.get_running_loop()})
+    thread = threading.Thread(target=context.run, args=(call,), name="runbus-flow")
     thread.start()
     thread.join()
     return outcome.result()

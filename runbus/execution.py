@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from runbus import bridge, children
 from runbus.background import lease_holder
+from runbus.caller import in_caller
 from runbus.errors import (
     EndNotRecorded,
     FlowInterrupt,
@@ -21,6 +22,7 @@ from runbus.errors import (
     FlowRunHandedBack,
     FlowRunSuspended,
     NotSerializable,
+    RunbusError,
     RunLost,
 )
 from runbus.flow_run_context import FlowRunContext, current_flow_run
@@ -28,9 +30,10 @@ from runbus.log_shipper import shipper
 from runbus.logging import show_on_terminal
 from runbus.plan import Claim, Outcome, Plan
 from runbus.prints import watch_prints
-from runbus.protocol.values import encode
+from runbus.protocol import states
 from runbus.protocol.execution import Ending
-from runbus.store import bus, runs
+from runbus.protocol.values import encode
+from runbus.store import bus, child_runs, runs
 from runbus.store.control import Control
 from runbus.store.maintenance.boot_clock import boot_time
 
@@ -38,14 +41,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future as ThreadFuture
 
-    from runbus.flow_run_context import Slot
+    from runbus.background.lease_holder import LeaseHolder
+    from runbus.flow_run_context import Activity, Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
-    from runbus.background.lease_holder import LeaseHolder
     from runbus.store.maintenance.kept_ends import KeptEnd
 
 INTERRUPTED_SECONDS = 3
 LEAVES_PROCESS = (FlowRunSuspended, FlowRunHandedBack, RunLost)
+_STATES_AFTER: dict[type[BaseException], str] = {
+    FlowRunCancelled: "Cancelled",
+    FlowRunSuspended: "Suspended",
+    FlowRunHandedBack: "Scheduled",
+    Exception: "Failed",
+}
+"""What the run comes into when the flow's code ends with an error."""
+_FINAL = frozenset(name for name, type_ in states.TYPES.items() if type_ in states.FINAL)
 _log = logging.getLogger("runbus.flow_runs")
 
 
@@ -60,6 +71,7 @@ class Execution:
         self._bus: Bus
         self._holder: LeaseHolder
         self._context: FlowRunContext
+        self._activity: Activity | None = None
         self._ear: ThreadFuture[None] | None = None
 
     async def begin(self) -> FlowRunContext | Outcome:
@@ -70,28 +82,37 @@ class Execution:
         self._bus = bus.current()
         if self._claim is not None:
             self._holder = self._claim.holder
+            self._activity = self._claim.slot.activity
+            self._claim.slot.enter_loop()
             return self._enter(self._claim.run)
         self._holder = lease_holder.of(self._bus.settings)
         show_on_terminal()
         if self._parent is None:
             return await self._create()
-        found = await children.find_or_create(
-            self._bus,
-            self._parent,
-            self._fields(),
-            self._holder,
-            self._plan.result_type,
-            self._enter,
-        )
-        if isinstance(found, children.Completed):
-            return Outcome(value=found.result)
-        return found
+        self._activity = await self._parent.begin_call()
+        try:
+            found = await children.find_or_create(
+                self._bus,
+                self._parent,
+                await in_caller(self._fields),
+                self._holder,
+                self._plan.result_type,
+                self._enter,
+            )
+        except BaseException:
+            await self._parent.end_call(self._activity)
+            raise
+        if isinstance(found, FlowRunContext):
+            return found
+        await self._parent.end_call(self._activity)
+        return Outcome(value=found.result)
 
     async def _create(self) -> FlowRunContext:
+        fields = await in_caller(self._fields)
         with self._holder.intent(self._run_id) as digits:
             asked_at = boot_time()
             run = await runs.create(
-                self._bus, self._run_id, self._fields(), owner=self._holder.owner, digits=digits
+                self._bus, self._run_id, fields, owner=self._holder.owner, digits=digits
             )
             self._holder.note_granted(self._run_id, asked_at)
             return self._enter(run)
@@ -99,7 +120,8 @@ class Execution:
     async def begin_again(self, delay: float) -> FlowRunContext:
         """Call the flow once more after a delay (seconds), unless the run has to end meanwhile."""
         try:
-            await self._context.interruptible(asyncio.sleep(delay))
+            async with self._context.waiting():
+                await self._context.interruptible(asyncio.sleep(delay))
             run, epoch = self._context.flow_run, self._context.epoch
             if await runs.move(self._bus, run, "Running", epoch=epoch) is not None:
                 raise FlowRunCancelled(self._run_id)
@@ -126,6 +148,8 @@ class Execution:
             timeout_seconds=self._plan.timeout_seconds,
             holder=self._holder,
             slot=self._slot(),
+            activity=self._activity,
+            caller=self._parent,
             log_prints=self._logs_prints(),
         )
         self._holder.add(self._context)
@@ -157,7 +181,14 @@ class Execution:
         finally:
             if delay is None:
                 self._leave()
+                await self._end_activity()
         return delay
+
+    async def _end_activity(self) -> None:
+        if self._claim is not None:
+            self._claim.slot.close()
+        elif self._parent is not None:
+            await self._parent.end_call(self._activity)
 
     async def _ship_lines(self) -> None:
         # Before the end is recorded, so that who waited for it finds them.
@@ -167,40 +198,37 @@ class Execution:
 
     async def _record(self, outcome: Outcome) -> float | None:
         error, retries = outcome.error, self._plan.retries
-        may_retry = isinstance(error, Exception) and not isinstance(error, RunLost)
-        if may_retry and self._context.flow_run.retry < retries:
+        may_retry = self._context.flow_run.retry < retries and not isinstance(error, RunLost)
+        if may_retry and isinstance(error, Exception):
             return await self._plan_retry(error)
-        ending = self._ending(outcome)
+        ending = await self._ending(outcome)
         if ending is None:
             return None
         end = self._holder.keep(ending)
         self._leave()  # what is kept explains why the server says that it executes here
+        if self._claim is not None:
+            self._claim.slot.close()
         in_haste = error is not None and not isinstance(error, (Exception, FlowInterrupt))
-        self._log_end(ending, await self._wait_for_record(end, outcome, in_haste=in_haste))
+        state = await self._wait_for_record(end, outcome, in_haste=in_haste)
+        if state in _FINAL:
+            await self._end_called(state)
+            self._log_end(ending, state)
         return None
 
-    def _ending(self, outcome: Outcome) -> Ending | None:
+    async def _ending(self, outcome: Outcome) -> Ending | None:
         error = outcome.error
         if error is None:
-            data = self._storable(outcome.value)
-            exact = self._parent is not None and children.is_exact(
-                outcome.value, data, self._plan.result_type
-            )
+            data, exact = await in_caller(partial(self._stored, outcome.value))
             return self._end("Completed", result=data, is_exact=exact)
-        if self._context.has_left:
-            return None
-        if isinstance(error, RunLost):
-            return None  # it is another's, or was: the server has the last word
+        if self._context.has_left or isinstance(error, RunLost):
+            return None  # the server has the last word already
         if self._parent is not None and isinstance(error, LEAVES_PROCESS):
-            return self._end("Left")
-        if isinstance(error, FlowRunCancelled):
-            return self._end("Cancelled")
-        if isinstance(error, FlowRunSuspended):
-            return self._end("Suspended")
-        if isinstance(error, FlowRunHandedBack):
-            return self._end("Scheduled" if self._claim is not None else "Crashed", _words(error))
-        if isinstance(error, Exception):
-            return self._end("Failed", _words(error))
+            return self._end("Left", "waits until its parent goes on")
+        if isinstance(error, FlowRunHandedBack) and self._claim is None:
+            return self._end("Crashed", _words(error))
+        for kind, state in _STATES_AFTER.items():
+            if isinstance(error, kind):
+                return self._end(state, _words(error) if state == "Failed" else "")
         return self._end("Crashed", f"interrupted by {type(error).__name__}")
 
     def _end(
@@ -229,8 +257,9 @@ class Execution:
         retry = self._context.flow_run.retry + 1
         end = self._holder.keep(self._end("Pending", _words(error), retry=retry))
         state = await asyncio.wrap_future(end.recorded)
-        if state != "Pending":
-            self._log_end(end.ending, state)
+        if state != "Pending":  # it was cancelled, or is another's
+            if state is not None:
+                self._log_end(end.ending, state)
             return None
         delay = self._plan.retry_delay_seconds
         _log.warning(
@@ -238,6 +267,17 @@ class Execution:
             *(self._plan.run_name, _words(error), retry, self._plan.retries, delay),
         )
         return delay
+
+    async def _end_called(self, state: str) -> None:
+        # What it called and did not wait for, here or in an earlier execution.
+        for part in tuple(self._context.parts):
+            part.end(FlowRunCancelled(part.run_id))
+        if self._context.flow_run.run_count > 1 or (
+            self._context.children and state != "Completed"
+        ):
+            how = "Crashed" if state == "Crashed" else "Cancelled"
+            with suppress(RunbusError):  # its own end is recorded
+                await child_runs.end_called(self._bus, self._run_id, how)
 
     async def _wait_for_record(
         self, end: KeptEnd, outcome: Outcome, *, in_haste: bool
@@ -263,9 +303,7 @@ class Execution:
         _log.error("%s", missing)
         return end.ending.state
 
-    def _log_end(self, ending: Ending, state: str | None) -> None:
-        if state is None or state not in {"Completed", "Failed", "Crashed", "Cancelled"}:
-            return  # who dropped it has said so; one that leaves its process goes on elsewhere
+    def _log_end(self, ending: Ending, state: str) -> None:
         name, told = ending.run_name, f" ({ending.message})" if ending.message else ""
         _log.log(logging.ERROR if ending.message else logging.INFO, "%s: %s%s", name, state, told)
 
@@ -299,6 +337,10 @@ class Execution:
             **({} if parent is None else {"parent": str(parent.run_id)}),
         }
 
+    def _stored(self, value: Any) -> tuple[bytes, bool]:
+        data, result_type = self._storable(value), self._plan.result_type
+        return data, self._parent is not None and children.is_exact(value, data, result_type)
+
     def _storable(self, value: Any) -> bytes:
         if isinstance(value, Iterator):
             return b""  # to read it would leave nothing for the caller
@@ -325,5 +367,5 @@ def _kind(value: Any) -> str:
     return f"<{type(value).__name__}>"
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".split("\n", 1)[0][:500]

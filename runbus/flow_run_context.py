@@ -48,9 +48,14 @@ class FlowRunContext:
     holder: LeaseHolder | None = None
     """By which this process has the run."""
     slot: Slot | None = None
-    """Its place among the runs that its worker executes at once, if it has one."""
+    """What it takes of the limit of its worker, with the runs that it is part of."""
+    activity: Activity | None = None
+    """Its own part in the slot."""
+    caller: FlowRunContext | None = None
+    """The run in which this flow was called."""
     parts: set[FlowRunContext] = field(default_factory=set["FlowRunContext"])
     """The runs of flows that were called in this one and have not ended."""
+    _asked: set[str] = field(default_factory=set[str])
     _waiting: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
     _deadline: float | None = None
 
@@ -71,7 +76,7 @@ class FlowRunContext:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the run waits for an answer and has given up its place meanwhile."""
+        """Whether all that the run does is to wait, so that others execute in its place."""
         return self.slot is not None and not self.slot.is_held
 
     @contextmanager
@@ -126,6 +131,7 @@ class FlowRunContext:
     async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
         """Do work that ends when the run is cancelled or its time is over."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
+        is_outermost = task not in self._waiting
         self._waiting.add(task)
         left = None if self._deadline is None else self._deadline - time.monotonic()
         limit = asyncio.timeout(left)
@@ -145,20 +151,61 @@ class FlowRunContext:
                 raise self._out_of_time() from None
             raise
         finally:
-            self._waiting.discard(task)
+            if is_outermost:
+                self._waiting.discard(task)
 
     @asynccontextmanager
-    async def without_slot(self) -> AsyncGenerator[None]:
-        """Give the run's place to another one while it waits."""
-        if self.slot is None:
+    async def waiting(self, after: float = 0) -> AsyncGenerator[None]:
+        """Let other runs execute while the verb in the block waits, as far as this one does not.
+
+        Only once it has waited for some time (seconds), if `after` says so.
+        """
+        if self.activity is None:
             yield
             return
-        await self.slot.leave()
+        wait = Wait(self.activity, after)
         try:
             yield
         finally:
-            if self.interrupt is None:  # else the run executes no more
-                await self.slot.take()
+            if wait.end() and self.interrupt is None:  # else the run executes no more
+                await self.activity.has_slot()
+
+    async def begin_call(self) -> Activity | None:
+        """Begin the activity of a flow that is called in this run."""
+        if self.activity is None:
+            return None
+        called = self.activity.call()
+        try:
+            await self.interruptible(called.has_slot())
+        except BaseException:
+            called.end()
+            raise
+        return called
+
+    async def end_call(self, called: Activity | None) -> None:
+        """End the activity of a flow that was called in this run, which goes on."""
+        if called is None or self.activity is None:
+            return
+        called.end()
+        if self.interrupt is None:
+            await self.interruptible(self.activity.has_slot())
+
+    def executed(self, flow_run_id: UUID) -> FlowRunContext | None:
+        """Return the run of this id if this one is it, or is a part of it."""
+        run: FlowRunContext | None = self
+        while run is not None and run.run_id != flow_run_id:
+            run = run.caller
+        return run
+
+    @contextmanager
+    def asking(self, key: str) -> Generator[bool]:
+        """Wait in a pause, in the block; yield whether the run waits in another one already."""
+        waits_elsewhere = bool(self._asked - {key})
+        self._asked.add(key)
+        try:
+            yield waits_elsewhere
+        finally:
+            self._asked.discard(key)
 
     def _cancel_wait(self, task: asyncio.Task[Any]) -> None:
         if task in self._waiting:
@@ -166,6 +213,31 @@ class FlowRunContext:
 
     def _out_of_time(self) -> FlowTimeout:
         return FlowTimeout(flow=self.flow_run.flow_name, seconds=self.timeout_seconds or 0)
+
+
+class Wait:
+    """A wait of one of a run's verbs, which counts after some time (seconds)."""
+
+    def __init__(self, activity: Activity, after: float) -> None:
+        self._activity = activity
+        self._has_begun = False
+        self._timer: asyncio.TimerHandle | None = None
+        if after > 0:
+            self._timer = asyncio.get_running_loop().call_later(after, self._begin)
+        else:
+            self._begin()
+
+    def end(self) -> bool:
+        """End it; return whether it counted."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._has_begun:
+            self._activity.end_wait()
+        return self._has_begun
+
+    def _begin(self) -> None:
+        self._has_begun = True
+        self._activity.begin_wait()
 
 
 def get_run_context() -> FlowRunContext:
@@ -182,17 +254,46 @@ def current_flow_run() -> FlowRunContext | None:
 
 
 class Slot(Protocol):
-    """A place among the runs that execute at once."""
+    """What a claimed run takes of the limit of its worker."""
 
     @property
     def is_held(self) -> bool:
-        """Whether the run has the place now."""
+        """Whether it counts against the limit now."""
         ...
 
-    async def leave(self) -> None:
-        """Give the place to another run while this one waits."""
+    @property
+    def activity(self) -> Activity:
+        """The claimed run's own."""
         ...
 
-    async def take(self) -> None:
-        """Wait for a place."""
+    def enter_loop(self) -> None:
+        """Take note that the run is executed on this thread's event loop."""
+        ...
+
+    def close(self) -> None:
+        """Give it back for good."""
+        ...
+
+
+class Activity(Protocol):
+    """One run's part in a slot."""
+
+    def begin_wait(self) -> None:
+        """Take note that one more verb of the run waits."""
+        ...
+
+    def end_wait(self) -> None:
+        """Take note that one of them goes on, as soon as it `has_slot`."""
+        ...
+
+    def call(self) -> Activity:
+        """Begin the activity of a flow that the run calls, and that goes on once it `has_slot`."""
+        ...
+
+    def end(self) -> None:
+        """End the activity of a flow that was called."""
+        ...
+
+    async def has_slot(self) -> None:
+        """Wait until there is a slot for the run to execute in."""
         ...

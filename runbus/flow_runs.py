@@ -9,23 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext, suppress
+from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pydantic import ValidationError
 
 from runbus import bridge
+from runbus.caller import in_caller
 from runbus.context import verb
 from runbus.errors import (
     AlreadyAnswered,
     AlreadyEnded,
     AnswerRefused,
     CannotPause,
+    FlowInterrupt,
+    FlowRunCancelled,
     FlowRunSuspended,
     InvalidArgument,
     NotPaused,
     OwnerSilent,
     RunbusError,
+    RunMissing,
     RunNotEnded,
 )
 from runbus.flow_run_context import current_flow_run, get_run_context
@@ -37,7 +42,7 @@ from runbus.protocol.entries import check_text
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix
 from runbus.protocol.values import encode
-from runbus.store import bus, deployments, pauses, runs
+from runbus.store import bus, child_runs, deployments, pauses, runs
 from runbus.store.control import Control
 from runbus.store.events import follow_run
 
@@ -48,7 +53,7 @@ if TYPE_CHECKING:
     from runbus.flow_run_context import FlowRunContext
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
-    from runbus.store.pauses import Form, Opened, Resumed
+    from runbus.store.pauses import Form, Opened, Reopen, Resumed
 
 T = TypeVar("T")
 WITHDRAW_SECONDS = 3
@@ -95,7 +100,7 @@ async def _pause(
     poll_interval: float | None,
     key: str | None,
 ) -> Any:
-    question = question_about(wait_for_input)
+    question = await in_caller(partial(question_about, wait_for_input))
     _check_timeout(timeout)
     if key is None:
         run.pauses += 1
@@ -117,20 +122,21 @@ async def _ask(
 ) -> Any:
     here, run_id = bus.current(), run.run_id
     form = await question.form(key, run_id)
+    ask = partial(
+        pauses.open_pause,
+        *(here, run_id, key, form),
+        timeout=timeout,
+        retry=run.flow_run.retry,
+        epoch=run.epoch,
+        state="Suspended" if poll_interval is None else "Paused",
+    )
     try:
-        opened = await pauses.open_pause(
-            here,
-            run_id,
-            key,
-            form,
-            timeout=timeout,
-            retry=run.flow_run.retry,
-            epoch=run.epoch,
-            state="Suspended" if poll_interval is None else "Paused",
-        )
-        answered = None
-        if not opened.is_answered:
-            answered = await _wait(run, opened, question, form, poll_interval)
+        with run.asking(key) as waits_elsewhere:
+            opened = await ask(waits_elsewhere=waits_elsewhere)
+            if opened.is_answered:
+                answered = await pauses.read(here, run_id, key)
+            else:
+                answered = await _wait(run, opened, question, form, poll_interval, ask)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
         raise
@@ -143,7 +149,12 @@ async def _ask(
 
 
 async def _wait(
-    run: FlowRunContext, opened: Opened, question: Question, form: Form, poll_interval: float | None
+    run: FlowRunContext,
+    opened: Opened,
+    question: Question,
+    form: Form,
+    poll_interval: float | None,
+    reopen: Reopen,
 ) -> Pause:
     advice = f"{question.title(form)}; to answer: runbus resume {quote(run.name)}"
     if poll_interval is None:
@@ -153,8 +164,10 @@ async def _wait(
         raise FlowRunSuspended(run.run_id)
     _log.info("%s is paused for %s", run.name, advice)
     judged = judge_in_words(form)
-    async with run.without_slot():
-        answered = await pauses.wait(bus.current(), run.run_id, opened, poll_interval, judged)
+    async with run.waiting():
+        answered = await pauses.wait(
+            bus.current(), run.run_id, opened, poll_interval, judged, reopen
+        )
         await run.confirm()
     _log.info("%s goes on%s", run.name, f", resumed by {answered.by}" if answered.by else "")
     return answered
@@ -181,15 +194,20 @@ async def asuspend_flow_run(
 
     Then this call returns the answer, and so does each pause before it. The arguments are those of
     `apause_flow_run`. With the `flow_run_id` of another run, that run is asked to suspend itself:
-    at once where it waits, elsewhere at its next verb.
+    at once where it waits or is the caller of this one, elsewhere at its next verb.
 
     Raises `CannotPause` for a run without a deployment, since nobody would go on with it.
     """
-    if flow_run_id is not None:
+    if flow_run_id is not None and not _is_current(parse_run_id(flow_run_id)):
         return await _suspend_other(parse_run_id(flow_run_id))
     here = get_run_context()
     _check_deployed(here.flow_run)
     return await _pause(here, wait_for_input, timeout, None, key)
+
+
+def _is_current(run_id: UUID) -> bool:
+    here = current_flow_run()
+    return here is not None and here.run_id == run_id
 
 
 async def _suspend_other(run_id: UUID) -> None:
@@ -203,6 +221,16 @@ async def _suspend_other(run_id: UUID) -> None:
         raise AlreadyEnded(flow_run_id=run.id, state=run.state.name)
     if run.state.name != "Suspended":
         await Control(here, run.id).say("suspend", run.epoch)
+        _leave_with(run_id, FlowRunSuspended(run_id))
+
+
+def _leave_with(run_id: UUID, interrupt: FlowInterrupt) -> None:
+    """Leave the current flow if it is this run, or was called in it: it is not to go on."""
+    here = current_flow_run()
+    run = here and here.executed(run_id)
+    if run is not None:
+        run.end(interrupt)
+        raise interrupt
 
 
 def _check_deployed(run: FlowRun) -> None:
@@ -245,7 +273,7 @@ async def aresume_flow_run(
         return
     if pause is None or not _is_meant(pause, key, generation):
         raise await _too_late(run, key, generation)
-    answer, problems = judge(pause.schema, _encode_answer(run_input))
+    answer, problems = judge(pause.schema, await in_caller(partial(_encode_answer, run_input)))
     if problems:
         raise AnswerRefused(flow_run_id=run_id, key=pause.key, problems=problems)
     limit = here.settings.max_input_bytes
@@ -254,6 +282,8 @@ async def aresume_flow_run(
     resumed = await _answer(run, pause, answer, answerer)
     if run.deployment_id is not None and resumed.state == "Scheduled":  # else its worker has heard
         await deployments.hint(here, run.deployment_id, run_id)
+    elif run.deployment_id is None and resumed.state == "Pending":
+        await _wake_caller(run)
     if not resumed.is_attended:
         _log.warning("%s is answered, and goes on when another worker has it", run.name)
     await pauses.make_durable(here, run_id, pause, durability)
@@ -269,6 +299,14 @@ async def _answer(run: FlowRun, pause: Pause, answer: bytes, by: str) -> Resumed
             await asyncio.sleep(silent.retry_seconds)
 
 
+async def _wake_caller(run: FlowRun) -> None:
+    """Let the run go on in which an answered one was called, if it was suspended from outside."""
+    with suppress(RunMissing, NotPaused):  # it has ended, waits for a worker, or has one by now
+        while run.deployment_id is None and run.parent_run_id is not None:
+            run = await runs.read(bus.current(), run.parent_run_id)
+        await _resume_unasked(run)
+
+
 async def _resume_unasked(run: FlowRun) -> None:
     """Let a run go on that was suspended from outside; any other asked nothing."""
     if run.state.name != "Suspended" or run.pause is not None:
@@ -280,10 +318,15 @@ async def _resume_unasked(run: FlowRun) -> None:
         await deployments.hint(bus.current(), run.deployment_id, run.id)
 
 
-async def acancel_flow_run(flow_run_id: UUID | str) -> None:
+async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> None:
     """Ask a run to end: at once where it waits, elsewhere at its next verb or `await`.
 
-    One that nobody executes has ended when this returns. Raises `AlreadyEnded` and `RunMissing`.
+    One that nobody executes has ended when this returns. The flows that it called end with it.
+    With `children`, so do the runs of deployments that it started and that wait: for a worker, for
+    an answer, or for their next retry. Those that run go on, and so do those that were started with
+    an `idempotency_key`, since others may count on them.
+
+    Raises `AlreadyEnded` and `RunMissing`.
     """
     here = bus.current()
     run = await runs.read(here, parse_run_id(flow_run_id))
@@ -297,6 +340,20 @@ async def acancel_flow_run(flow_run_id: UUID | str) -> None:
     # Its execution is the last one: nothing follows on `Cancelling`.
     run = await runs.read(here, run.id)
     await Control(here, run.id).say("cancel", run.epoch)
+    if children:
+        await _cancel_waiting_children(run.id)
+    if run.state.is_final():  # else the process that executes it does this
+        await child_runs.end_called(here, run.id, "Cancelled")
+    _leave_with(run.id, FlowRunCancelled(run.id))
+
+
+async def _cancel_waiting_children(parent_run_id: UUID) -> None:
+    for child in await child_runs.read(bus.current(), parent_run_id):
+        if child.deployment_id is None:
+            await _cancel_waiting_children(child.id)
+        elif child.state.name in states.WAITING:
+            with suppress(AlreadyEnded, RunMissing):
+                await acancel_flow_run(child.id)
 
 
 async def await_for_flow_run(
@@ -312,10 +369,16 @@ async def await_for_flow_run(
         run = await runs.read(bus.current(), run_id)
         if run.state.is_final():
             return run
-    limit = asyncio.timeout(timeout)
+        raise RunNotEnded(flow_run_id=run_id, timeout=timeout)
     here = current_flow_run()
+    async with nullcontext() if here is None else here.waiting():
+        return await _ended(run_id, timeout, poll_interval)
+
+
+async def _ended(run_id: UUID, timeout: float | None, poll_interval: float) -> FlowRun:
+    limit = asyncio.timeout(timeout)
     try:
-        async with limit, here.without_slot() if here is not None else nullcontext():
+        async with limit:
             async for run in follow_run(bus.current(), run_id, poll_interval):
                 if run.state.is_final():
                     return run
@@ -359,9 +422,9 @@ def resume_flow_run(
     return verb("resume_flow_run", aresume_flow_run, flow_run_id, *answer)
 
 
-def cancel_flow_run(flow_run_id: UUID | str) -> Any:
+def cancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> Any:
     """See `acancel_flow_run`."""
-    return verb("cancel_flow_run", acancel_flow_run, flow_run_id)
+    return verb("cancel_flow_run", acancel_flow_run, flow_run_id, children)
 
 
 def wait_for_flow_run(

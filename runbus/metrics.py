@@ -14,8 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from runbus import bridge
-from runbus.errors import RunbusError
 from runbus.background import lease_holder
+from runbus.errors import RunbusError
 from runbus.store import bus, gauges
 from runbus.store.counts import WAKE_BOUNDS, counts
 
@@ -31,6 +31,7 @@ _COUNTERS = {
     "retries": "Calls to the server that were repeated.",
     "reconnects": "Connections to the server that were lost while they were in use.",
     "runs_lost": "Runs of this process that another process took over.",
+    "runs_recovered": "Runs that this process took from processes that are gone.",
 }
 _log = logging.getLogger("runbus")
 

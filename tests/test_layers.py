@@ -17,6 +17,7 @@ LAYERS = [
     {"runbus.store"},
     {"runbus.bridge", "runbus.background"},
     {
+        "runbus.caller",
         "runbus.context",
         "runbus.flow_run_context",
         "runbus.held_sends",

@@ -52,7 +52,7 @@ class LeaseHolder:
 
     @property
     def owner(self) -> Owner:
-        """This process among those that execute runs."""
+        """Name this process among those that execute runs."""
         return self.lease.owner
 
     @contextmanager

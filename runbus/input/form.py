@@ -60,17 +60,25 @@ def answer_at_hand(flow_run_id: UUID, pause: Pause | None) -> Generator[None]:
         _at_hand.reset(token)
 
 
+def find_at_hand(keyset: Keyset, flow_run_id: UUID) -> Pause | None:
+    """Return the pause whose answer is named in a keyset, if it is at hand."""
+    at_hand = _at_hand.get()
+    is_meant = at_hand is not None and (at_hand[0], at_hand[1].key) == (flow_run_id, _key(keyset))
+    return at_hand[1] if at_hand is not None and is_meant else None
+
+
 async def read_answered(keyset: Keyset, flow_run_id: UUID) -> Pause:
     """Read the pause whose answer is named in a keyset. Raises `NotPaused` before that."""
-    key = keyset["response"].removeprefix("pause-").removesuffix("-response")
-    at_hand = _at_hand.get()
-    if at_hand is not None and (at_hand[0], at_hand[1].key) == (flow_run_id, key):
-        pause = at_hand[1]
-    else:
+    key, pause = _key(keyset), find_at_hand(keyset, flow_run_id)
+    if pause is None:
         pause = await pauses.read(bus.current(), flow_run_id, key)
     if pause is None or pause.value is None:
         raise NotPaused(flow_run_id=flow_run_id, state=f"without an answer to {key!r}")
     return pause
+
+
+def _key(keyset: Keyset) -> str:
+    return keyset["response"].removeprefix("pause-").removesuffix("-response")
 
 
 def with_defaults(model: type[M], defaults: Mapping[str, Any]) -> type[M]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from runbus.store.tail import Tail
 
 T = TypeVar("T")
+SHORT_WAIT_SECONDS = 0.05
+"""For a wait up to this, a run does not let others execute: in a conversation, or a backlog."""
 _NOTHING: Any = object()
 
 
@@ -168,13 +170,17 @@ class Inbox(Generic[T]):
             raise
 
     async def _wait(self, timeout: float | None) -> bool:
-        reader = self._begin_wait(bus.current())
+        reader, flow_run = self._begin_wait(bus.current()), current_flow_run()
         try:
-            has_come = await reader.wait(timeout)
+            if flow_run is None or flow_run.activity is None or timeout == 0:
+                has_come = await reader.wait(timeout)
+            else:
+                async with flow_run.waiting(after=SHORT_WAIT_SECONDS):
+                    has_come = await reader.wait(timeout)
         finally:
             with self._lock:
                 self._waiting -= 1
-        if (flow_run := current_flow_run()) is not None:
+        if flow_run is not None:
             await flow_run.confirm()
         return has_come
 

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
+from runbus.caller import in_caller
 from runbus.errors import InvalidArgument
 from runbus.input.form import keyset_of
-from runbus.input.run_input import AutomaticRunInput, RunInput, run_input_subclass_from_type
+from runbus.input.run_input import (
+    AutomaticRunInput,
+    RunInput,
+    answer_of,
+    form_of,
+    run_input_subclass_from_type,
+)
 from runbus.protocol.answers import flaw_of, problems_of, shape_of, with_defaults
 from runbus.store.pauses import Form as StoredForm
 
@@ -39,7 +46,7 @@ class Question:
         """Return what the pause of this key stores. Raises `UsageError` for an unusable schema."""
         if self.model is None:
             return StoredForm()
-        asked = await self.model.save(keyset_of(key), run_id)
+        asked = await in_caller(partial(form_of, self.model, keyset_of(key), run_id))
         if flaw := flaw_of(asked.schema):
             reason = f"its JSON Schema cannot be used: {flaw}"
             raise InvalidArgument("wait_for_input", self.model, reason)
@@ -55,7 +62,9 @@ class Question:
 
     async def answer(self, key: str, run_id: UUID) -> Any:
         """Read the answer to the pause of this key. Raises pydantic's `ValidationError`."""
-        return self.model and self.unwrap(await self.model.load(keyset_of(key), run_id))
+        if self.model is None:
+            return None
+        return self.unwrap(await in_caller(partial(answer_of, self.model, keyset_of(key), run_id)))
 
 
 def _plain(markdown: str) -> str:

@@ -32,7 +32,7 @@ from runbus.errors import (
     UsageError,
 )
 from runbus.input.entropy import random_digits
-from runbus.input.form import Form, read_answered, with_defaults
+from runbus.input.form import Form, find_at_hand, read_answered, with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.protocol.durability import Durability, check_durability
 from runbus.protocol.entries import Entry, check_text, new_key
@@ -42,9 +42,10 @@ from runbus.protocol.values import decoder, encode, json_schema
 from runbus.store.receipt import Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from runbus.input.form import Keyset
+    from runbus.protocol.records import Pause
 
 # Among the model's private values, so that a copy has it too. Not a `PrivateAttr`, whose set-up
 # takes longer than reading a small model.
@@ -140,10 +141,10 @@ class RunInput(BaseModel):
         An override may return another form, and keep what it needs elsewhere under the names in
         `keyset`. Other than in Prefect, it returns what is to be stored and does not store it: the
         pause does, in the step that pauses the run, so that no paused run is without its form. It
-        is called each time that the flow meets the pause, in a replay too, and must not block: for
-        a sync flow it runs on the event loop that all threads share.
+        is called each time that the flow meets the pause, in a replay too. For a sync flow it is
+        awaited in the flow's thread, on an event loop that is there for this one call.
         """
-        return Form(schema=json_schema(cls), description=cls._description or "")
+        return own_form(cls)
 
     @classmethod
     async def load(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> Self:
@@ -151,12 +152,10 @@ class RunInput(BaseModel):
 
         An override may read another model, `await Other.load(keyset, flow_run_id)`, and make this
         one of it. Raises `NotPaused` before there is an answer; of pydantic's `ValidationError` the
-        pause makes a refused answer.
+        pause makes a refused answer. For a sync flow it is awaited as `save` is.
         """
         run_id = run_id_or_current(flow_run_id, "load")
-        pause = await read_answered(keyset, run_id)
-        received = (keyset["response"], pause.by, run_id)
-        return _as_received(cls.decode(pause.value or b""), received)
+        return own_answer(cls, keyset, run_id, await read_answered(keyset, run_id))
 
     def respond(
         self,
@@ -199,6 +198,35 @@ class RunInput(BaseModel):
     def receive(cls, **options: Unpack[ReceiveOptions]) -> Inbox[Self]:
         """Receive inputs of this type. The options are those of `receive_input`."""
         return receive_input(cls, **options)
+
+
+def own_form(model: type[RunInput]) -> Form:
+    """Return the form of a model that has no `save` of its own."""
+    description = model._description  # pyright: ignore[reportPrivateUsage]
+    return Form(schema=json_schema(model), description=description or "")
+
+
+def own_answer(model: type[R], keyset: Keyset, run_id: UUID, pause: Pause) -> R:
+    """Return the answer for a model that has no `load` of its own."""
+    received = (keyset["response"], pause.by, run_id)
+    return _as_received(model.decode(pause.value or b""), received)
+
+
+def form_of(model: type[RunInput], keyset: Keyset, run_id: UUID) -> Form | Awaitable[Form]:
+    """Return the form that a pause for a model stores; to be awaited, where `save` is its own."""
+    return own_form(model) if _inherits(model, "save") else model.save(keyset, run_id)
+
+
+def answer_of(model: type[R], keyset: Keyset, run_id: UUID) -> R | Awaitable[R]:
+    """Return the answer of a pause for a model; to be awaited, where `load` is its own."""
+    pause = find_at_hand(keyset, run_id)
+    if pause is None or not _inherits(model, "load"):
+        return model.load(keyset, run_id)
+    return own_answer(model, keyset, run_id, pause)
+
+
+def _inherits(model: type[RunInput], method: str) -> bool:
+    return getattr(getattr(model, method), "__func__", None) is vars(RunInput)[method].__func__
 
 
 class AutomaticRunInput(RunInput, Generic[T]):
@@ -339,8 +367,7 @@ def _decoder_with_metadata(
 
 
 def _model_decoder(model: type[R]) -> Callable[[bytes], R]:
-    is_inherited = getattr(model.decode, "__func__", None) is RunInput.decode.__func__
-    return decoder(model) if is_inherited else model.decode
+    return decoder(model) if _inherits(model, "decode") else model.decode
 
 
 def _as_received(run_input: R, received: tuple[str, str | None, UUID]) -> R:

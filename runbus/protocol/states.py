@@ -43,6 +43,9 @@ FINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, S
 UNATTENDED = ("Pending", "Scheduled", "Suspended")
 """The states in which no process executes the run, so nobody need be asked to end it."""
 
+WAITING = (*UNATTENDED, "Paused")
+"""The states in which a run waits: for a worker, for an answer, or for its next retry."""
+
 _ENDED_BY_OTHERS = {"Cancelled", "Crashed"}
 MOVES: dict[str, frozenset[str]] = {
     "Scheduled": frozenset({"Running", "Suspended", *_ENDED_BY_OTHERS}),
@@ -59,8 +62,7 @@ MOVES: dict[str, frozenset[str]] = {
             *("Completed", "Failed", "Cancelling", *_ENDED_BY_OTHERS),
         }
     ),
-    # One that was called in another waits for that one, which goes on with it.
-    "Suspended": frozenset({"Scheduled", "Pending", "Running", "Failed", *_ENDED_BY_OTHERS}),
+    "Suspended": frozenset({"Scheduled", "Failed", *_ENDED_BY_OTHERS}),
     "Cancelling": frozenset({"Completed", "Failed", "Cancelled", "Crashed"}),
     "Completed": frozenset(),
     "Failed": frozenset(),

@@ -45,6 +45,8 @@ class Bus:
         self.topology = topology_for(settings, self.keys)
         self.outbox = Outbox(self.topology, self.keys, settings)
         self.requests = Requests(self.topology, settings)
+        self.flows: dict[str, bytes] = {}
+        """Deployments that were found, and the flow of each."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._life = self._live()
         _step(self._life)
@@ -90,6 +92,7 @@ class Bus:
         _of_thread.bus = None
         await self._drain()
         self.report_unsent()
+        self.requests.close()
         self.topology.close()
         await asyncio.sleep(0)  # the transports end in the next turn
         await asyncio.sleep(0)
@@ -99,6 +102,7 @@ class Bus:
             async with asyncio.timeout(self.settings.reply_timeout_seconds):
                 for sent in [*self.outbox.unsettled(), *self.outbox.barrier.pending()]:
                     await sent.settlement()
+                await self.requests.all_told()
 
     def report_unsent(self) -> None:
         """Say loudly which sends are lost, now that their loop is over."""

@@ -35,11 +35,14 @@ class Control:
 
     async def words(self, epoch: str) -> AsyncGenerator[str]:
         """Yield what the execution with this epoch is told, and wait for more."""
+        streams = {"control": self._key}
         reader = Reader(
-            self._bus, self._flow_run_id, {"control": self._key}, POLL_SECONDS, marks=False
+            self._bus, self._flow_run_id, streams, POLL_SECONDS, marks=False, looks_again=True
         )
         try:
             while await reader.wait(None):
+                if reader.take_cut() and await self._is_cancelling(epoch):
+                    yield "cancel"
                 for _, _, fields in reader.taken():
                     said = fields_by_name(fields)
                     # A word without an epoch was said by hand, and means whoever hears it.
@@ -47,3 +50,9 @@ class Control:
                         yield said.get("word", "")
         finally:
             reader.close()
+
+    async def _is_cancelling(self, epoch: str) -> bool:
+        # The word may be among what a failover has lost; the record decides.
+        key = self._bus.keys.run(self._flow_run_id)
+        found = await self._bus.requests.command("HMGET", key, "state_name", "epoch")
+        return found == [b"Cancelling", epoch.encode()]

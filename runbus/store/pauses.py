@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -76,10 +76,12 @@ async def open_pause(
     retry: int,
     epoch: str,
     state: Literal["Paused", "Suspended"] = "Paused",
+    waits_elsewhere: bool = False,
 ) -> Opened:
     """Open a pause, or find it again; the run moves to `state` unless it was answered.
 
-    Raises `FlowPauseTimeout` when it expired in this very retry of the flow, `CannotPause`,
+    `waits_elsewhere` says that this execution waits in another pause of the run already. Raises
+    `FlowPauseTimeout` when it expired in this very retry of the flow, `CannotPause`,
     `PauseChanged`, `RunLost` and `RunMissing`; `FlowRunCancelled` in a run that is to end.
     """
     keys, place = bus.keys, tag(flow_run_id)
@@ -92,7 +94,7 @@ async def open_pause(
             *(keys.resume(flow_run_id), keys.ends(flow_run_id)),
             *(str(flow_run_id), key, bus.lifetime_ms, form.schema, form.description),
             "" if timeout is None else int(timeout * 1000),
-            *(retry, form.shape, state, epoch, secrets.token_hex(8)),
+            *(retry, form.shape, state, epoch, secrets.token_hex(8), int(waits_elsewhere)),
         ),
     )
     return _opened(flow_run_id, key, epoch, reply)
@@ -143,14 +145,14 @@ async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
 
 
 async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pause | None]:
-    """Read pauses, each by its run and its key; None for each that is not there."""
+    """Read pauses, each by its run and its key; None for each that is not there, or not now."""
     wanted = list(pauses)
-    replies = await bus.requests.commands(
+    replies = await bus.requests.available(
         *(("HGETALL", bus.keys.pause(flow_run_id, key)) for flow_run_id, key in wanted)
     )
-    records = [read_fields(reply) for reply in replies]
+    records = [read_fields(reply or {}) for reply in replies]
     named = [record.get("entry", b"") for record in records]
-    replies = await bus.requests.commands(
+    replies = await bus.requests.available(
         *(
             ("XRANGE", bus.keys.resume(flow_run_id), entry_id, entry_id)
             for (flow_run_id, _), entry_id in zip(wanted, named, strict=True)
@@ -159,7 +161,7 @@ async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pau
     )
     entries = iter(replies)
     return [
-        read_pause(key, record, next(iter(next(entries)), None) if entry_id else None)
+        read_pause(key, record, next(iter(next(entries) or ()), None) if entry_id else None)
         for (_, key), record, entry_id in zip(wanted, records, named, strict=True)
     ]
 
@@ -306,29 +308,36 @@ async def _close(
     return reply
 
 
+Reopen = Callable[[], Awaitable[Opened]]
+"""Asks a question once more: finds the pause, or opens it again where a failover has lost it."""
+
+
 async def wait(
-    bus: Bus, flow_run_id: UUID, opened: Opened, poll_interval: float, judge: Judge
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    poll_interval: float,
+    judge: Judge,
+    reopen: Reopen,
 ) -> Pause:
     """Wait on the run's resume stream until a pause is answered; return it.
 
     The stream wakes, the record decides. An entry that somebody added by hand is an answer too if
-    `judge` finds nothing wrong with it. Raises `FlowPauseTimeout`.
+    `judge` finds nothing wrong with it. After each new connection the question is asked once more.
+    Raises `FlowPauseTimeout`.
     """
     streams = {"resume": bus.keys.resume(flow_run_id)}
-    reader = Reader(bus, flow_run_id, streams, poll_interval, marks=False)
+    reader = Reader(bus, flow_run_id, streams, poll_interval, marks=False, looks_again=True)
     tail = reader.tails[0]
     tail.cursor, tail.beside_key = opened.after, bus.keys.pause(flow_run_id, opened.key)
     deadline = _deadline(bus, opened)
     try:
         while await reader.wait(None if deadline is None else max(0, deadline - bus.loop.time())):
             entries = {entry_id: fields for _, entry_id, fields in reader.taken()}
-            record = tail.take_beside() or await _read_record(bus, flow_run_id, opened.key)
-            answered = await _answered(bus, flow_run_id, opened, entries, record)
-            if answered is not None:
-                return answered
-            await _take_by_hand(bus, flow_run_id, opened, entries, judge)
-            record = await _read_record(bus, flow_run_id, opened.key)
-            answered = await _answered(bus, flow_run_id, opened, entries, record)
+            if reader.take_cut():
+                opened = await reopen()
+                deadline = _deadline(bus, opened)
+            answered = await _look(bus, flow_run_id, opened, entries, tail.take_beside(), judge)
             if answered is not None:
                 return answered
     finally:
@@ -339,6 +348,23 @@ async def wait(
         if (answered := await _answered(bus, flow_run_id, opened, {}, record)) is not None:
             return answered
     raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
+
+
+async def _look(
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    entries: Mapping[bytes, list[bytes]],
+    record: dict[bytes, bytes] | None,
+    judge: Judge,
+) -> Pause | None:
+    record = record or await _read_record(bus, flow_run_id, opened.key)
+    answered = await _answered(bus, flow_run_id, opened, entries, record)
+    if answered is not None or not entries:
+        return answered
+    await _take_by_hand(bus, flow_run_id, opened, entries, judge)
+    record = await _read_record(bus, flow_run_id, opened.key)
+    return await _answered(bus, flow_run_id, opened, entries, record)
 
 
 def _deadline(bus: Bus, opened: Opened) -> float | None:

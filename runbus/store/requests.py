@@ -7,6 +7,8 @@ when it is executed twice: reads, writes of a given value, and scripts that know
 from __future__ import annotations
 
 import asyncio
+import logging
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,12 @@ from hiredis import ReplyError
 
 from runbus.errors import RunbusError
 from runbus.store import scripts
+from runbus.store.available import available
 from runbus.store.backoff import backoff
 from runbus.store.counts import counts
 from runbus.store.link import LinkLost, is_transient, settle
 from runbus.store.refusal import refused
+from runbus.store.slots import key_of
 from runbus.store.topology.single import Single
 
 if TYPE_CHECKING:
@@ -26,13 +30,21 @@ if TYPE_CHECKING:
     from runbus.settings import Settings
     from runbus.store.channel import Channel
     from runbus.store.link import Command, Link
+    from runbus.store.node import Node
     from runbus.store.scripts import Script
     from runbus.store.topology import Topology
     from runbus.store.topology.route import Route
 
-
 AWAY_SECONDS = 1.0
 """How long a primary may keep those waiting who can do without it."""
+AGAIN_AWAY_SECONDS = 0.25
+"""The same for one that is known to be away, and for a first connection to tell it something."""
+MOST_UNTOLD = 1000
+"""How much waits in the background for a server that is away."""
+
+_log = logging.getLogger("runbus")
+
+
 _NOT_EXECUTED = ("MOVED", "ASK", "TRYAGAIN", "NOSCRIPT", "READONLY", "LOADING", "MASTERDOWN")
 _NO_REPLY = LinkLost("it does not reply")
 
@@ -43,6 +55,10 @@ class Requests:
     def __init__(self, topology: Topology, settings: Settings) -> None:
         self._topology = topology
         self._seconds = settings.retry_seconds
+        self._closed = False
+        self._away: set[str] = set()
+        self._said: set[asyncio.Future[Any]] = set()
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def command(self, *command: str | bytes | float) -> Any:
         """Return the reply to a command. Raises `ServerUnreachable` and `ServerRefused`."""
@@ -60,10 +76,68 @@ class Requests:
         """Return the replies of several calls of a script that go out together."""
         return await self.commands(*(("EVALSHA", script.sha, *call) for call in calls))
 
-    async def time(self) -> float:
-        """Return the time (seconds since 1970) by the server's clock."""
-        seconds, microseconds = await self.command("TIME")
+    async def time(self, key: str = "") -> float:
+        """Return the time (seconds since 1970) by the clock of the server that has a key."""
+        route = self._topology.route(key)
+        seconds, microseconds = await self._repeat(route, lambda link: link.call("TIME"), ("TIME",))
         return int(seconds) + int(microseconds) / 1e6
+
+    async def tell(self, *commands: Command) -> None:
+        """Send commands of one slot without waiting for what becomes of them.
+
+        Where there is no connection yet, one is waited for a quarter of a second; then this goes on
+        in the background. What cannot be said within `retry_seconds`, or is too much, is left
+        unsaid.
+        """
+        route = self._topology.route_for(commands[0])
+        if route.link is None:
+            await self._connect_soon(route, self._topology.owner(key_of(commands[0]) or ""))
+        if route.link is None:
+            self._tell_later(commands)
+            return
+        said = _send_all(commands, route.server.address, route.link)
+        self._said.add(said)
+        said.add_done_callback(partial(self._hear_told, commands))
+
+    async def _connect_soon(self, route: Channel | Route, node: Node) -> None:
+        if node.commands.trouble is not None:
+            return  # it has been away already
+        with suppress(RunbusError, LinkLost, TimeoutError):
+            async with asyncio.timeout(AGAIN_AWAY_SECONDS):
+                await route.connected()
+
+    async def all_told(self) -> None:
+        """Wait until what was told over connections that are alive has arrived."""
+        if self._said:
+            await asyncio.wait(self._said)
+
+    def close(self) -> None:
+        """Leave unsaid what could not be told."""
+        self._closed = True
+        for task in self._telling:
+            task.cancel()
+
+    def _hear_told(self, commands: tuple[Command, ...], said: asyncio.Future[Any]) -> None:
+        self._said.discard(said)
+        error = None if said.cancelled() else said.exception()
+        if isinstance(error, RunbusError):
+            _log.debug("not told: %s", error)
+        elif error is not None:
+            self._tell_later(commands)
+
+    def _tell_later(self, commands: tuple[Command, ...]) -> None:
+        if self._closed or len(self._telling) >= MOST_UNTOLD:
+            _log.debug("not told: the loop ends, or too much waits already")
+            return
+        task = asyncio.get_running_loop().create_task(self._tell(commands))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, commands: tuple[Command, ...]) -> None:
+        try:
+            await self.commands(*commands)
+        except RunbusError as error:
+            _log.debug("not told: %s", error)
 
     async def commands(self, *commands: Command) -> list[Any]:
         """Return the replies to several commands that go out together. An error is raised."""
@@ -134,6 +208,49 @@ class Requests:
                 yield found
             if cursor == b"0":
                 return
+
+    async def available(self, *commands: Command) -> list[Any]:
+        """Return the replies to several commands, None for those of primaries that are away.
+
+        A primary is waited for no longer than `AWAY_SECONDS` while others answer or were not asked.
+        Raises `ServerUnreachable` when none of them all answers.
+        """
+        groups = self._topology.spread(commands)
+        count = len(self._topology.primaries())
+        if not commands or count <= 1:
+            return await self.commands(*commands)
+        works = (self._unless_away(tuple(commands[place] for place in group)) for group in groups)
+        answers = await available(works, AWAY_SECONDS, needs_one=len(groups) == count)
+        replies: list[Any] = [None] * len(commands)
+        for group, answer in zip(groups, answers, strict=True):
+            self._note_answer(commands[group[0]], is_away=answer is None)
+            for place, reply in zip(group, answer or (), strict=answer is not None):
+                replies[place] = reply
+        return replies
+
+    def away(self) -> list[str]:
+        """Return the addresses of the primaries without which `available` has replied lately."""
+        return sorted(self._away & {each.server.address for each in self._topology.primaries()})
+
+    async def _unless_away(self, commands: tuple[Command, ...]) -> list[Any]:
+        if self._address_of(commands[0]) not in self._away:
+            return await self._together(commands)
+        try:
+            async with asyncio.timeout(AGAIN_AWAY_SECONDS):
+                return await self._together(commands)
+        except TimeoutError:
+            raise self._topology.route_for(commands[0]).unreachable(AGAIN_AWAY_SECONDS) from None
+
+    def _address_of(self, command: Command) -> str:
+        return self._topology.owner(key_of(command) or "").server.address
+
+    def _note_answer(self, command: Command, *, is_away: bool) -> None:
+        address = self._address_of(command)
+        if not is_away:
+            self._away.discard(address)
+        elif address not in self._away:
+            self._away.add(address)
+            _log.warning("%s does not answer: lists are without what it has", address)
 
     async def _together(self, commands: tuple[Command, ...]) -> list[Any]:
         if not commands:

@@ -117,7 +117,7 @@ async def scheduled(bus: Bus, deployments: Iterable[str], count: int) -> list[tu
     found = sorted(
         (score, member, name)
         for (_, name), reply in zip(wanted, replies, strict=True)
-        if isinstance(reply, list)
+        if not isinstance(reply, Exception)
         for member, score in reply
     )
     ids = [(read_run_id(member), name) for _, member, name in found]
@@ -132,7 +132,7 @@ async def count_scheduled(bus: Bus, deployments: Iterable[str]) -> dict[str, int
     )
     found: dict[str, int] = {}
     for (_, name), reply in zip(wanted, replies, strict=True):
-        if isinstance(reply, int) and reply:
+        if not isinstance(reply, Exception) and reply:
             found[name] = found.get(name, 0) + reply
     return found
 

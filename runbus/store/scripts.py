@@ -48,9 +48,13 @@ class Script:
         """The SHA-1 of the source, by which servers know it."""
         return sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
+    def command(self, call: Command) -> Command:
+        """Return the command that calls the script with what one of the functions below made."""
+        return ("EVALSHA", self.sha, *call)
+
     def run(self, link: Link, call: Command, on_reply: OnReply) -> None:
         """Call the script with what one of the functions below made."""
-        command = ("EVALSHA", self.sha, *call)
+        command = self.command(call)
 
         def check(reply: Any) -> None:
             if is_unknown(reply):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
@@ -49,10 +50,8 @@ async def _has_older(link: Link, keys: Keys) -> bool:
     asked = [link.call("EXISTS", keys.runs(tag)) for tag in TAGS]
     found = False
     for reply in asked:
-        try:
+        with suppress(ReplyError):  # another primary's, or not for this user
             found = bool(await reply) or found
-        except ReplyError:
-            pass  # another primary's, or not for this user
     return found
 
 

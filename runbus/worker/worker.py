@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from runbus import bridge
+from runbus import bridge, caller
 from runbus.background import lease_holder
+from runbus.caller import in_caller
 from runbus.engine import run_async, run_sync
 from runbus.errors import FlowInterrupt, FlowRunHandedBack, RunbusError
 from runbus.logging import show_on_terminal
@@ -36,7 +37,7 @@ from runbus.worker.claims import Claims
 from runbus.worker.quarantine import Quarantine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future as ThreadFuture
 
     from runbus.background.lease_holder import LeaseHolder
@@ -178,35 +179,18 @@ class Worker:
 
     async def _execute(self, deployment: Deployment, claim: Claim) -> None:
         flow, run = deployment.flow, claim.run
+        plan = partial(flow.plan, (), dict(run.parameters), run.name)
         try:
             with self._quarantine.entered(self._here, run, claim):
-                try:
-                    plan = flow.plan((), dict(run.parameters), run.name)
-                except Exception as error:  # of a validator's own code, too
-                    await self._fail(run, error)
-                    return
-                if flow.is_async:
-                    await run_async(plan, claim)
-                else:
-                    await _in_thread(plan, claim)
+                if not flow.is_async:
+                    await _in_thread(partial(_run_sync, plan, claim), run)
+                elif (planned := await _planned(plan, claim)) is not None:
+                    await run_async(planned, claim)
         except (Exception, FlowInterrupt, SystemExit, KeyboardInterrupt) as error:
             _log.debug("%s: recorded by the engine: %r", run.name, error)
         finally:
             claim.slot.close()
             self._holder.discard(claim)
-
-    async def _fail(self, run: FlowRun, error: Exception) -> None:
-        message = f"{type(error).__name__}: {error}"[:500]
-        ending = Ending(
-            run_id=run.id,
-            run_name=run.name,
-            epoch=run.epoch,
-            deployment=run.deployment_id,
-            state="Failed",
-            message=message,
-        )
-        if await asyncio.wrap_future(self._holder.keep(ending).recorded) is not None:
-            _log.error("%s: Failed (%s)", run.name, message)
 
     def _use_slot(self) -> None:
         if self._is_stopped:
@@ -261,17 +245,42 @@ class Worker:
             await workers.forget(self._here, self._holder.owner.process)
 
 
-async def _in_thread(plan: Plan, claim: Claim) -> None:
+async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
+    # In the flow's own thread, or on its loop: to validate the parameters may take a while.
+    run = claim.run
+    try:
+        return await in_caller(plan)
+    except Exception as error:  # of a validator's own code, too
+        ending = Ending(
+            run_id=run.id,
+            run_name=run.name,
+            epoch=run.epoch,
+            deployment=run.deployment_id,
+            state="Failed",
+            message=f"{type(error).__name__}: {error}"[:500],
+        )
+        if await asyncio.wrap_future(claim.holder.keep(ending).recorded) is not None:
+            _log.error("%s: Failed (%s)", run.name, ending.message)
+        return None
+
+
+def _run_sync(plan: Callable[[], Plan], claim: Claim) -> None:
+    planned = caller.run(partial(_planned, plan, claim))
+    if planned is not None:
+        run_sync(planned, claim)
+
+
+async def _in_thread(work: Callable[[], None], run: FlowRun) -> None:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
     def call() -> None:
         try:
-            run_sync(plan, claim)
+            work()
         except BaseException as error:
-            _log.debug("%s: recorded by the engine: %r", plan.run_name, error)
+            _log.debug("%s: recorded by the engine: %r", run.name, error)
         with suppress(RuntimeError):  # the worker's loop has ended meanwhile
             loop.call_soon_threadsafe(settle, done, None)
 
-    threading.Thread(target=call, name=f"runbus-{claim.run.id}", daemon=True).start()
+    threading.Thread(target=call, name=f"runbus-{run.id}", daemon=True).start()
     await done

@@ -33,7 +33,7 @@ end
 local to = ARGV[5]
 if to == 'Left' then
   to = state_without_process(found.state, nil, found.parent or '-')
-elseif not may_move(found.state, to) and found.state ~= to then
+elseif found.state == 'Cancelling' and not may_move('Cancelling', to) then
   to = 'Cancelled'
 end
 local now = time_ms()
@@ -41,6 +41,10 @@ local indexes = {
   runs = KEYS[3], active = KEYS[4], pending = KEYS[5], ended = KEYS[6], executing = KEYS[7],
   scheduled = KEYS[8],
 }
+if found.state == 'Pending' and not may_move('Pending', to) and to ~= 'Pending' then
+  enter(run, KEYS[9], id, 'Pending', 'Running', now, lifetime) -- as it did, by its epoch
+  found.state = 'Running'
+end
 enter(run, KEYS[9], id, found.state, to, now, lifetime)
 redis.call('HSET', KEYS[2], ARGV[3], token .. ' ' .. to)
 redis.call('HSET', run, 'message', ARGV[6])

@@ -65,12 +65,8 @@ local function state_without_process(state, deployment, parent)
     return 'Scheduled'
   elseif not parent then
     return 'Crashed'
-  elseif state == 'Paused' then
-    return 'Suspended'
-  elseif state == 'Running' then
-    return 'Pending'
   end
-  return state
+  return 'Pending'
 end
 
 -- Take a run from its owner, which is gone or does not know it. Returns the state it is in then.

@@ -14,6 +14,8 @@
 --       9 the state to move to, 'Paused' or 'Suspended'
 --       10 the epoch of the process that executes the run
 --       11 a text of this call's own: the same call, executed again, gets the same reply
+--       12 '1': that process waits in another pause of the run; else one that is pending is one
+--          whose end a failover has lost
 -- Reply: {'MISSING'}                      there is no such run
 --        {'LOST'}                         the run has passed to another process
 --        {'STATE', state name}            the run is in a state that cannot pause
@@ -50,9 +52,9 @@ elseif stands then
     return { 'CHANGED' }
   end
   return { 'ANSWERED', generation }
-elseif found[1] ~= 'Running' and found[1] ~= 'Paused' and found[1] ~= ARGV[9] then
+elseif found[1] ~= 'Running' and found[1] ~= 'Paused' and found[1] ~= 'Pending' then
   return { 'STATE', found[1] }
-elseif found[2] and found[2] ~= key and found[1] == 'Paused' then
+elseif found[2] and found[2] ~= key and found[1] == 'Paused' and ARGV[12] == '1' then
   return { 'BUSY', found[2] }
 elseif state == 'expired' and record[5] == ARGV[7] then
   return { 'EXPIRED' }
@@ -80,7 +82,11 @@ elseif state ~= 'pending' then
   end
   redis.call('HSET', KEYS[2], 'pause:' .. key, generation)
 end
-if found[1] ~= ARGV[9] then
+if found[1] == 'Pending' then
+  enter(run, KEYS[5], id, 'Pending', 'Running', now, ARGV[3]) -- as it does, by its epoch
+  found[1] = 'Running'
+end
+if found[1] ~= ARGV[9] or found[2] ~= key then
   enter(run, KEYS[5], id, found[1], ARGV[9], now, ARGV[3])
   redis.call('HSET', run, 'message', '', 'pause', key)
   redis.call('ZADD', KEYS[4], deadline == '' and 'inf' or deadline, id)

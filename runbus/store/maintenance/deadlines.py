@@ -28,8 +28,12 @@ async def expire_overdue(bus: Bus) -> None:
                 for tag in tags
             )
         )
-        found = [(tag, reply) for tag, reply in zip(tags, replies, strict=True) if reply]
-        for _, (_, *scheduled) in ((tag, reply) for tag, reply in found if isinstance(reply, list)):
+        pages = {
+            tag: reply
+            for tag, reply in zip(tags, replies, strict=True)
+            if not isinstance(reply, Exception)
+        }
+        for _, *scheduled in pages.values():
             for run_id, deployment in zip(scheduled[::2], scheduled[1::2], strict=True):
                 await deployments.hint(bus, deployment.decode(), UUID(run_id.decode()))
-        tags = [tag for tag, reply in found if isinstance(reply, list) and reply[0] == b"1"]
+        tags = [tag for tag, (has_more, *_) in pages.items() if has_more]

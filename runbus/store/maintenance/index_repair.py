@@ -42,7 +42,7 @@ class IndexRepair:
         repaired = 0
         for tag, reply in zip(tags, replies, strict=True):
             self._passed[tag] = 0
-            if isinstance(reply, list):
+            if not isinstance(reply, Exception):
                 self._passed[tag] = max(0, int(reply[0]))
                 repaired += await _follow_up(self._bus, tag, reply)
         # Those with more runs come again first.

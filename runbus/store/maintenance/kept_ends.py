@@ -1,4 +1,4 @@
-"""Kept ends: what ends or releases a run is tried until it is recorded, as long as the process lives.
+"""Kept ends: what ends or releases a run is tried until it is recorded, while the process lives.
 
 All tries carry one token, so however often they are executed, and however late, the run ends once.
 Whatever refuses one passes or is mended: full memory, a disk that is full, a missing right, a

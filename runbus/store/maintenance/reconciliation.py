@@ -32,7 +32,7 @@ async def reconcile(
     holdings: Holdings,
     tags: Iterable[str],
     *,
-    keep_again: Callable[[KeptEnd], None],
+    keep_again: Callable[[KeptEnd], object],
 ) -> list[str]:
     """Compare, in these tags; return those that could be read."""
     wanted = sorted(tags)
@@ -66,7 +66,7 @@ async def _release(
     process: str,
     holdings: Holdings,
     held: Held,
-    keep_again: Callable[[KeptEnd], None],
+    keep_again: Callable[[KeptEnd], object],
 ) -> None:
     run_id, epoch = held
     end = holdings.recorded_end(held)
@@ -86,5 +86,5 @@ async def _release(
         _log.warning("flow run %s: %s (this process does not execute it)", run_id, state)
     if state == "Scheduled" and run.deployment_id is not None:
         await deployments.hint(bus, run.deployment_id, run_id)
-    elif state in {"Pending", "Suspended"} and run.parent_run_id is not None:
+    elif state == "Pending" and run.parent_run_id is not None:
         await end_abandoned(bus, {run_id: run.parent_run_id})

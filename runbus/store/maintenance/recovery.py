@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from runbus.protocol.keys import TAGS
-from runbus.store import deployments, runs, scripts
+from runbus.store import child_runs, deployments, runs, scripts
 from runbus.store.counts import counts
 
 if TYPE_CHECKING:
@@ -67,12 +67,12 @@ def _call(bus: Bus, tag: str, after: str) -> Command:
     )
 
 
-def _next(reply: object) -> str:
-    return reply[0].decode(errors="replace") if isinstance(reply, list) else ""
+def _next(reply: Any) -> str:
+    return "" if isinstance(reply, Exception) else reply[0].decode(errors="replace")
 
 
-def _read(reply: object) -> Iterable[Taken]:
-    if not isinstance(reply, list):
+def _read(reply: Any) -> Iterable[Taken]:
+    if isinstance(reply, Exception):
         return
     parts = [part.decode(errors="replace") for part in reply[1:]]
     for at in range(0, len(parts), 4):
@@ -94,6 +94,7 @@ async def _follow_up(bus: Bus, taken: list[Taken]) -> None:
             _log.error(
                 "flow run %s: %s (its process ended without a word)", each.run_id, each.state
             )
+            await child_runs.end_called(bus, each.run_id, each.state)
     await end_abandoned(
         bus, {each.run_id: each.parent_run_id for each in taken if each.parent_run_id is not None}
     )

@@ -16,7 +16,7 @@ from runbus.protocol.records import FlowRun, read_flow_run
 from runbus.store import scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
     from runbus.protocol.execution import Ending, Owner
@@ -177,19 +177,14 @@ async def held_by(bus: Bus, process: str, tags: Sequence[str]) -> dict[str, set[
 
 async def owners(bus: Bus) -> dict[str, list[UUID]]:
     """List the runs that processes have, of all that can be read: process → run ids."""
-    replies = await bus.requests.each(
+    replies = await bus.requests.available(
         *(("ZRANGE", bus.keys.executing(each), 0, -1) for each in TAGS)
     )
     found: dict[str, list[UUID]] = {}
-    for reply in replies:
-        for process, run_id, _ in _members(reply):
-            if run_id is not None:
-                found.setdefault(process, []).append(run_id)
+    for process, run_id, _ in (_member(member) for reply in replies for member in reply or ()):
+        if run_id is not None:
+            found.setdefault(process, []).append(run_id)
     return found
-
-
-def _members(reply: object) -> Iterable[tuple[str, UUID | None, str]]:
-    return map(_member, reply) if isinstance(reply, list) else ()
 
 
 def _member(member: bytes) -> tuple[str, UUID | None, str]:
