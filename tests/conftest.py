@@ -125,6 +125,15 @@ def _check_key_lifetimes(server: Server) -> None:
             check_key_lifetimes(client)
 
 
+@pytest.fixture(autouse=True)
+def no_leases_left(clean_settings: None) -> Iterator[None]:
+    """Let no test leave leases and ends that are not recorded to the next, or to the exit."""
+    yield
+    from runbus.background import lease_holder
+
+    lease_holder.close_all()
+
+
 # --- Settings --------------------------------------------------------------------------------
 
 

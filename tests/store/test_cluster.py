@@ -32,7 +32,7 @@ from runbus.protocol.keys import TAGS
 from runbus.settings import temporary_settings
 from runbus.store import bus, deployments, runs, scripts
 from runbus.variables import Variable
-from runbus.worker import Worker
+from runbus.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
