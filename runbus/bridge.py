@@ -14,7 +14,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from runbus.errors import MissingAwait
 from runbus.store import bus
@@ -104,16 +104,16 @@ os.register_at_fork(after_in_child=_start_afresh)
 
 def run(
     work: Callable[[], Coroutine[Any, Any, T]],
-    wait: Callable[[ThreadFuture[Any]], None] | None = None,
+    done: Waits | None = None,
 ) -> T:
-    """Run a coroutine on the background loop and block until it is done.
+    """Run a coroutine on the background loop and block until it is done, by a lock or by `done`.
 
-    When the wait is interrupted (Ctrl-C), the coroutine is cancelled. `wait` is how to block.
+    When the wait is interrupted (Ctrl-C), the coroutine is cancelled.
     """
     loop = background.loop
     future: ThreadFuture[T] = asyncio.run_coroutine_threadsafe(work(), loop)
     try:
-        (wait or wait_for)(future)
+        wait_for(future, done)
         return future.result()
     except BaseException:
         future.cancel()
@@ -123,15 +123,28 @@ def run(
             background.stop()
 
 
-def wait_for(future: ThreadFuture[Any]) -> None:
+class Waits(Protocol):
+    """What blocks a thread, as a lock does that is held."""
+
+    def acquire(self) -> object:
+        """Block until it is released."""
+        ...
+
+    def release(self) -> object:
+        """Let the thread go on."""
+        ...
+
+
+def wait_for(future: ThreadFuture[Any], done: Waits | None = None) -> None:
     """Block until a future is done, in one step that a Ctrl-C ends cleanly.
 
     The condition in `Future.result` may be interrupted between giving up its lock and asking for it
     again, and then raises a RuntimeError.
     """
-    done = threading.Lock()
-    done.acquire()
-    future.add_done_callback(lambda _: done.release())
+    if done is None:
+        done = threading.Lock()
+        done.acquire()
+    future.add_done_callback(lambda _, done=done: done.release())
     done.acquire()
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from runbus import bridge, caller
 from runbus.caller import blocked_loops
 from runbus.context import bound_run
-from runbus.execution import Execution
+from runbus.execution import Execution, completed
 from runbus.plan import Outcome
 
 if TYPE_CHECKING:
@@ -49,17 +49,17 @@ def run_sync(plan: Plan, claim: Claim | None = None) -> Any:
         return context.result()
     while True:
         outcome = _called(plan, context)
-        delay = caller.run(partial(execution.conclude, outcome))
+        delay = bridge.run(partial(execution.conclude, outcome))
         if delay is None:
             return outcome.result()
-        context = caller.run(partial(execution.begin_again, delay))
+        context = bridge.run(partial(execution.begin_again, delay))
 
 
 async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:
     async def body() -> Outcome:
         try:
             async with bound_run(context.flow_run.id):
-                return Outcome(value=await plan.call())
+                return completed(plan, context, await plan.call())
         except (SystemExit, KeyboardInterrupt) as error:
             return Outcome(error=error)  # a task would end its loop with it, and others' runs
 
@@ -73,7 +73,7 @@ async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:
 def _called(plan: Plan, context: FlowRunContext) -> Outcome:
     try:
         with context.entered(), bound_run(context.flow_run.id):
-            return Outcome(value=plan.call())
+            return completed(plan, context, plan.call())
     except BaseException as error:
         return Outcome(error=error)
 

@@ -13,7 +13,6 @@ from uuid import uuid4
 from pydantic_core import to_json
 
 from runbus import bridge, children
-from runbus.caller import in_caller
 from runbus.errors import (
     FlowRunCancelled,
     FlowRunHandedBack,
@@ -56,6 +55,8 @@ class Execution:
         self._bus: Bus
         self._lease: Lease
         self._context: FlowRunContext
+        # Here, where the flow is called: they have code of their own.
+        self._parameters = _recorded(plan.parameters) if claim is None else b""
         self._activity: Activity | None = None
         self._ear: ThreadFuture[None] | None = None
 
@@ -87,12 +88,11 @@ class Execution:
         return Outcome(value=found.result)
 
     async def _create(self) -> FlowRun:
-        fields = await in_caller(self._fields)
-        return await runs.create(self._bus, self._run_id, fields, owner=self._lease.process)
+        process = self._lease.process
+        return await runs.create(self._bus, self._run_id, self._fields(), owner=process)
 
     async def _find_or_create(self, parent: FlowRunContext) -> children.Found:
-        fields, result_type = await in_caller(self._fields), self._plan.result_type
-        process = self._lease.process
+        process, fields, result_type = self._lease.process, self._fields(), self._plan.result_type
         return await children.find_or_create(self._bus, parent, fields, process, result_type)
 
     async def begin_again(self, delay: float) -> FlowRunContext:
@@ -175,8 +175,9 @@ class Execution:
     async def _record(self, outcome: Outcome) -> float | None:
         error = outcome.error
         if error is None:
-            data, exact = await in_caller(partial(self._stored, outcome.value))
-            await self._end("Completed", result=data, exact=exact)
+            fits = len(outcome.data) <= self._bus.settings.max_input_bytes
+            data = outcome.data if fits else b""
+            await self._end("Completed", result=data, exact=outcome.is_exact)
         elif self._parent is not None and isinstance(error, LEAVES_PROCESS):
             await self._leave_to_parent(error)
         elif isinstance(error, FlowRunCancelled):
@@ -282,22 +283,28 @@ class Execution:
         return {
             "name": self._plan.run_name,
             "flow": self._plan.flow_name,
-            "parameters": _recorded(self._plan.parameters),
+            "parameters": self._parameters,
             **({} if parent is None else {"parent": str(parent.run_id)}),
         }
 
-    def _stored(self, value: Any) -> tuple[bytes, bool]:
-        data, result_type = self._storable(value), self._plan.result_type
-        return data, self._parent is not None and children.is_exact(value, data, result_type)
 
-    def _storable(self, value: Any) -> bytes:
-        if isinstance(value, Iterator):
-            return b""  # to read it would leave nothing for the caller
-        try:
-            data = encode(value)
-        except NotSerializable:
-            return b""
-        return data if len(data) <= self._bus.settings.max_input_bytes else b""
+def completed(plan: Plan, context: FlowRunContext, value: Any) -> Outcome:
+    """Return the outcome of a call that returned a value. Raises what the value's own code raises.
+
+    It is made where the flow's code runs, before the run's end is recorded.
+    """
+    data = _storable(value)
+    exact = context.caller is not None and children.is_exact(value, data, plan.result_type)
+    return Outcome(value=value, data=data, is_exact=exact)
+
+
+def _storable(value: Any) -> bytes:
+    if isinstance(value, Iterator):
+        return b""  # to read it would leave nothing for the caller
+    try:
+        return encode(value)
+    except NotSerializable:
+        return b""
 
 
 async def _lease() -> Lease:
