@@ -90,7 +90,8 @@ async def in_caller(work: Callable[[], Awaitable[T] | T]) -> T:
     In a thread it is awaited on an event loop of that thread's own, for as long as it takes.
     """
     caller = _caller.get()
-    if caller is not None:
+    # A task of another loop may have been begun by a verb of somebody else's.
+    if caller is not None and asyncio.get_running_loop() is bridge.background.loop:
         return await caller.execute(work)
     result: Any = work()
     return await result if isawaitable(result) else result
