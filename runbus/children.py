@@ -20,22 +20,23 @@ from runbus.caller import in_caller
 from runbus.errors import UnsupportedType
 from runbus.protocol.values import decoder
 from runbus.store import child_runs, runs
+from runbus.store.maintenance.boot_clock import boot_time
+from runbus.store.records import executions
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from uuid import UUID
 
+    from runbus.background.lease_holder import LeaseHolder
     from runbus.flow_run_context import FlowRunContext
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What there is of a child: a run to execute, or one that has completed."""
+class Completed:
+    """A child that completed in an earlier execution of its parent."""
 
-    run: FlowRun
-    has_completed: bool = False
     result: Any = None
     """What it returned."""
 
@@ -50,33 +51,56 @@ async def find_or_create(
     bus: Bus,
     parent: FlowRunContext,
     fields: Mapping[str, str | bytes],
-    process: str,
+    holder: LeaseHolder,
     result_type: Any,
-) -> Found:
-    """Find the run of a flow that is called in another one, or make it, for this process.
+    enter: Callable[[FlowRun], FlowRunContext],
+) -> FlowRunContext | Completed:
+    """Find the run of a flow that is called in another one, or make it, and `enter` it here.
 
     Raises `RunLost` if the parent is another process's by now.
     """
     for run_id in ordinal_ids(parent):
         await parent.confirm()
         (run,) = await runs.read_several(bus, [run_id])
-        if run is None:
-            return Found(run=await runs.create(bus, run_id, fields, owner=process))
-        if not _is_same_call(run, fields):
+        if run is not None and not _is_same_call(run, fields):
             continue
-        if run.is_exact:
+        if run is not None and run.is_exact:
             # Unless its flow returns something else by now.
             with suppress(ValidationError, UnsupportedType):
                 result = await in_caller(partial(_decoded, result_type, run.state.data or b""))
-                return Found(run=run, has_completed=True, result=result)
-        is_left = not run.state.is_final() and run.deployment_id is None
-        if is_left and await runs.adopt(bus, run_id, process, run.epoch):
-            return Found(run=await runs.read(bus, run_id))
+                return Completed(result=result)
+        with holder.intent(run_id) as digits:
+            taken = await _take(bus, holder, run_id, run, fields, digits)
+            if taken is not None:
+                return enter(taken)
     raise AssertionError("there are always more ids")
 
 
 def _decoded(result_type: Any, data: bytes) -> Any:
     return decoder(result_type)(data)
+
+
+async def _take(
+    bus: Bus,
+    holder: LeaseHolder,
+    run_id: UUID,
+    found: FlowRun | None,
+    fields: Mapping[str, str | bytes],
+    digits: str,
+) -> FlowRun | None:
+    """Make a run, or take over one that was left; None when neither is to be had."""
+    asked_at = boot_time()
+    if found is None:
+        run = await runs.create(bus, run_id, fields, owner=holder.owner, digits=digits)
+        if not run.epoch.endswith(f"-{digits}"):  # somebody else was faster
+            return None
+    elif found.state.is_final() or found.deployment_id is not None:
+        return None
+    else:
+        run = await executions.adopt(bus, found, holder.owner, digits)
+    if run is not None:
+        holder.note_granted(run_id, asked_at)
+    return run
 
 
 def _is_same_call(run: FlowRun, fields: Mapping[str, str | bytes]) -> bool:

@@ -112,7 +112,13 @@ class Client:
         return await runs.history(bus.current(), parse_run_id(flow_run_id))
 
     def follow_events(self) -> AsyncGenerator[Event]:
-        """Yield the changes of all runs' states, from now on."""
+        """Yield the changes of all runs' states, from now on, those of one run in their order.
+
+        An event of the kind `resync` tells that some may have been missed: while the server was
+        away, or because more came than it keeps. After a failover states may also have gone back.
+        Then read again whatever you know from events; they go on after it. Raises
+        `ServerUnreachable` when no server can be reached for RUNBUS_RETRY_SECONDS.
+        """
         return events.follow_all(bus.current())
 
     async def wait_for_flow_run(
@@ -222,7 +228,7 @@ class Client:
 
     async def read_deployment(self, name: str) -> DeploymentInfo:
         """Read the deployment `flow/name`. Raises `DeploymentMissing`."""
-        (found,) = await deployments.read_info(bus.current(), [check_text("name", name)])
+        found = await deployments.read_info(bus.current(), check_text("name", name))
         if found is None:
             raise DeploymentMissing(name)
         return found
@@ -238,7 +244,8 @@ class Client:
     ) -> FlowRun:
         """Start a run of the deployment `flow/name`, which is nobody's child, and return it.
 
-        See `runbus.deployments.arun_deployment`. Raises `DeploymentMissing`.
+        See `runbus.deployments.arun_deployment`, also for how long `idempotency_key` gives the same
+        run. Raises `DeploymentMissing`.
         """
         return await deployment_verbs.arun_deployment(
             name,
@@ -253,6 +260,13 @@ class Client:
     async def read_workers(self) -> list[WorkerInfo]:
         """List the processes that serve deployments, those that have done so longest first."""
         return await workers.read_all(bus.current())
+
+    async def servers_away(self) -> list[str]:
+        """Return the addresses of the primaries of a cluster that did not answer lately.
+
+        The lists that were read meanwhile are without what is kept there.
+        """
+        return bus.current().requests.away()
 
     async def server_report(self) -> ServerReport:
         """Look at the server: what is wrong with it, and what to do. Changes nothing of any run."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from runbus import bridge, caller
 from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
 from runbus.flow_run_context import current_flow_run, get_run_context
+from runbus.held_sends import HeldSends
 from runbus.protocol.ids import parse_run_id, text_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         self.flow_run_id = parse_run_id(flow_run_id)
         self.id_text = text_of(self.flow_run_id)
         self._unsettled: set[Sent] = set()
+        self._held = HeldSends()
         self._failed: list[Sent] = []
         self._unawaited: set[Unawaited] = set()
 
@@ -97,8 +99,12 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         """Send in the run's name: its end waits for it, and raises what nobody looked at."""
         self._unsettled.add(sent)
         sent.on_settled = self._note_settled
+        run = current_flow_run()
         try:
-            bridge.send(sent)
+            if run is not None and (self._held.waits or run.is_doubtful):
+                self._held.send(sent, run)
+            else:
+                bridge.send(sent)
         except Exception:  # the caller knows
             self._unsettled.discard(sent)
             raise

@@ -19,7 +19,7 @@ from runbus.protocol.entries import check_text
 from runbus.protocol.ids import flow_run_id_for
 from runbus.protocol.values import encode
 from runbus.store import bus, deployments, runs
-from runbus.worker import Deployment
+from runbus.worker.deployment import Deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,20 +44,21 @@ async def arun_deployment(
 
     `timeout` is how long to wait for its end, in seconds: 0 returns the scheduled run at once, None
     waits for ever; a run that takes longer is returned as it is then. Inside a flow the run is that
-    flow's child (`as_subflow`), and is found again when the flow runs again. `idempotency_key`
-    gives the same run for the same key, however often it is started.
+    flow's child (`as_subflow`), and is found again when the flow runs again.
 
-    Raises `DeploymentMissing`.
+    `idempotency_key` gives the same run for the same key, however often it is started, as long as
+    the run's record is kept: until RUNBUS_RETENTION_SECONDS (by default 7 days) after its end. Then
+    the same key starts another run. Raises `DeploymentMissing`.
     """
     here = bus.current()
-    found = await deployments.read(here, check_text("name", name))
-    if found is None:
+    flow = await deployments.flow_of(here, check_text("name", name))
+    if flow is None:
         raise DeploymentMissing(name)
     parent = current_flow_run() if as_subflow else None
     run_id = _run_id(name, idempotency_key, parent)
     fields: dict[str, str | bytes] = {
         "name": flow_run_name or _friendly_name(),
-        "flow": found["flow"],
+        "flow": flow,
         "deployment": name,
         "parameters": await in_caller(partial(_parameters, parameters)),
         "tags": encode(sorted(tags or ())),

@@ -17,6 +17,7 @@
     │   ├── AmbiguousRun (LookupError)         several runs of this name
     │   ├── NotPaused                          the run does not wait for an answer
     │   ├── AlreadyAnswered                    somebody was first
+    │   ├── OwnerSilent                        maybe nobody waits for the answer: ask again
     │   ├── DeploymentMissing (LookupError)
     │   ├── AlreadyEnded                       the run has ended
     │   ├── AnswerRefused (ValueError)         the answer does not fit the form
@@ -39,10 +40,12 @@
     ├── RunNotEnded (TimeoutError)             a run that is waited for takes longer
     ├── FlowTimeout (TimeoutError)             a flow took longer than its `timeout_seconds`
     ├── RunLost                                another process has the run by now
+    ├── EndNotRecorded                         a run has ended, and its server does not take note
     ├── RunFailed                              a run ended otherwise than by returning
     ├── ServerUnreachable (ConnectionError)    asked again and again, to no avail
     ├── ServerRefused                          the server answered with an error
     │   └── RightMissing                       its user may not do this
+    ├── WireMismatch                           another version of runbus has stored what is there
     └── EmbeddedServerError                    the server of this machine's own does not start
 
 An input that arrives but does not fit the receiver's type raises pydantic's own
@@ -216,6 +219,23 @@ class AlreadyAnswered(UsageError):
         super().__init__(
             f"pause {key!r} of flow run {flow_run_id} was answered by {who}{at}: this answer was "
             "not stored."
+        )
+
+
+class OwnerSilent(UsageError):
+    """The process that waits for an answer says nothing, and it is not known yet whether it lives.
+
+    Nothing was changed. After `retry_seconds` the same call may know more; after the lease time
+    (`RUNBUS_LEASE_SECONDS`) of such calls the run has crashed, or its process has come back.
+    """
+
+    def __init__(self, *, flow_run_id: UUID, retry_seconds: float) -> None:
+        self.flow_run_id = flow_run_id
+        self.retry_seconds = retry_seconds
+        super().__init__(
+            f"the process of flow run {flow_run_id} says nothing, so maybe nobody waits for the "
+            f"answer any more. Try again in {retry_seconds:.3g} s: until it is known, nothing is "
+            "changed."
         )
 
 
@@ -470,8 +490,30 @@ class RunLost(RunbusError):
     def __init__(self, flow_run_id: UUID) -> None:
         self.flow_run_id = flow_run_id
         super().__init__(
-            f"flow run {flow_run_id} has passed to another process, because this one did not renew "
-            "its lease in time (RUNBUS_LEASE_SECONDS): it was frozen or cut off."
+            f"flow run {flow_run_id} is not this process's any more: another one has it by now, or "
+            "it has ended. This one was frozen or cut off for longer than its lease "
+            "(RUNBUS_LEASE_SECONDS), or its server has lost what it had stored."
+        )
+
+
+class EndNotRecorded(RunbusError):
+    """A run has ended here, but its server has not taken note of that for `RUNBUS_RETRY_SECONDS`.
+
+    As long as the process lives, it goes on trying. `state` is the one that the run ended in, and
+    `cause` is why the last try failed.
+    """
+
+    def __init__(
+        self, *, flow_run_id: UUID, state: str, seconds: float, cause: Exception | None
+    ) -> None:
+        self.flow_run_id = flow_run_id
+        self.state = state
+        self.seconds = seconds
+        self.cause = cause
+        super().__init__(
+            f"flow run {flow_run_id} has ended ({state}), but that is not recorded after "
+            f"{seconds:.3g} s: {cause or 'its server does not answer'}. It is tried again for as "
+            "long as this process lives."
         )
 
 
@@ -501,6 +543,26 @@ class FlowRunHandedBack(FlowInterrupt):
     """The run's worker ends; another worker goes on with the run."""
 
     happened = "is handed back"
+
+
+class WireMismatch(RunbusError):
+    """What is stored on the server was stored by a version that speaks another wire."""
+
+    def __init__(self, *, address: str, found: int | str, spoken: int) -> None:
+        self.address = address
+        self.found = found
+        self.spoken = spoken
+        is_newer = isinstance(found, int) and found > spoken
+        advice = (
+            "install a newer runbus here"
+            if is_newer
+            else "let its runs end with the version that made them, then empty it; or use another "
+            "RUNBUS_PREFIX beside it"
+        )
+        super().__init__(
+            f"{address} holds runs of another version of runbus (wire {found}; this one speaks "
+            f"{spoken}), and neither would understand the other: {advice}."
+        )
 
 
 class ServerUnreachable(RunbusError, ConnectionError):

@@ -13,7 +13,10 @@ from uuid import uuid4
 from pydantic_core import to_json
 
 from runbus import bridge, children
+from runbus.background import lease_holder
 from runbus.errors import (
+    EndNotRecorded,
+    FlowInterrupt,
     FlowRunCancelled,
     FlowRunHandedBack,
     FlowRunSuspended,
@@ -26,21 +29,33 @@ from runbus.log_shipper import shipper
 from runbus.logging import show_on_terminal
 from runbus.plan import Claim, Outcome, Plan
 from runbus.prints import watch_prints
+from runbus.protocol import states
+from runbus.protocol.execution import Ending
 from runbus.protocol.values import encode
 from runbus.store import bus, child_runs, runs
 from runbus.store.control import Control
+from runbus.store.maintenance.boot_clock import boot_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future as ThreadFuture
 
+    from runbus.background.lease_holder import LeaseHolder
     from runbus.flow_run_context import Activity, Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
-    from runbus.store.lease import Lease
+    from runbus.store.maintenance.kept_ends import KeptEnd
 
 INTERRUPTED_SECONDS = 3
 LEAVES_PROCESS = (FlowRunSuspended, FlowRunHandedBack, RunLost)
+_STATES_AFTER: dict[type[BaseException], str] = {
+    FlowRunCancelled: "Cancelled",
+    FlowRunSuspended: "Suspended",
+    FlowRunHandedBack: "Scheduled",
+    Exception: "Failed",
+}
+"""What the run comes into when the flow's code ends with an error."""
+_FINAL = frozenset(name for name, type_ in states.TYPES.items() if type_ in states.FINAL)
 _log = logging.getLogger("runbus.flow_runs")
 
 
@@ -53,7 +68,7 @@ class Execution:
         self._parent = current_flow_run() if claim is None else None
         self._run_id = uuid4() if claim is None else claim.run.id
         self._bus: Bus
-        self._lease: Lease
+        self._holder: LeaseHolder
         self._context: FlowRunContext
         # Here, where the flow is called: they have code of their own.
         self._parameters = _recorded(plan.parameters) if claim is None else b""
@@ -67,40 +82,48 @@ class Execution:
         """
         self._bus = bus.current()
         if self._claim is not None:
-            self._lease = self._claim.lease
+            self._holder = self._claim.holder
             self._activity = self._claim.slot.activity
             self._claim.slot.enter_loop()
             return self._enter(self._claim.run)
-        self._lease = await bridge.in_background(_lease)
+        self._holder = lease_holder.of(self._bus.settings)
         show_on_terminal()
         if self._parent is None:
-            return self._enter(await self._create())
+            return await self._create()
         self._activity = await self._parent.begin_call()
         try:
-            found = await self._find_or_create(self._parent)
+            found = await children.find_or_create(
+                self._bus,
+                self._parent,
+                self._fields(),
+                self._holder,
+                self._plan.result_type,
+                self._enter,
+            )
         except BaseException:
             await self._parent.end_call(self._activity)
             raise
-        self._run_id = found.run.id
-        if not found.has_completed:
-            return self._enter(found.run)
+        if isinstance(found, FlowRunContext):
+            return found
         await self._parent.end_call(self._activity)
         return Outcome(value=found.result)
 
-    async def _create(self) -> FlowRun:
-        process = self._lease.process
-        return await runs.create(self._bus, self._run_id, self._fields(), owner=process)
-
-    async def _find_or_create(self, parent: FlowRunContext) -> children.Found:
-        process, fields, result_type = self._lease.process, self._fields(), self._plan.result_type
-        return await children.find_or_create(self._bus, parent, fields, process, result_type)
+    async def _create(self) -> FlowRunContext:
+        with self._holder.intent(self._run_id) as digits:
+            asked_at = boot_time()
+            run = await runs.create(
+                self._bus, self._run_id, self._fields(), owner=self._holder.owner, digits=digits
+            )
+            self._holder.note_granted(self._run_id, asked_at)
+            return self._enter(run)
 
     async def begin_again(self, delay: float) -> FlowRunContext:
         """Call the flow once more after a delay (seconds), unless the run has to end meanwhile."""
         try:
             async with self._context.waiting():
                 await self._context.interruptible(asyncio.sleep(delay))
-            if await self._move("Running") is not None:
+            run, epoch = self._context.flow_run, self._context.epoch
+            if await runs.move(self._bus, run, "Running", epoch=epoch) is not None:
                 raise FlowRunCancelled(self._run_id)
             return self._enter(await self._read_again())
         except BaseException as error:
@@ -118,17 +141,18 @@ class Execution:
             does = "begins" if flow_run.run_count <= 1 else "goes on"
             _log.info("%s: a run of %s %s", flow_run.name, flow_run.flow_name, does)
         self._leave()
+        self._run_id = flow_run.id
         self._context = FlowRunContext(
             flow_run=flow_run,
             parameters=self._plan.parameters,
             timeout_seconds=self._plan.timeout_seconds,
-            lease=self._lease,
+            holder=self._holder,
             slot=self._slot(),
             activity=self._activity,
             caller=self._parent,
             log_prints=self._logs_prints(),
         )
-        self._lease.add(self._context)
+        self._holder.add(self._context)
         if self._parent is not None:
             self._parent.parts.add(self._context)
         self._ear = bridge.start(partial(self._listen, self._context))
@@ -138,22 +162,22 @@ class Execution:
         if self._ear is not None:
             self._ear.cancel()
             self._ear = None
-            self._lease.discard(self._context)
+            self._holder.discard(self._context)
             if self._parent is not None:
                 self._parent.parts.discard(self._context)
 
     async def conclude(self, outcome: Outcome) -> float | None:
         """Record how a call ended. Return the delay (seconds) before it is tried again, or None.
 
-        Until then the run is this process's own, and hears what it is told.
+        Until then the run is this process's own, and hears what it is told. An end that cannot be
+        recorded is kept, and recorded later; raises `EndNotRecorded` to who called the flow
+        directly and has waited for `retry_seconds`.
         """
         if shipper.has_lines:
             await self._ship_lines()
         delay = None
         try:
             delay = await self._record(outcome)
-        except RunLost as lost:
-            _log.warning("%s: %s", self._plan.run_name, lost)
         finally:
             if delay is None:
                 self._leave()
@@ -173,32 +197,70 @@ class Execution:
                 await bridge.in_background(shipper.ship)
 
     async def _record(self, outcome: Outcome) -> float | None:
+        error, retries = outcome.error, self._plan.retries
+        may_retry = self._context.flow_run.retry < retries and not isinstance(error, RunLost)
+        if may_retry and isinstance(error, Exception):
+            return await self._plan_retry(error)
+        ending = self._ending(outcome)
+        if ending is None:
+            return None
+        end = self._holder.keep(ending)
+        self._leave()  # what is kept explains why the server says that it executes here
+        if self._claim is not None:
+            self._claim.slot.close()
+        in_haste = error is not None and not isinstance(error, (Exception, FlowInterrupt))
+        state = await self._wait_for_record(end, outcome, in_haste=in_haste)
+        if state in _FINAL:
+            await self._end_called(state)
+            self._log_end(ending, state)
+        return None
+
+    def _ending(self, outcome: Outcome) -> Ending | None:
         error = outcome.error
         if error is None:
             fits = len(outcome.data) <= self._bus.settings.max_input_bytes
             data = outcome.data if fits else b""
-            await self._end("Completed", result=data, exact=outcome.is_exact)
-        elif self._parent is not None and isinstance(error, LEAVES_PROCESS):
-            await self._leave_to_parent(error)
-        elif isinstance(error, FlowRunCancelled):
-            await self._end("Cancelled")
-        elif isinstance(error, FlowRunSuspended):
-            await self._let_go("Suspended")
-        elif isinstance(error, (FlowRunHandedBack, RunLost)):
-            await self._hand_back(error)
-        elif not isinstance(error, Exception):
-            await self._end_in_haste(f"interrupted by {type(error).__name__}")
-        elif self._context.flow_run.retry < self._plan.retries:
-            return await self._plan_retry(error)
-        else:
-            await self._end("Failed", _words(error))
-        return None
+            return self._end("Completed", result=data, is_exact=outcome.is_exact)
+        if self._context.has_left or isinstance(error, RunLost):
+            return None  # the server has the last word already
+        if self._parent is not None and isinstance(error, LEAVES_PROCESS):
+            return self._end("Left", "waits until its parent goes on")
+        if isinstance(error, FlowRunHandedBack) and self._claim is None:
+            return self._end("Crashed", _words(error))
+        for kind, state in _STATES_AFTER.items():
+            if isinstance(error, kind):
+                return self._end(state, _words(error) if state == "Failed" else "")
+        return self._end("Crashed", f"interrupted by {type(error).__name__}")
+
+    def _end(
+        self,
+        state: str,
+        message: str = "",
+        result: bytes = b"",
+        *,
+        is_exact: bool = False,
+        retry: int | None = None,
+    ) -> Ending:
+        run = self._context.flow_run
+        return Ending(
+            run_id=run.id,
+            run_name=self._plan.run_name,
+            epoch=self._context.epoch,
+            deployment=run.deployment_id,
+            state=state,
+            message=message,
+            result=result,
+            is_exact=is_exact,
+            retry=retry,
+        )
 
     async def _plan_retry(self, error: Exception) -> float | None:
         retry = self._context.flow_run.retry + 1
-        refused_by = await self._move("Pending", _words(error), retry=retry)
-        if refused_by is not None:
-            await self._end("Cancelled" if refused_by == "Cancelling" else "Failed", _words(error))
+        end = self._holder.keep(self._end("Pending", _words(error), retry=retry))
+        state = await asyncio.wrap_future(end.recorded)
+        if state != "Pending":  # it was cancelled, or is another's
+            if state is not None:
+                self._log_end(end.ending, state)
             return None
         delay = self._plan.retry_delay_seconds
         _log.warning(
@@ -206,35 +268,6 @@ class Execution:
             *(self._plan.run_name, _words(error), retry, self._plan.retries, delay),
         )
         return delay
-
-    async def _hand_back(self, error: FlowRunHandedBack | RunLost) -> None:
-        # Of a run whose lease is overdue, maybe nobody has taken it yet: it has not failed.
-        if isinstance(error, RunLost) and self._claim is None:
-            await self._end("Crashed", _words(error))
-        else:
-            await self._let_go("Scheduled")
-
-    async def _leave_to_parent(self, error: BaseException) -> None:
-        # Which goes on with it elsewhere; until then its question may be answered.
-        if not isinstance(error, RunLost):
-            await self._let_go("Pending", "waits until its parent goes on")
-
-    async def _let_go(self, state: str, message: str = "") -> None:
-        if self._context.has_left:
-            return
-        if await self._move(state, message, release=True) == "Cancelling":
-            await self._end("Cancelled")
-
-    async def _end(
-        self, state: str, message: str = "", result: bytes = b"", *, exact: bool = False
-    ) -> None:
-        refused_by = await self._move(state, message, result, exact=exact)
-        await self._end_called(state)
-        name, told = self._plan.run_name, f" ({message})" if message else ""
-        if refused_by is None or refused_by == state:  # who cancels ends it, where it may
-            _log.log(logging.ERROR if message else logging.INFO, "%s: %s%s", name, state, told)
-        else:
-            _log.error("%s: %s%s, but was %s already", name, state, told, refused_by)
 
     async def _end_called(self, state: str) -> None:
         # What it called and did not wait for, here or in an earlier execution.
@@ -247,15 +280,33 @@ class Execution:
             with suppress(RunbusError):  # its own end is recorded
                 await child_runs.end_called(self._bus, self._run_id, how)
 
-    async def _move(self, state: str, *details: Any, **options: Any) -> str | None:
-        epoch = self._context.epoch
-        return await runs.move(self._bus, self._run_id, state, *details, epoch=epoch, **options)
-
-    async def _end_in_haste(self, message: str) -> None:
+    async def _wait_for_record(
+        self, end: KeptEnd, outcome: Outcome, *, in_haste: bool
+    ) -> str | None:
+        """Return the state that the run came into, `None` when its end was dropped."""
+        recorded = asyncio.shield(asyncio.wrap_future(end.recorded))
+        if self._claim is not None and not in_haste:
+            return await recorded  # a worker has nobody who waits
         # Who interrupts does not want to wait for a server that does not answer.
-        with suppress(TimeoutError, RunbusError):
-            async with asyncio.timeout(INTERRUPTED_SECONDS):
-                await self._end("Crashed", message)
+        seconds = INTERRUPTED_SECONDS if in_haste else self._bus.settings.retry_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await recorded
+        except TimeoutError:
+            missing = EndNotRecorded(
+                flow_run_id=end.ending.run_id,
+                state=end.ending.state,
+                seconds=seconds,
+                cause=end.trouble,
+            )
+        if outcome.error is None:
+            raise missing
+        _log.error("%s", missing)
+        return end.ending.state
+
+    def _log_end(self, ending: Ending, state: str) -> None:
+        name, told = ending.run_name, f" ({ending.message})" if ending.message else ""
+        _log.log(logging.ERROR if ending.message else logging.INFO, "%s: %s%s", name, state, told)
 
     async def _listen(self, context: FlowRunContext) -> None:
         # On the background loop: the flow may block its own for minutes.
@@ -307,12 +358,6 @@ def _storable(value: Any) -> bytes:
         return b""
 
 
-async def _lease() -> Lease:
-    lease = bus.current().lease
-    await lease.hold()
-    return lease
-
-
 def _recorded(parameters: Mapping[str, Any]) -> bytes:
     # What can be read only once, the flow reads.
     readable = {
@@ -329,5 +374,5 @@ def _kind(value: Any) -> str:
     return f"<{type(value).__name__}>"
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".split("\n", 1)[0][:500]

@@ -9,15 +9,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from runbus import bridge
-from runbus.errors import FlowTimeout, NoCurrentRun, RunLost
+from runbus.errors import FlowTimeout, NoCurrentRun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
     from uuid import UUID
 
+    from runbus.background.lease_holder import LeaseHolder
     from runbus.protocol.records import FlowRun
-    from runbus.store.lease import Lease
 
 T = TypeVar("T")
 
@@ -46,7 +45,7 @@ class FlowRunContext:
     """Why the run has to leave its process, once it has to."""
     has_left: bool = False
     """Whether it is recorded that the run has left its process."""
-    lease: Lease | None = None
+    holder: LeaseHolder | None = None
     """By which this process has the run."""
     slot: Slot | None = None
     """What it takes of the limit of its worker, with the runs that it is part of."""
@@ -56,6 +55,7 @@ class FlowRunContext:
     """The run in which this flow was called."""
     parts: set[FlowRunContext] = field(default_factory=set["FlowRunContext"])
     """The runs of flows that were called in this one and have not ended."""
+    _asked: set[str] = field(default_factory=set[str])
     _waiting: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
     _deadline: float | None = None
 
@@ -70,7 +70,7 @@ class FlowRunContext:
         return self.flow_run.id
 
     @property
-    def epoch(self) -> int:
+    def epoch(self) -> str:
         """The run's epoch when it began here."""
         return self.flow_run.epoch
 
@@ -96,20 +96,25 @@ class FlowRunContext:
         """Raise `FlowRunCancelled` or `FlowTimeout` if the run has to end."""
         if self.interrupt is not None:
             raise self.interrupt
-        if self.lease is not None and self.lease.is_overdue:
-            raise RunLost(self.flow_run.id)
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise self._out_of_time()
 
     async def confirm(self) -> None:
         """Raise `RunLost` if the run is another process's by now.
 
-        Whoever has waited asks this before the flow is given what came: the process may have
-        slept for longer than its lease.
+        Whoever has waited asks this before the flow is given what came, and before it sends to
+        others: the process may have slept for longer than its lease. Until that is known it waits,
+        for `retry_seconds` at most; then it raises `RunbusError`.
         """
-        if self.lease is not None and self.lease.is_overdue:
-            await bridge.in_background(self.lease.renew)
         self.check()
+        if self.is_doubtful and self.holder is not None:
+            await self.interruptible(self.holder.until_sure(self.run_id))
+        self.check()
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it is not known if the run is still this process's."""
+        return self.holder is not None and self.holder.is_doubtful(self.run_id)
 
     def end(self, interrupt: BaseException) -> None:
         """End the run, and those that are parts of it.
@@ -191,6 +196,16 @@ class FlowRunContext:
         while run is not None and run.run_id != flow_run_id:
             run = run.caller
         return run
+
+    @contextmanager
+    def asking(self, key: str) -> Generator[bool]:
+        """Wait in a pause, in the block; yield whether the run waits in another one already."""
+        waits_elsewhere = bool(self._asked - {key})
+        self._asked.add(key)
+        try:
+            yield waits_elsewhere
+        finally:
+            self._asked.discard(key)
 
     def _cancel_wait(self, task: asyncio.Task[Any]) -> None:
         if task in self._waiting:

@@ -28,6 +28,7 @@ from runbus.errors import (
     FlowRunSuspended,
     InvalidArgument,
     NotPaused,
+    OwnerSilent,
     RunbusError,
     RunMissing,
     RunNotEnded,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from runbus.flow_run_context import FlowRunContext
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
-    from runbus.store.pauses import Form, Opened
+    from runbus.store.pauses import Form, Opened, Reopen, Resumed
 
 T = TypeVar("T")
 WITHDRAW_SECONDS = 3
@@ -121,21 +122,21 @@ async def _ask(
 ) -> Any:
     here, run_id = bus.current(), run.run_id
     form = await question.form(key, run_id)
+    ask = partial(
+        pauses.open_pause,
+        *(here, run_id, key, form),
+        timeout=timeout,
+        retry=run.flow_run.retry,
+        epoch=run.epoch,
+        state="Suspended" if poll_interval is None else "Paused",
+    )
     try:
-        opened = await pauses.open_pause(
-            here,
-            run_id,
-            key,
-            form,
-            timeout=timeout,
-            retry=run.flow_run.retry,
-            epoch=run.epoch,
-            state="Suspended" if poll_interval is None else "Paused",
-        )
-        if opened.is_answered:
-            answered = await pauses.read(here, run_id, key)
-        else:
-            answered = await _wait(run, opened, question, form, poll_interval)
+        with run.asking(key) as waits_elsewhere:
+            opened = await ask(waits_elsewhere=waits_elsewhere)
+            if opened.is_answered:
+                answered = await pauses.read(here, run_id, key)
+            else:
+                answered = await _wait(run, opened, question, form, poll_interval, ask)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
         raise
@@ -148,7 +149,12 @@ async def _ask(
 
 
 async def _wait(
-    run: FlowRunContext, opened: Opened, question: Question, form: Form, poll_interval: float | None
+    run: FlowRunContext,
+    opened: Opened,
+    question: Question,
+    form: Form,
+    poll_interval: float | None,
+    reopen: Reopen,
 ) -> Pause:
     advice = f"{question.title(form)}; to answer: runbus resume {quote(run.name)}"
     if poll_interval is None:
@@ -159,7 +165,9 @@ async def _wait(
     _log.info("%s is paused for %s", run.name, advice)
     judged = judge_in_words(form)
     async with run.waiting():
-        answered = await pauses.wait(bus.current(), run.run_id, opened, poll_interval, judged)
+        answered = await pauses.wait(
+            bus.current(), run.run_id, opened, poll_interval, judged, reopen
+        )
         await run.confirm()
     _log.info("%s goes on%s", run.name, f", resumed by {answered.by}" if answered.by else "")
     return answered
@@ -204,8 +212,9 @@ def _is_current(run_id: UUID) -> bool:
 
 async def _suspend_other(run_id: UUID) -> None:
     here = bus.current()
-    _check_deployed(await runs.read(here, run_id))
-    if await runs.move(here, run_id, "Suspended", after=["Scheduled"]) is None:
+    run = await runs.read(here, run_id)
+    _check_deployed(run)
+    if await runs.move(here, run, "Suspended", after=["Scheduled"]) is None:
         return
     run = await runs.read(here, run_id)
     if run.state.is_final():
@@ -270,12 +279,24 @@ async def aresume_flow_run(
     limit = here.settings.max_input_bytes
     if len(answer) > limit:
         raise InvalidArgument("run_input", run_input, f"it is larger than {limit:,} bytes")
-    state = await pauses.answer(here, run_id, pause, answer, answerer)
-    if run.deployment_id is not None and state == "Scheduled":  # else its worker has heard
+    resumed = await _answer(run, pause, answer, answerer)
+    if run.deployment_id is not None and resumed.state == "Scheduled":  # else its worker has heard
         await deployments.hint(here, run.deployment_id, run_id)
-    elif run.deployment_id is None and state == "Pending":
+    elif run.deployment_id is None and resumed.state == "Pending":
         await _wake_caller(run)
+    if not resumed.is_attended:
+        _log.warning("%s is answered, and goes on when another worker has it", run.name)
     await pauses.make_durable(here, run_id, pause, durability)
+
+
+async def _answer(run: FlowRun, pause: Pause, answer: bytes, by: str) -> Resumed:
+    """Answer; while it is not known whether the run's process lives, look again and again."""
+    while True:
+        try:
+            return await pauses.answer(bus.current(), run, pause, answer, by)
+        except OwnerSilent as silent:
+            _log.warning("%s: its process says nothing; looking whether it lives", run.name)
+            await asyncio.sleep(silent.retry_seconds)
 
 
 async def _wake_caller(run: FlowRun) -> None:
@@ -290,7 +311,7 @@ async def _resume_unasked(run: FlowRun) -> None:
     """Let a run go on that was suspended from outside; any other asked nothing."""
     if run.state.name != "Suspended" or run.pause is not None:
         raise NotPaused(flow_run_id=run.id, state=run.state.name)
-    found = await runs.resume(bus.current(), run.id)
+    found = await runs.resume(bus.current(), run)
     if found is not None:
         raise NotPaused(flow_run_id=run.id, state=found)
     if run.deployment_id is not None:
@@ -307,23 +328,23 @@ async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> No
 
     Raises `AlreadyEnded` and `RunMissing`.
     """
-    run_id = parse_run_id(flow_run_id)
     here = bus.current()
+    run = await runs.read(here, parse_run_id(flow_run_id))
     found: str | None = states.UNATTENDED[0]
     while found in states.UNATTENDED:  # until one of the two moves fits: others move it, too
-        found = await runs.move(here, run_id, "Cancelled", after=states.UNATTENDED)
+        found = await runs.move(here, run, "Cancelled", after=states.UNATTENDED)
         if found is not None:
-            found = await runs.move(here, run_id, "Cancelling")
+            found = await runs.move(here, run, "Cancelling")
     if found is not None and found != "Cancelling":
-        raise AlreadyEnded(flow_run_id=run_id, state=found)
+        raise AlreadyEnded(flow_run_id=run.id, state=found)
     # Its execution is the last one: nothing follows on `Cancelling`.
-    run = await runs.read(here, run_id)
-    await Control(here, run_id).say("cancel", run.epoch)
+    run = await runs.read(here, run.id)
+    await Control(here, run.id).say("cancel", run.epoch)
     if children:
-        await _cancel_waiting_children(run_id)
+        await _cancel_waiting_children(run.id)
     if run.state.is_final():  # else the process that executes it does this
-        await child_runs.end_called(here, run_id, "Cancelled")
-    _leave_with(run_id, FlowRunCancelled(run_id))
+        await child_runs.end_called(here, run.id, "Cancelled")
+    _leave_with(run.id, FlowRunCancelled(run.id))
 
 
 async def _cancel_waiting_children(parent_run_id: UUID) -> None:

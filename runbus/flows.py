@@ -11,7 +11,8 @@ from runbus.engine import run_async, run_sync
 from runbus.errors import InvalidArgument
 from runbus.parameters import Parameters
 from runbus.plan import Plan
-from runbus.worker import Deployment, serve
+from runbus.worker.deployment import Deployment
+from runbus.worker.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from runbus import bridge
+from runbus.background import lease_holder
 from runbus.errors import RunbusError
 from runbus.store import bus, gauges
 from runbus.store.counts import WAKE_BOUNDS, counts
@@ -30,6 +31,7 @@ _COUNTERS = {
     "retries": "Calls to the server that were repeated.",
     "reconnects": "Connections to the server that were lost while they were in use.",
     "runs_lost": "Runs of this process that another process took over.",
+    "runs_recovered": "Runs that this process took from processes that are gone.",
 }
 _log = logging.getLogger("runbus")
 
@@ -88,4 +90,5 @@ def _held(held: gauges.Gauges) -> Iterable[Metric]:
 async def _read() -> tuple[gauges.Gauges, int]:
     here = bus.current()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        return await gauges.read(here), len(here.lease.holders())
+        held = [each.run_id for each in lease_holder.of(here.settings).holdings.executions()]
+        return await gauges.read(here, held), len(held)

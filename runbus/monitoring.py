@@ -1,7 +1,7 @@
 """Monitoring: a small HTTP server for Prometheus and for whoever restarts what is stuck.
 
 `/metrics` for Prometheus; `/livez` is 200 while the process works at all; `/readyz` while its
-server answers, too.
+server answers and each of its duties has had a good round lately, too. Both name the duties.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from runbus import bridge, settings
 from runbus.errors import RunbusError, SettingsError
 from runbus.store import bus
+from runbus.supervision import duty as duties
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from runbus.supervision.duty import Duty
 
 PATIENCE_SECONDS = 3.0
 _log = logging.getLogger("runbus")
@@ -84,7 +87,7 @@ def _application() -> WSGIApplication:
             checks[path]()
         except (RunbusError, TimeoutError) as error:
             return _say(start, "503 Service Unavailable", str(error) or "it takes too long")
-        return _say(start, "200 OK", "ok")
+        return _say(start, "200 OK", f"ok\n{_report()}".strip())
 
     return answer
 
@@ -105,6 +108,26 @@ def _lives() -> None:
 
 def _answers() -> None:
     bridge.run(_ping)
+    troubled = [duty for duty in duties.alive() if duty.is_stuck]
+    if troubled:
+        raise DutiesStuck("\n".join(map(_describe, troubled)))
+
+
+def _describe(duty: Duty) -> str:
+    why = f": {duty.error}" if duty.error is not None else ""
+    return f"{duty.name}: no good round for {duty.seconds_since_beat:.0f} s{why}"
+
+
+def _report() -> str:
+    return "\n".join(
+        f"{duty.name}: {duty.seconds_since_beat:.1f} s since its last good round, failed "
+        f"{duty.failures} times"
+        for duty in duties.alive()
+    )
+
+
+class DutiesStuck(RunbusError):
+    """Something that this process does again and again has not been done for long."""
 
 
 async def _ping() -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from uuid import UUID
 
+    from runbus.background.lease_holder import LeaseHolder
     from runbus.flow_run_context import Slot
     from runbus.protocol.records import FlowRun
-    from runbus.store.lease import Lease
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +50,29 @@ class Outcome:
         return self.value
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Claim:
-    """A run that a worker has taken from its deployment."""
+    """A run that a worker has taken from its deployment; held from there on, until it executes."""
 
     run: FlowRun
-    """As it was claimed: what is written under an older epoch than its own is refused."""
-    lease: Lease
+    """As it was claimed: what is written under another epoch than its own is refused."""
+    holder: LeaseHolder
     slot: Slot
-    """Its place among the runs that the worker executes at once."""
+    """What it takes of the limit of its worker."""
+    interrupt: BaseException | None = None
+    """Why it has to end before it has begun."""
+    is_waiting: bool = False
+
+    @property
+    def run_id(self) -> UUID:
+        """The run's id."""
+        return self.run.id
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of the execution."""
+        return self.run.epoch
+
+    def end(self, interrupt: BaseException) -> None:
+        """End the run as soon as it begins."""
+        self.interrupt = interrupt

@@ -58,8 +58,7 @@ async def _remove_keys() -> None:
     cursor = b"0"
     while True:
         cursor, keys = await here.requests.command("SCAN", cursor, "COUNT", BATCH)
-        # Not the lease of this very process, which is renewed only now and then.
-        if found := [key for key in keys if key != here.keys.lease(here.lease.process).encode()]:
-            await here.requests.command("UNLINK", *found)
+        if keys:
+            await here.requests.command("UNLINK", *keys)
         if cursor == b"0":
             return

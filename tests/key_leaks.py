@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 _BATCH = 1000
+_MEANT_TO_STAY = ":wire"  # the number of the grammar, which describes the rest
 _NO_LIFETIME = -1  # what PTTL says; -2 is a key that went away in the meantime
 
 
@@ -37,5 +38,6 @@ def _without_lifetime(client: Redis, keys: list[str | bytes]) -> Iterator[str]:
             pipeline.pttl(key)
         lifetimes = pipeline.execute()
     for key, lifetime in zip(keys, lifetimes, strict=True):
-        if lifetime == _NO_LIFETIME:
-            yield key if isinstance(key, str) else key.decode(errors="backslashreplace")
+        name = key if isinstance(key, str) else key.decode(errors="backslashreplace")
+        if lifetime == _NO_LIFETIME and not name.endswith(_MEANT_TO_STAY):
+            yield name

@@ -44,7 +44,7 @@ async def list_(*, json: show.Json = False) -> int:
 
 _COLUMNS: list[Column[DeploymentInfo]] = [
     Column(title="NAME", plain=lambda each: each.name),
-    Column(title="WORKERS", plain=lambda each: str(each.workers)),
+    Column(title="WORKERS", plain=lambda each: "?" if each.workers is None else str(each.workers)),
     Column(title="PARAMETERS", plain=lambda each: ", ".join(_names(each))),
     Column(title="DESCRIPTION", plain=lambda each: show.first_line(each.description)),
 ]
@@ -65,7 +65,11 @@ async def run(
     ] = None,
     run_name: Annotated[str | None, Parameter(name="--name", help="What to call the run.")] = None,
     idempotency_key: Annotated[
-        str | None, Parameter(help="The same key gives the same run, however often it is started.")
+        str | None,
+        Parameter(
+            help="The same key gives the same run, however often it is started, "
+            "until RUNBUS_RETENTION_SECONDS after its end."
+        ),
     ] = None,
     tag: Annotated[list[str] | None, Parameter(help="A tag of the run; may be repeated.")] = None,
     wait: Annotated[

@@ -29,15 +29,17 @@ async def events(
         bool, Parameter(name="--json", help="Print a line of JSON for each, for programs.")
     ] = False,
 ) -> int:
-    """Print each change of a run's state, from now on."""
+    """Print each change of a run's state, from now on, and where some may have been missed."""
     if not follow:
         raise WrongCall("events are not listed, they are followed: runbus events --follow")
     names: dict[UUID, str] = {}
     async for event in get_client().follow_events():
         if json:
             show.json_line(event)
+        elif event.flow_run_id is None:
+            show.note(f"{times.clock(event.time)}  events may have been missed: look again")
         else:
-            _show(event, await _name(event.flow_run_id, names))
+            _show(event, event.flow_run_id, await _name(event.flow_run_id, names))
     return DONE
 
 
@@ -48,9 +50,7 @@ async def _name(run_id: UUID, known: dict[UUID, str]) -> str:
     return known.get(run_id, "")
 
 
-def _show(event: Event, name: str) -> None:
-    shown = Text(f"{times.clock(event.time)}  {str(event.flow_run_id)[:8]}  ", "dim")
+def _show(event: Event, run_id: UUID, name: str) -> None:
+    shown = Text(f"{times.clock(event.time)}  {str(run_id)[:8]}  ", "dim")
     shown.append(f"{one_line(name)}  ", "not dim").append_text(show.state(event.state))
-    show.record(
-        plain=[times.exact(event.time), str(event.flow_run_id), name, event.state], shown=shown
-    )
+    show.record(plain=[times.exact(event.time), str(run_id), name, event.state], shown=shown)

@@ -26,8 +26,8 @@ class DeploymentInfo:
     description: str | None
     parameters: dict[str, Any]
     """The JSON Schema of the flow's parameters; empty when they have none."""
-    workers: int
-    """How many workers serve it now."""
+    workers: int | None
+    """How many workers serve it now; None while their server does not answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class WorkerInfo:
     """How many runs it has."""
 
 
-def read_deployment(name: str, fields: Fields, workers: int) -> DeploymentInfo | None:
+def read_deployment(name: str, fields: Fields, workers: int | None) -> DeploymentInfo | None:
     """Read a deployment; None where there is none."""
     if "flow" not in fields:
         return None

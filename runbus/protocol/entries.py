@@ -76,6 +76,13 @@ def time_of(entry_id: bytes) -> datetime:
     return read_time(entry_id.partition(b"-")[0])
 
 
+def numbers_of(entry_id: str | bytes) -> tuple[int, int]:
+    """Return an entry's id as numbers, which are in the order of the stream."""
+    text = entry_id if isinstance(entry_id, str) else entry_id.decode()
+    milliseconds, _, number = text.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
 def fields_by_name(fields: Fields) -> dict[str, str]:
     """Return an entry's fields as text, by their names."""
     return {

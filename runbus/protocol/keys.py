@@ -56,6 +56,13 @@ class Keys:
         """List: `<ms> <state>`, the run's last 1,000 states. Lives as long as the run's keys."""
         return self._of_run(flow_run_id, "history")
 
+    def ends(self, flow_run_id: UUID) -> str:
+        """Hash: epoch → `<token> <state>`, how each execution of the run ended. Lives as the run.
+
+        `taken …` where it was taken from a process that did not answer.
+        """
+        return self._of_run(flow_run_id, "ends")
+
     def resume(self, flow_run_id: UUID) -> str:
         """Stream: the answers to the run's pauses. Made by the first; lives as long as the run."""
         return self._of_run(flow_run_id, "resume")
@@ -84,12 +91,15 @@ class Keys:
         """Sorted set: run id → deadline (ms, `inf` without one), of the runs that are paused."""
         return self._of_tag(tag, "pending")
 
-    def scheduled(self, tag: str) -> str:
-        """Sorted set: run id → since when (ms), of the runs that wait for a worker."""
-        return self._of_tag(tag, "scheduled")
+    def scheduled(self, tag: str, deployment: str) -> str:
+        """Sorted set: run id → since when (ms), of the deployment's runs that wait for a worker."""
+        return self._of_tag(tag, "scheduled") + ":" + deployment
 
     def executing(self, tag: str) -> str:
-        """Sorted set: `<process> <run id>` → since when (ms), of the runs that a process has."""
+        """Sorted set, all of score 0: `<process> <run id> <epoch>`, the runs that processes have.
+
+        Waiting or not; in the order of the processes, so that one range has all of a process.
+        """
         return self._of_tag(tag, "executing")
 
     def ended(self, tag: str) -> str:
@@ -100,9 +110,20 @@ class Keys:
         """Stream: the changes of states, capped. Each change renews its lifetime."""
         return self._of_tag(tag, "events")
 
-    def lease(self, process: str) -> str:
-        """String: its lifetime (ms). There as long as a process lives, which renews it."""
-        return f"{self.prefix}:lease:{process}"
+    def lease(self, tag: str, process: str) -> str:
+        """String: `<ms> <token>`; there while a process lives that has runs of the tag.
+
+        It lasts so many milliseconds from each renewal on.
+        """
+        return self._of_tag(tag, "lease") + ":" + process
+
+    def pulse(self, tag: str) -> str:
+        """Hash: `since` when (ms) those who miss a lease have looked without a gap, and `last`."""
+        return self._of_tag(tag, "pulse")
+
+    def wire(self) -> str:
+        """String: the number of the grammar of these keys. It never expires."""
+        return f"{self.prefix}:wire"
 
     def deployments(self) -> str:
         """Set: the names of the deployments. Each that is served renews its lifetime."""
@@ -115,10 +136,6 @@ class Keys:
     def worker(self, process: str) -> str:
         """Hash: a process that serves deployments. Lives as long as the process renews it."""
         return f"{self.prefix}:worker:{process}"
-
-    def turn(self, duty: str) -> str:
-        """String: there until a duty that one process does for all comes round again."""
-        return f"{self.prefix}:turn:{duty}"
 
     def deployment(self, name: str) -> str:
         """Hash: a deployment. Lives until it is deleted."""

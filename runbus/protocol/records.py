@@ -53,11 +53,13 @@ class FlowRun:
     """The key of the pause that it waits in."""
     retry: int = 0
     """How many times its flow was retried."""
-    epoch: int = 0
-    """How many times a process took it; who has an older number may not write for it."""
+    epoch: str = ""
+    """`<n>-<8 hex>`: whose execution it is. Who has another one may not write for the run."""
+    owner: str | None = None
+    """The process that has it."""
     tags: tuple[str, ...] = ()
     """The words by which it was marked when it was started."""
-    losses: int = 0
+    crash_count: int = 0
     """How many processes have died lately while they executed it."""
     is_exact: bool = False
     """Whether its result gives back the very value that its flow returned."""
@@ -128,9 +130,10 @@ def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
         run_count=number_in(fields, "run_count"),
         pause=text_in(fields, "pause"),
         retry=number_in(fields, "retry"),
-        epoch=number_in(fields, "epoch"),
+        epoch=text_in(fields, "epoch") or "",
+        owner=text_in(fields, "owner"),
         tags=tuple(map(str, json_in(fields, "tags", _NO_ITEMS))),
-        losses=number_in(fields, "losses"),
+        crash_count=number_in(fields, "crashes"),
         is_exact="exact" in fields,
     )
 

@@ -39,10 +39,7 @@ TYPES: dict[str, StateType] = {
 }
 """The names of states, each with its type."""
 
-FINAL = frozenset(
-    {StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED}
-)  # as `send.lua`, `mark_read.lua` and `move_run.lua` have it
-
+FINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED})
 UNATTENDED = ("Pending", "Scheduled", "Suspended")
 """The states in which no process executes the run, so nobody need be asked to end it."""
 

@@ -50,7 +50,7 @@ class Right:
 
 # What every script does that moves a run from state to state.
 _MOVES = (
-    Grant("exists hget hmget hset hdel hincrby pexpire", "run"),
+    Grant("exists hget hmget hset hdel hincrby pexpire", "run ends"),
     Grant("rpush lpop pexpire", "history"),
     Grant("xadd pexpire", "events", "W"),
     Grant(
@@ -61,6 +61,9 @@ _MOVES = (
     Grant("hkeys hset persist pexpire", "streams"),
     Grant("persist pexpire", "retried input resume control log", "W"),
 )
+_WIRE = Grant("get set", "wire")
+# What looks whether the owner of a run lives.
+_OWNERS = (Grant("get pttl pexpire", "lease"), Grant("hmget hset pexpire", "pulse"))
 _HINTS = Grant("xadd pexpire", "queue", "W")
 _DURABLE = Grant("set", "barrier", "W")
 
@@ -97,15 +100,17 @@ RIGHTS = {
         commands="time",
     ),
     "follow": Right(grants=(Grant("get set", "here"),)),
-    "start": Right(scripts=(scripts.CREATE_RUN,), grants=(*_MOVES, _HINTS)),
+    "start": Right(
+        scripts=(scripts.CREATE_RUN,), grants=(*_MOVES, _HINTS, Grant("set", "lease", "W"))
+    ),
     "steer": Right(
-        scripts=(scripts.MOVE_RUN, scripts.RESUME_RUN),
-        grants=(*_MOVES, _HINTS, Grant("xadd pexpire", "control", "W")),
+        scripts=(scripts.MOVE_RUN, scripts.RESUME_RUN, scripts.CHECK_OWNER),
+        grants=(*_MOVES, *_OWNERS, _HINTS, Grant("xadd pexpire", "control", "W")),
     ),
     "answer": Right(
         scripts=(scripts.CLOSE_PAUSE,),
         grants=(
-            *(*_MOVES, _HINTS, _DURABLE),
+            *(*_MOVES, *_OWNERS, _HINTS, _DURABLE),
             Grant("hexists", "pause", "R"),
             Grant("xrange", "resume", "R"),
             Grant("xadd", "resume", "W"),
@@ -113,16 +118,17 @@ RIGHTS = {
     ),
     "execute": Right(
         scripts=(
-            *(scripts.CLAIM_RUN, scripts.RECLAIM_RUN, scripts.FORGIVE_RUN, scripts.ADOPT_RUN),
+            *(scripts.CLAIM_RUN, scripts.ADOPT_RUN, scripts.END_RUN, scripts.END_LARGE_RUN),
+            *(scripts.RENEW_LEASE, scripts.RECOVER_RUNS, scripts.RELEASE_RUN),
+            *(scripts.RESET_CRASHES, scripts.REPAIR_INDEX, scripts.EXPIRE_PAUSES),
             *(scripts.OPEN_PAUSE, scripts.CLOSE_PAUSE, scripts.REFUSE_ANSWER),
         ),
         grants=(
             *_MOVES,
             Grant("del", "pause", "W"),
             Grant("xrange xrevrange", "resume", "R"),
-            Grant("set del pexpire", "lease", "W"),
-            Grant("mget", "lease", "R"),
-            Grant("set pexpire", "turn", "W"),
+            *_OWNERS,
+            Grant("set del", "lease", "W"),
             Grant("sadd srem pexpire", "deployments workers"),
             Grant("hset pexpire", "deployment", "W"),
             Grant("hset hsetnx pexpire del", "worker", "W"),
@@ -182,7 +188,7 @@ def line(name: str, prefix: str, password: str) -> str:
     patterns = _patterns(prefix)
     if called:
         words.append(f"({' '.join(dict.fromkeys(called))} ~{patterns['of_tag']})")
-    grants = dict.fromkeys(grant for right in rights for grant in right.grants)
+    grants = dict.fromkeys((_WIRE, *(grant for right in rights for grant in right.grants)))
     words += [_selector(grant, patterns) for grant in grants]
     return " ".join(words)
 
@@ -225,14 +231,18 @@ def _of_any_run(key: str) -> str:
 def _patterns(prefix: str) -> dict[str, str]:
     """Return the pattern of each kind of key."""
     keys = Keys(re.sub(r"([*?\[\]\\^])", r"\\\1", prefix))
-    of_run = ("run", "streams", "retried", "history", "resume", "control", "log")
-    of_tag = ("runs", "active", "pending", "scheduled", "executing", "ended", "events", "barrier")
-    named = ("lease", "turn", "deployment", "queue", "worker", "block", "variable", "here")
+    of_run = ("run", "streams", "retried", "history", "ends", "resume", "control", "log")
+    of_tag = (
+        *("runs", "active", "pending", "executing", "ended", "pulse"),
+        *("events", "barrier", "here"),
+    )
+    named = ("deployment", "queue", "worker", "block", "variable")
     return {
         **{kind: _of_any_run(getattr(keys, kind)(_SOME_RUN)) for kind in of_run},
         **{kind: _of_any_run(getattr(keys, kind)(_SOME_RUN, "*")) for kind in ("input", "pause")},
         **{kind: getattr(keys, kind)(_TAG) for kind in of_tag},
+        **{kind: getattr(keys, kind)(_TAG, "*") for kind in ("scheduled", "lease")},
         **{kind: getattr(keys, kind)("*") for kind in named},
-        **{kind: getattr(keys, kind)() for kind in ("deployments", "workers")},
+        **{kind: getattr(keys, kind)() for kind in ("deployments", "workers", "wire")},
         "of_tag": keys.of_tag(_TAG) + "*",
     }

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 from runbus.errors import RunbusError, UnsentInputs
 from runbus.protocol.keys import Keys
 from runbus.store import scripts
-from runbus.store.clock import ServerClock
-from runbus.store.lease import Lease
 from runbus.store.link import LinkLost
 from runbus.store.outbox import Outbox
 from runbus.store.requests import Requests
@@ -47,8 +45,8 @@ class Bus:
         self.topology = topology_for(settings, self.keys)
         self.outbox = Outbox(self.topology, self.keys, settings)
         self.requests = Requests(self.topology, settings)
-        self.lease = Lease(self)
-        self.server_clock = ServerClock(settings.lease_seconds)
+        self.flows: dict[str, bytes] = {}
+        """Deployments that were found, and the flow of each."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._life = self._live()
         _step(self._life)
@@ -94,7 +92,7 @@ class Bus:
         _of_thread.bus = None
         await self._drain()
         self.report_unsent()
-        await self.lease.end()
+        self.requests.close()
         self.topology.close()
         await asyncio.sleep(0)  # the transports end in the next turn
         await asyncio.sleep(0)
@@ -104,6 +102,7 @@ class Bus:
             async with asyncio.timeout(self.settings.reply_timeout_seconds):
                 for sent in [*self.outbox.unsettled(), *self.outbox.barrier.pending()]:
                     await sent.settlement()
+                await self.requests.all_told()
 
     def report_unsent(self) -> None:
         """Say loudly which sends are lost, now that their loop is over."""
@@ -129,19 +128,20 @@ def of(loop: asyncio.AbstractEventLoop) -> Bus:
     """Return the bus of this event loop, which runs in this thread, for the current settings."""
     bus: Bus | None = getattr(_of_thread, "bus", None)
     if bus is None or bus.loop is not loop or not bus.settings.are_current():
-        bus = _of_thread.bus = _find_or_make(loop)
+        # Late, because pydantic-settings takes a sixth of the time that importing runbus takes.
+        from runbus import settings
+
+        bus = _of_thread.bus = of_settings(settings.current())
     return bus
 
 
-def _find_or_make(loop: asyncio.AbstractEventLoop) -> Bus:
-    # Late, because pydantic-settings takes a sixth of the time that importing runbus takes.
-    from runbus import settings
-
-    now = settings.current()
-    bus = _of_loop.get((loop, now))
+def of_settings(settings: Settings) -> Bus:
+    """Return the bus of the event loop that runs in this thread, for these settings."""
+    loop = asyncio.get_running_loop()
+    bus = _of_loop.get((loop, settings))
     if bus is None:
         _bury_the_dead()
-        bus = _of_loop[loop, now] = Bus(now)
+        bus = _of_loop[loop, settings] = Bus(settings)
     return bus
 
 

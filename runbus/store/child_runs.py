@@ -64,5 +64,5 @@ async def end_called(bus: Bus, parent_run_id: UUID, state: str) -> None:
     for child in await read(bus, parent_run_id):
         if child.deployment_id is None and not child.state.is_final():
             with suppress(RunMissing):
-                await runs.move(bus, child.id, state, "its parent has ended")
+                await runs.move(bus, child, state, "its parent has ended")
             await end_called(bus, child.id, state)

@@ -25,7 +25,7 @@ class Control:
         self._flow_run_id = flow_run_id
         self._key = bus.keys.control(flow_run_id)
 
-    async def say(self, word: str, epoch: int) -> None:
+    async def say(self, word: str, epoch: str) -> None:
         """Tell the run a word, such as `cancel`, in the execution with this epoch."""
         await self._bus.requests.commands(
             ("XADD", self._key, "MAXLEN", "~", LONGEST, "*", "word", word, "epoch", epoch),
@@ -33,17 +33,26 @@ class Control:
             ("PEXPIRE", self._key, self._bus.lifetime_ms),
         )
 
-    async def words(self, epoch: int) -> AsyncGenerator[str]:
+    async def words(self, epoch: str) -> AsyncGenerator[str]:
         """Yield what the execution with this epoch is told, and wait for more."""
+        streams = {"control": self._key}
         reader = Reader(
-            self._bus, self._flow_run_id, {"control": self._key}, POLL_SECONDS, marks=False
+            self._bus, self._flow_run_id, streams, POLL_SECONDS, marks=False, looks_again=True
         )
         try:
             while await reader.wait(None):
+                if reader.take_cut() and await self._is_cancelling(epoch):
+                    yield "cancel"
                 for _, _, fields in reader.taken():
                     said = fields_by_name(fields)
                     # A word without an epoch was said by hand, and means whoever hears it.
-                    if said.get("epoch", str(epoch)) == str(epoch):
+                    if said.get("epoch", epoch) == epoch:
                         yield said.get("word", "")
         finally:
             reader.close()
+
+    async def _is_cancelling(self, epoch: str) -> bool:
+        # The word may be among what a failover has lost; the record decides.
+        key = self._bus.keys.run(self._flow_run_id)
+        found = await self._bus.requests.command("HMGET", key, "state_name", "epoch")
+        return found == [b"Cancelling", epoch.encode()]

@@ -41,6 +41,8 @@ class Counts:
         """Connections that were lost while they were in use."""
         self.runs_lost = 0
         """Runs that another process took over."""
+        self.runs_recovered = 0
+        """Runs that were taken from processes that are gone."""
         self.wakes = Wakes()
 
 

@@ -6,24 +6,31 @@ finds what no hint reached.
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+import logging
+import random
+from contextlib import closing
 from typing import TYPE_CHECKING
-from uuid import UUID
 
+from runbus.errors import RunbusError, ServerUnreachable
 from runbus.protocol.deployment_info import DeploymentInfo, read_deployment
 from runbus.protocol.fields import read_fields
 from runbus.store import workers
-from runbus.store.events import begin_at_the_end
-from runbus.store.reader import Reader
+from runbus.store.follower import REST_SECONDS, Follower
+from runbus.store.requests import AWAY_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Mapping
+    from uuid import UUID
 
     from runbus.store.bus import Bus
 
 LONGEST_QUEUE = 10_000
 POLL_SECONDS = 10
-_NO_RUN = UUID(int=0)
+MOST_KNOWN = 1000
+"""Of how many deployments an event loop remembers the flow."""
+
+_log = logging.getLogger("runbus")
 
 
 async def register(bus: Bus, name: str, fields: Mapping[str, str | bytes]) -> None:
@@ -42,44 +49,80 @@ async def read(bus: Bus, name: str) -> dict[str, bytes] | None:
     return read_fields(await bus.requests.command("HGETALL", bus.keys.deployment(name))) or None
 
 
-async def read_info(bus: Bus, names: Iterable[str]) -> list[DeploymentInfo | None]:
-    """Read deployments and how many workers serve them; None for each that is not there."""
-    wanted = list(names)
-    replies = await bus.requests.commands(
-        *(("HGETALL", bus.keys.deployment(name)) for name in wanted)
-    )
-    serving = Counter(name for each in await workers.read_all(bus) for name in each.deployments)
-    return [
-        read_deployment(name, read_fields(reply), serving[name])
-        for name, reply in zip(wanted, replies, strict=True)
-    ]
+async def flow_of(bus: Bus, name: str) -> bytes | None:
+    """Return the name of the flow that is served under a name; None when none is.
+
+    While the deployment's server is away, a flow that was found before is still known.
+    """
+    known = bus.flows.get(name)
+    try:
+        async with asyncio.timeout(None if known is None else AWAY_SECONDS):
+            found = await bus.requests.command("HGET", bus.keys.deployment(name), "flow")
+    except (TimeoutError, ServerUnreachable):
+        if known is None:
+            raise
+        return known
+    if found is not None and len(bus.flows) < MOST_KNOWN:
+        bus.flows[name] = found
+    return found
+
+
+async def read_info(bus: Bus, name: str) -> DeploymentInfo | None:
+    """Read a deployment and how many workers serve it; None when there is none of this name."""
+    fields = await read(bus, name)
+    if fields is None:
+        return None
+    serving = await workers.serving(bus)
+    return read_deployment(name, fields, None if serving is None else serving[name])
+
+
+async def names(bus: Bus) -> list[str]:
+    """List the names of the deployments."""
+    members = await bus.requests.command("SMEMBERS", bus.keys.deployments())
+    return sorted(member.decode(errors="replace") for member in members)
 
 
 async def read_all(bus: Bus) -> list[DeploymentInfo]:
-    """List the deployments by their names."""
-    members = await bus.requests.command("SMEMBERS", bus.keys.deployments())
-    found = await read_info(bus, sorted(member.decode(errors="replace") for member in members))
+    """List the deployments by their names; without those that are not to be read now."""
+    found_names = await names(bus)
+    replies = await bus.requests.available(
+        *(("HGETALL", bus.keys.deployment(name)) for name in found_names)
+    )
+    serving = await workers.serving(bus)
+    found = (
+        read_deployment(name, read_fields(reply or {}), None if serving is None else serving[name])
+        for name, reply in zip(found_names, replies, strict=True)
+    )
     return [each for each in found if each is not None]
 
 
 async def hint(bus: Bus, name: str, flow_run_id: UUID) -> None:
-    """Tell the workers of a deployment that a run waits."""
+    """Tell the workers of a deployment that a run waits. Nobody waits until they have been told."""
     key = bus.keys.queue(name)
-    await bus.requests.commands(
+    await bus.requests.tell(
         ("XADD", key, "MAXLEN", "~", LONGEST_QUEUE, "*", "run", str(flow_run_id)),
         ("PEXPIRE", key, bus.lifetime_ms),
     )
 
 
-async def hints(bus: Bus, names: list[str]) -> AsyncGenerator[str]:
-    """Yield the ids of runs that wait, as they are hinted at from now on."""
-    reader = Reader(
-        bus, _NO_RUN, {name: bus.keys.queue(name) for name in names}, POLL_SECONDS, marks=False
-    )
-    await begin_at_the_end(bus, reader)
-    try:
-        while await reader.wait(None):
-            for _, _, fields in reader.taken():
-                yield fields[-1].decode(errors="replace")
-    finally:
-        reader.close()
+async def hints(bus: Bus, names: list[str]) -> AsyncGenerator[tuple[str, bytes]]:
+    """Yield deployments and ids of runs that wait, as they are hinted at from now on.
+
+    Each queue is followed by itself, and whatever its server says, it is read on when that passes.
+    """
+    queues = {name: bus.keys.queue(name) for name in names}
+    is_told = False
+    with closing(Follower(bus, queues, POLL_SECONDS, tells_beginning=False)) as follower:
+        while True:
+            try:
+                await follower.wait(None)
+            except RunbusError as error:
+                if not is_told:
+                    _log.warning("runs are found by sweeps for now: %s", error)
+                is_told = True
+                await asyncio.sleep(random.uniform(0.5, 1) * REST_SECONDS)  # noqa: S311
+                continue
+            is_told = False
+            follower.take_gap()  # what was hinted at meanwhile, a sweep finds
+            for name, _, fields in follower.taken():
+                yield name, fields[-1]

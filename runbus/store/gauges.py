@@ -1,16 +1,19 @@
-"""What the server holds at this moment, for whoever watches it."""
+"""What the server holds at this moment, for whoever watches it; of a cluster, what answers."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbus.protocol.keys import TAGS
-from runbus.store import listing, runs, scripts, streams
+from runbus.store import deployments, listing, runs, scripts, streams
+from runbus.store.available import available
+from runbus.store.requests import AWAY_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
     from runbus.protocol.stored_input import StreamInfo
     from runbus.store.bus import Bus
 
@@ -36,42 +39,32 @@ class Gauges:
     """How many of these were read by no receiver."""
 
 
-async def read(bus: Bus) -> Gauges:
-    """Read what the server holds."""
+async def read(bus: Bus, held: Sequence[UUID]) -> Gauges:
+    """Read what the server holds; `held` are the runs that this process executes."""
     pending = await listing.count_waiting(bus)
-    since = await _waiting_since(bus) if pending else None
-    held = await _streams_here(bus)
+    waited = await _longest_wait(bus) if pending else 0
+    streams_here = await _streams_here(bus, held)
     return Gauges(
         pending_pauses=pending,
-        oldest_wait_seconds=0.0 if since is None else max(0.0, await bus.requests.time() - since),
+        oldest_wait_seconds=waited / 1000,
         queue_lengths=await _queue_lengths(bus),
-        stream_entries=sum(each.length for each in held),
-        unread_inputs=sum(each.unread for each in held),
+        stream_entries=sum(each.length for each in streams_here),
+        unread_inputs=sum(each.unread for each in streams_here),
     )
 
 
 async def _queue_lengths(bus: Bus) -> dict[str, int]:
-    waiting = await runs.scheduled(bus)
-    names = await bus.requests.commands(
-        *(("HGET", bus.keys.run(run_id), "deployment") for run_id in waiting)
-    )
-    return Counter(name.decode(errors="replace") for name in names if name)
+    return dict(await runs.count_scheduled(bus, await deployments.names(bus)))
 
 
-async def _streams_here(bus: Bus) -> list[StreamInfo]:
-    held = [holder.run_id for holder in bus.lease.holders()[:MOST_RUNS]]
-    found = await asyncio.gather(*(streams.info(bus, run_id) for run_id in held))
-    return [each for of_run in found for each in of_run]
+async def _streams_here(bus: Bus, held: Sequence[UUID]) -> list[StreamInfo]:
+    works = (streams.info(bus, run_id) for run_id in held[:MOST_RUNS])
+    found = await available(works, AWAY_SECONDS, needs_one=False)
+    return [each for of_run in found for each in of_run or ()]
 
 
-async def _waiting_since(bus: Bus) -> float | None:
+async def _longest_wait(bus: Bus) -> int:
     keys = bus.keys
-    replies = await asyncio.gather(
-        *(
-            bus.requests.script(
-                scripts.OLDEST_WAIT, (1, keys.pending(tag), keys.of_tag(tag), LOOKED_AT)
-            )
-            for tag in TAGS
-        )
-    )
-    return min((int(reply) / 1000 for reply in replies if reply), default=None)
+    calls = ((1, keys.pending(tag), keys.of_tag(tag), LOOKED_AT) for tag in TAGS)
+    waits = await bus.requests.available(*map(scripts.OLDEST_WAIT.command, calls))
+    return max(int(wait or 0) for wait in waits)

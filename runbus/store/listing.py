@@ -1,7 +1,8 @@
 """Lists of runs: one order over the indexes of all tags.
 
 Each tag has an index of its own, which may hold the whole page or nothing of it. So each is asked
-for its share first, and those that may have more of the page are asked for more.
+for its share first, and those that may have more of the page are asked for more. Tags whose primary
+is away are left out (see `Requests.available`).
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runbus.protocol.fields import read_fields
 from runbus.protocol.ids import read_run_ids
 from runbus.protocol.keys import TAGS
-from runbus.store import runs, scripts
+from runbus.protocol.records import FlowRun, read_flow_run
+from runbus.store import scripts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
-    from runbus.protocol.records import FlowRun
     from runbus.protocol.run_filter import RunFilter
     from runbus.store.bus import Bus
     from runbus.store.link import Command
@@ -128,21 +130,25 @@ class Newest:
 
     async def _find(self, sections: list[Section], count: int) -> list[list[Place]]:
         keys, filters = self._bus.keys, (*self._chosen.scores(), *self._chosen.arguments())
-        replies = await self._bus.requests.scripts(
-            scripts.LIST_RUNS,
-            [
-                (
-                    *(1, self._index(each.tag), keys.of_tag(each.tag)),
-                    *(each.looked_at, count, MOST_LOOKED_AT),
-                    *filters,
+        replies = await self._bus.requests.available(
+            *(
+                scripts.LIST_RUNS.command(
+                    (
+                        *(1, self._index(each.tag), keys.of_tag(each.tag)),
+                        *(each.looked_at, count, MOST_LOOKED_AT),
+                        *filters,
+                    )
                 )
                 for each in sections
-            ],
+            )
         )
         return [_found(*parts) for parts in zip(sections, replies, strict=True)]
 
 
-def _found(section: Section, reply: list[Any]) -> list[Place]:
+def _found(section: Section, reply: list[Any] | None) -> list[Place]:
+    if reply is None:
+        section.has_more = False
+        return []
     looked_at, last, *found = reply
     section.has_more = looked_at >= 0
     section.looked_at = looked_at
@@ -154,7 +160,8 @@ def _found(section: Section, reply: list[Any]) -> list[Place]:
 async def _read_on(
     bus: Bus, sections: list[Section], count: int, commands: Iterable[Command]
 ) -> list[list[Place]]:
-    replies = await bus.requests.commands(*((*each, "WITHSCORES") for each in commands))
+    answers = await bus.requests.available(*((*each, "WITHSCORES") for each in commands))
+    replies: list[list[Place]] = [reply or [] for reply in answers]
     for section, reply in zip(sections, replies, strict=True):
         section.looked_at += len(reply)
         section.has_more = len(reply) == count
@@ -174,7 +181,14 @@ async def read_runs(bus: Bus, chosen: RunFilter, offset: int, limit: int) -> lis
 
 
 async def _read(bus: Bus, flow_run_ids: list[UUID]) -> list[FlowRun]:
-    return [run for run in await runs.read_several(bus, flow_run_ids) if run is not None]
+    replies = await bus.requests.available(
+        *(("HGETALL", bus.keys.run(flow_run_id)) for flow_run_id in flow_run_ids)
+    )
+    found = (
+        read_flow_run(flow_run_id, read_fields(reply or {}))
+        for flow_run_id, reply in zip(flow_run_ids, replies, strict=True)
+    )
+    return [run for run in found if run is not None]
 
 
 async def page(order: Order, offset: int, limit: int) -> list[UUID]:
@@ -184,4 +198,5 @@ async def page(order: Order, offset: int, limit: int) -> list[UUID]:
 
 async def count_waiting(bus: Bus) -> int:
     """Return how many runs wait for an answer."""
-    return sum(await bus.requests.commands(*(("ZCARD", bus.keys.pending(tag)) for tag in TAGS)))
+    counts = await bus.requests.available(*(("ZCARD", bus.keys.pending(tag)) for tag in TAGS))
+    return sum(count or 0 for count in counts)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from runbus.protocol.event import read_event
 from runbus.protocol.keys import tag
 from runbus.protocol.log_line import LogLine, read_log_line
-from runbus.protocol.states import FINAL, TYPES
-from runbus.store import events, runs
-from runbus.store.reader import Reader
+from runbus.store import runs
+from runbus.store.follower import Follower
+from runbus.store.seen import BEGINNING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LONGEST_LOG = 10_000
 LONGEST_LINE = 8192
 POLL_SECONDS = 10.0
+PAGE = 1000
 
 Line = tuple[str, str]
 """Level and message."""
@@ -52,18 +53,23 @@ async def follow(bus: Bus, flow_run_id: UUID) -> AsyncGenerator[LogLine]:
 
     Raises `RunMissing`.
     """
-    event_key = bus.keys.events(tag(flow_run_id))
-    streams = {"log": bus.keys.log(flow_run_id), "events": event_key}
-    reader = Reader(bus, flow_run_id, streams, POLL_SECONDS, marks=False)
-    # First where the events end, then the run: so no change is missed in between.
-    await events.begin_at_the_end(bus, reader, "events")
-    ended = (await runs.read(bus, flow_run_id)).state.is_final()
-    try:
-        while await reader.wait(0 if ended else None):
-            for name, entry_id, fields in reader.taken():
+    streams = {"log": bus.keys.log(flow_run_id), "events": bus.keys.events(tag(flow_run_id))}
+    wanted = str(flow_run_id).encode()
+    with closing(Follower(bus, streams, POLL_SECONDS, places={"log": BEGINNING})) as follower:
+        ended = False
+        while not ended:
+            concerns = not await follower.wait(POLL_SECONDS) or follower.take_gap()
+            for name, entry_id, fields in follower.taken():
                 if name == "log":
                     yield read_log_line(entry_id, fields)
-                elif (event := read_event(entry_id, fields)) and event.flow_run_id == flow_run_id:
-                    ended = ended or TYPES.get(event.state) in FINAL
-    finally:
-        reader.close()
+                else:
+                    concerns |= wanted in fields
+            ended = concerns and (await runs.read(bus, flow_run_id)).state.is_final()
+        for name, entry_id, fields in follower.taken():
+            if name == "log":
+                yield read_log_line(entry_id, fields)
+        place = follower.place("log")
+    while lines := await read(bus, flow_run_id, after=place, limit=PAGE):
+        for line in lines:
+            yield line
+        place = lines[-1].id

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from hiredis import ReplyError
 
-from runbus.store import scripts
+from runbus.store import scripts, wire
 from runbus.store.channel import Channel
 from runbus.store.watch import Watch
 
@@ -73,6 +73,7 @@ class Node:
             channel.close()
 
     async def _greet(self, link: Link) -> None:
+        await wire.check(link, self._keys, self.server.address)
         # Of a run that cannot be: only whether it is refused matters.
         some_input = self._keys.input(UUID(int=0), "any")
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from runbus.errors import (
     FlowPauseTimeout,
     FlowRunCancelled,
     NotPaused,
+    OwnerSilent,
     PauseChanged,
     RunLost,
     RunMissing,
@@ -55,7 +56,7 @@ class Opened:
 
     key: str
     generation: int
-    epoch: int
+    epoch: str
     """Of the execution that met it."""
     is_answered: bool
     """Whether an earlier execution got the answer; otherwise it is to be waited for."""
@@ -73,31 +74,33 @@ async def open_pause(
     *,
     timeout: float | None,
     retry: int,
-    epoch: int,
+    epoch: str,
     state: Literal["Paused", "Suspended"] = "Paused",
+    waits_elsewhere: bool = False,
 ) -> Opened:
     """Open a pause, or find it again; the run moves to `state` unless it was answered.
 
-    Raises `FlowPauseTimeout` when it expired in this very retry of the flow, `CannotPause`,
+    `waits_elsewhere` says that this execution waits in another pause of the run already. Raises
+    `FlowPauseTimeout` when it expired in this very retry of the flow, `CannotPause`,
     `PauseChanged`, `RunLost` and `RunMissing`; `FlowRunCancelled` in a run that is to end.
     """
     keys, place = bus.keys, tag(flow_run_id)
     reply = await bus.requests.script(
         scripts.OPEN_PAUSE,
         (
-            7,
+            8,
             *(keys.run(flow_run_id), keys.streams(flow_run_id), keys.pause(flow_run_id, key)),
             *(keys.pending(place), keys.events(place), keys.executing(place)),
-            keys.resume(flow_run_id),
+            *(keys.resume(flow_run_id), keys.ends(flow_run_id)),
             *(str(flow_run_id), key, bus.lifetime_ms, form.schema, form.description),
             "" if timeout is None else int(timeout * 1000),
-            *(retry, form.shape, state, epoch),
+            *(retry, form.shape, state, epoch, secrets.token_hex(8), int(waits_elsewhere)),
         ),
     )
     return _opened(flow_run_id, key, epoch, reply)
 
 
-def _opened(flow_run_id: UUID, key: str, epoch: int, reply: list[Any]) -> Opened:
+def _opened(flow_run_id: UUID, key: str, epoch: str, reply: list[Any]) -> Opened:
     match reply:
         case [b"PENDING", generation, left, after]:
             return Opened(
@@ -142,14 +145,14 @@ async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
 
 
 async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pause | None]:
-    """Read pauses, each by its run and its key; None for each that is not there."""
+    """Read pauses, each by its run and its key; None for each that is not there, or not now."""
     wanted = list(pauses)
-    replies = await bus.requests.commands(
+    replies = await bus.requests.available(
         *(("HGETALL", bus.keys.pause(flow_run_id, key)) for flow_run_id, key in wanted)
     )
-    records = [read_fields(reply) for reply in replies]
+    records = [read_fields(reply or {}) for reply in replies]
     named = [record.get("entry", b"") for record in records]
-    replies = await bus.requests.commands(
+    replies = await bus.requests.available(
         *(
             ("XRANGE", bus.keys.resume(flow_run_id), entry_id, entry_id)
             for (flow_run_id, _), entry_id in zip(wanted, named, strict=True)
@@ -158,7 +161,7 @@ async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pau
     )
     entries = iter(replies)
     return [
-        read_pause(key, record, next(iter(next(entries)), None) if entry_id else None)
+        read_pause(key, record, next(iter(next(entries) or ()), None) if entry_id else None)
         for (_, key), record, entry_id in zip(wanted, records, named, strict=True)
     ]
 
@@ -182,15 +185,31 @@ async def read_pending(bus: Bus, flow_run_id: UUID) -> tuple[FlowRun, Pause | No
     return run, read_pause(run.pause or "", read_fields(about_pause))
 
 
-async def answer(bus: Bus, flow_run_id: UUID, pause: Pause, value: bytes, by: str) -> str:
-    """Answer a pause that was pending when it was read; return the state that the run is in then.
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """What became of a run whose pause was answered."""
 
-    Raises `AlreadyAnswered` and `NotPaused`.
+    state: str
+    """The name of the state that it is in."""
+    is_attended: bool
+    """Whether the process that waits for the answer lives, as far as is known."""
+
+
+async def answer(bus: Bus, run: FlowRun, pause: Pause, value: bytes, by: str) -> Resumed:
+    """Answer a pause that was pending when it was read.
+
+    Raises `AlreadyAnswered`, `NotPaused`, and `OwnerSilent` for a run that was called directly, by
+    a process of which it is not known yet whether it lives: then nothing was changed.
     """
-    reply = await _close(bus, flow_run_id, pause.key, pause.generation, "answered", value, by)
+    deployment = run.deployment_id or ""
+    reply = await _close(
+        bus, run.id, pause.key, pause.generation, "answered", value, by, deployment=deployment
+    )
     match reply:
-        case [b"CLOSED", state]:
-            return state.decode()
+        case [b"CLOSED", state, verdict]:
+            return Resumed(state=state.decode(), is_attended=verdict == b"ALIVE")
+        case [b"UNSURE"]:
+            raise OwnerSilent(flow_run_id=run.id, retry_seconds=bus.settings.lease_seconds / 3)
         case [b"STATE", state, _, first, when, stands]:
             now = replace(
                 pause,
@@ -201,9 +220,9 @@ async def answer(bus: Bus, flow_run_id: UUID, pause: Pause, value: bytes, by: st
                 else None,
                 value=stands,
             )
-            raise too_late(flow_run_id, now)
+            raise too_late(run.id, now)
         case _:
-            raise RunMissing(flow_run_id)
+            raise RunMissing(run.id)
 
 
 async def make_durable(bus: Bus, flow_run_id: UUID, pause: Pause, wanted: Durability) -> None:
@@ -231,9 +250,7 @@ def too_late(flow_run_id: UUID, pause: Pause) -> AlreadyAnswered | NotPaused:
     )
 
 
-async def expire(
-    bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: int | None = None
-) -> bool:
+async def expire(bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: str = "") -> bool:
     """End a pause whose time is over; False when it was answered in time.
 
     Who waits in it gives its `epoch`; of anybody else the server checks the time. Raises
@@ -245,7 +262,7 @@ async def expire(
     return reply[0] == b"CLOSED" or reply[1] != b"answered"
 
 
-async def withdraw(bus: Bus, flow_run_id: UUID, key: str, epoch: int) -> None:
+async def withdraw(bus: Bus, flow_run_id: UUID, key: str, epoch: str) -> None:
     """End a pause that the flow has given up: it goes on without an answer. Raises `RunLost`."""
     await _close(bus, flow_run_id, key, "", "cancelled", epoch=epoch)
 
@@ -270,18 +287,20 @@ async def _close(
     value: bytes = b"",
     by: str = "",
     *,
-    epoch: int | None = None,
+    epoch: str = "",
+    deployment: str = "",
 ) -> list[bytes]:
-    keys, place = bus.keys, tag(flow_run_id)
+    keys, of_tag = bus.keys, tag(flow_run_id)
     reply = await bus.requests.script(
         scripts.CLOSE_PAUSE,
         (
-            6,
-            *(keys.run(flow_run_id), keys.pause(flow_run_id, key), keys.resume(flow_run_id)),
-            *(keys.pending(place), keys.events(place), keys.scheduled(place)),
+            *(11, keys.run(flow_run_id), keys.pause(flow_run_id, key), keys.resume(flow_run_id)),
+            *(keys.pending(of_tag), keys.events(of_tag), keys.scheduled(of_tag, deployment)),
+            *(keys.runs(of_tag), keys.active(of_tag), keys.ended(of_tag), keys.executing(of_tag)),
+            keys.pulse(of_tag),
             *(str(flow_run_id), key, bus.lifetime_ms, generation, how, value, by),
-            secrets.token_hex(8),
-            "" if epoch is None else epoch,
+            *(secrets.token_hex(8), epoch, keys.of_tag(of_tag)),
+            int(bus.settings.lease_seconds * 1000),
         ),
     )
     if reply == [b"LOST"]:
@@ -289,29 +308,36 @@ async def _close(
     return reply
 
 
+Reopen = Callable[[], Awaitable[Opened]]
+"""Asks a question once more: finds the pause, or opens it again where a failover has lost it."""
+
+
 async def wait(
-    bus: Bus, flow_run_id: UUID, opened: Opened, poll_interval: float, judge: Judge
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    poll_interval: float,
+    judge: Judge,
+    reopen: Reopen,
 ) -> Pause:
     """Wait on the run's resume stream until a pause is answered; return it.
 
     The stream wakes, the record decides. An entry that somebody added by hand is an answer too if
-    `judge` finds nothing wrong with it. Raises `FlowPauseTimeout`.
+    `judge` finds nothing wrong with it. After each new connection the question is asked once more.
+    Raises `FlowPauseTimeout`.
     """
     streams = {"resume": bus.keys.resume(flow_run_id)}
-    reader = Reader(bus, flow_run_id, streams, poll_interval, marks=False)
+    reader = Reader(bus, flow_run_id, streams, poll_interval, marks=False, looks_again=True)
     tail = reader.tails[0]
     tail.cursor, tail.beside_key = opened.after, bus.keys.pause(flow_run_id, opened.key)
     deadline = _deadline(bus, opened)
     try:
         while await reader.wait(None if deadline is None else max(0, deadline - bus.loop.time())):
             entries = {entry_id: fields for _, entry_id, fields in reader.taken()}
-            record = tail.take_beside() or await _read_record(bus, flow_run_id, opened.key)
-            answered = await _answered(bus, flow_run_id, opened, entries, record)
-            if answered is not None:
-                return answered
-            await _take_by_hand(bus, flow_run_id, opened, entries, judge)
-            record = await _read_record(bus, flow_run_id, opened.key)
-            answered = await _answered(bus, flow_run_id, opened, entries, record)
+            if reader.take_cut():
+                opened = await reopen()
+                deadline = _deadline(bus, opened)
+            answered = await _look(bus, flow_run_id, opened, entries, tail.take_beside(), judge)
             if answered is not None:
                 return answered
     finally:
@@ -322,6 +348,23 @@ async def wait(
         if (answered := await _answered(bus, flow_run_id, opened, {}, record)) is not None:
             return answered
     raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
+
+
+async def _look(
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    entries: Mapping[bytes, list[bytes]],
+    record: dict[bytes, bytes] | None,
+    judge: Judge,
+) -> Pause | None:
+    record = record or await _read_record(bus, flow_run_id, opened.key)
+    answered = await _answered(bus, flow_run_id, opened, entries, record)
+    if answered is not None or not entries:
+        return answered
+    await _take_by_hand(bus, flow_run_id, opened, entries, judge)
+    record = await _read_record(bus, flow_run_id, opened.key)
+    return await _answered(bus, flow_run_id, opened, entries, record)
 
 
 def _deadline(bus: Bus, opened: Opened) -> float | None:

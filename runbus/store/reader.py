@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.store.bus import Bus
+    from runbus.store.link import Link
 
 GRACE_SECONDS = 0.5
 POLL_SECONDS = 5.0
@@ -28,10 +29,13 @@ class Reader:
 
     __slots__ = (
         "_futures",
+        "_heard_on",
+        "_is_cut",
         "_mark_step",
         "_polls",
         "bus",
         "flow_run_id",
+        "looks_again",
         "marks",
         "poll_interval",
         "tails",
@@ -45,8 +49,12 @@ class Reader:
         poll_interval: float,
         *,
         marks: bool = True,
+        looks_again: bool = False,
     ) -> None:
-        """Read streams of a run, each a name and its key; `marks` tells the server how far."""
+        """Read streams of a run, each a name and its key; `marks` tells the server how far.
+
+        With `looks_again`, who waits is woken after each new connection, too (`take_cut`).
+        """
         self.bus = bus
         self.flow_run_id = flow_run_id
         self.poll_interval = poll_interval
@@ -55,6 +63,9 @@ class Reader:
         ]
         self.marks = marks
         """Whether it receives inputs, and tells the server how far."""
+        self.looks_again = looks_again
+        self._heard_on: Link | None = None
+        self._is_cut = False
         self._futures: list[asyncio.Future[bool]] = []
         self._polls: list[asyncio.Future[bool]] | None = None
         # So the limit on unread entries is kept to a sixteenth, at little cost.
@@ -121,12 +132,28 @@ class Reader:
 
     def hear(self, tail: Tail) -> None:
         """Take note that a tail has read."""
-        if self.next_tail() is not None:
+        if self.next_tail() is not None or self._note_connection(tail):
             self._wake(self._futures, True)
         elif self._polls and self._has_read_all():
             self._wake(self._polls, False)
         if tail.unread and self.marks:
             self._mark(tail)
+
+    def take_cut(self) -> bool:
+        """Whether there was a new connection since this was asked last.
+
+        Behind it may be a server that has lost its last writes, other streams' among them.
+        """
+        found, self._is_cut = self._is_cut, False
+        return found
+
+    def _note_connection(self, tail: Tail) -> bool:
+        if not self.looks_again:
+            return False
+        before, self._heard_on = self._heard_on, tail.watch.channel.link
+        is_new = before is not None and before is not self._heard_on
+        self._is_cut = self._is_cut or is_new
+        return is_new
 
     def fail(self, error: Exception) -> None:
         """Raise an error in whoever waits."""

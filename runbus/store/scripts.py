@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
+from runbus.protocol import states
 from runbus.store.link import settle
 
 if TYPE_CHECKING:
@@ -29,24 +30,31 @@ class Script:
     The files are read at the first use: a program that imports runbus may never connect.
     """
 
-    def __init__(self, name: str, *parts: str) -> None:
+    def __init__(self, name: str, *parts: str, allow_oom: bool = False) -> None:
+        """`allow_oom`: it may run when the server's memory is full."""
         self.name = name
         """Of its file."""
         self._files = (*parts, name)
+        self._allow_oom = allow_oom
 
     @cached_property
     def source(self) -> str:
         """What the server executes."""
-        return "\n".join(map(_read, self._files))
+        flags = ("#!lua flags=allow-oom",) if self._allow_oom else ()
+        return "\n".join((*flags, *map(_read, self._files)))
 
     @cached_property
     def sha(self) -> str:
         """The SHA-1 of the source, by which servers know it."""
         return sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
+    def command(self, call: Command) -> Command:
+        """Return the command that calls the script with what one of the functions below made."""
+        return ("EVALSHA", self.sha, *call)
+
     def run(self, link: Link, call: Command, on_reply: OnReply) -> None:
         """Call the script with what one of the functions below made."""
-        command = ("EVALSHA", self.sha, *call)
+        command = self.command(call)
 
         def check(reply: Any) -> None:
             if is_unknown(reply):
@@ -67,7 +75,22 @@ class Script:
 
 @cache
 def _read(name: str) -> str:
-    return (files("runbus.store") / "lua" / f"{name}.lua").read_text("utf-8")
+    text = (files("runbus.store") / "lua" / f"{name}.lua").read_text("utf-8")
+    return f"{_tables()}\n{text}" if name == "states" else text
+
+
+def _tables() -> str:
+    """Return the table of states, as scripts have it."""
+    types = {name: repr(str(type_)) for name, type_ in states.TYPES.items()}
+    final = dict.fromkeys(sorted(states.FINAL), "true")
+    moves = {
+        name: repr(f",{','.join(sorted(following))},") for name, following in states.MOVES.items()
+    }
+    tables = {"TYPES": types, "FINAL": final, "MOVES": moves}
+    return "\n".join(
+        f"local {name} = {{ {', '.join(f'{key} = {value}' for key, value in table.items())} }}"
+        for name, table in tables.items()
+    )
 
 
 def is_unknown(reply: Any) -> bool:
@@ -81,26 +104,38 @@ def _explained(reply: Any, loaded: list[Any]) -> Any:
     return loaded[0] if failed else reply
 
 
+_RUN = ("states", "epochs")
+_OWNED = (*_RUN, "leases", "endings")
+
 SEND = Script("send")
-MARK_READ = Script("mark_read")
-CREATE_RUN = Script("create_run", "enter")
-MOVE_RUN = Script("move_run", "enter")
-OPEN_PAUSE = Script("open_pause", "enter", "answer")
-CLOSE_PAUSE = Script("close_pause", "enter", "answer")
-REFUSE_ANSWER = Script("refuse_answer")
+MARK_READ = Script("mark_read", "states")
+CREATE_RUN = Script("create_run", *_RUN, "leases")
+CLAIM_RUN = Script("claim_run", *_RUN, "leases")
+ADOPT_RUN = Script("adopt_run", *_RUN, "leases")
+MOVE_RUN = Script("move_run", *_OWNED)
+END_RUN = Script("end_run", *_OWNED, allow_oom=True)
+END_LARGE_RUN = Script("end_run", *_OWNED)
+"""The same for a result that is too large to be stored when the memory is full."""
+RESUME_RUN = Script("resume_run", "states")
+RENEW_LEASE = Script("renew_lease", allow_oom=True)
+RECOVER_RUNS = Script("recover_runs", *_OWNED)
+RELEASE_RUN = Script("release_run", *_OWNED, allow_oom=True)
+CHECK_OWNER = Script("check_owner", *_OWNED, "owner")
+RESET_CRASHES = Script("reset_crashes")
+OPEN_PAUSE = Script("open_pause", *_OWNED, "answer")
+CLOSE_PAUSE = Script("close_pause", *_OWNED, "owner", "closings", "answer")
+EXPIRE_PAUSES = Script("expire_pauses", "states", "closings")
+REPAIR_INDEX = Script("repair_index", "states")
+REFUSE_ANSWER = Script("refuse_answer", *_OWNED)
 READ_PENDING = Script("read_pending")
-CLAIM_RUN = Script("claim_run", "enter")
-RESUME_RUN = Script("resume_run", "enter")
-RECLAIM_RUN = Script("reclaim_run", "enter")
-FORGIVE_RUN = Script("forgive_run")
-ADOPT_RUN = Script("adopt_run", "enter")
 LIST_RUNS = Script("list_runs")
 OLDEST_WAIT = Script("oldest_wait")
 ALL = (
     *(SEND, MARK_READ),
-    *(CREATE_RUN, MOVE_RUN, CLAIM_RUN, RESUME_RUN, RECLAIM_RUN, FORGIVE_RUN, ADOPT_RUN),
+    *(CREATE_RUN, CLAIM_RUN, ADOPT_RUN, MOVE_RUN, END_RUN, END_LARGE_RUN, RESUME_RUN),
+    *(RENEW_LEASE, RECOVER_RUNS, RELEASE_RUN, CHECK_OWNER, RESET_CRASHES, REPAIR_INDEX),
     *(LIST_RUNS, OLDEST_WAIT),
-    *(OPEN_PAUSE, CLOSE_PAUSE, REFUSE_ANSWER, READ_PENDING),
+    *(OPEN_PAUSE, CLOSE_PAUSE, EXPIRE_PAUSES, REFUSE_ANSWER, READ_PENDING),
 )
 
 

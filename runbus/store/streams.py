@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from runbus.errors import RunMissing, ServerUnreachable
+from runbus.protocol.entries import numbers_of
 from runbus.protocol.fields import read_number
 from runbus.protocol.states import FINAL, TYPES
 from runbus.protocol.stored_input import StoredInput, StreamInfo, read_stored_input
 from runbus.store.reader import Reader
+from runbus.store.seen import BEGINNING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
     from uuid import UUID
 
     from runbus.store.bus import Bus
@@ -60,20 +63,41 @@ async def read(
 
 
 async def follow(bus: Bus, flow_run_id: UUID, stream: str | None) -> AsyncGenerator[StoredInput]:
-    """Yield the inputs of one stream of a run, or of all, and wait for more until it has ended."""
-    places: dict[str, bytes | str] = {}
-    while True:
-        ended = await _has_ended(bus, flow_run_id)
+    """Yield the inputs of one stream of a run, or of all, and wait for more until it has ended.
+
+    Raises `RunMissing` when the run was there and is lost.
+    """
+    places: dict[str, str] = {}
+    state: str | None = None
+    while TYPES.get(state or "") not in FINAL:
+        known, state = state, await _read_state(bus, flow_run_id)
+        if known and not state:
+            raise RunMissing(flow_run_id)
         names = [stream] if stream is not None else list(await _read_counts(bus, flow_run_id))
-        places = {name: places.get(name, "0-0") for name in names}
-        async for item in _follow_known(bus, flow_run_id, places, ends=ended):
+        places = await _still_there(bus, flow_run_id, {name: places.get(name) for name in names})
+        ends = TYPES.get(state or "") in FINAL
+        async for item in _follow_known(bus, flow_run_id, places, ends=ends):
             yield item
-        if ended:
-            return
+
+
+async def _still_there(
+    bus: Bus, flow_run_id: UUID, places: Mapping[str, str | None]
+) -> dict[str, str]:
+    # A failover may have taken the last inputs back: those that follow would come before them.
+    ahead = {name: place for name, place in places.items() if place is not None}
+    newest = await bus.requests.commands(
+        *(("XREVRANGE", bus.keys.input(flow_run_id, name), "+", "-", "COUNT", 1) for name in ahead)
+    )
+    ends = (entries[0][0].decode() if entries else BEGINNING for entries in newest)
+    found = {
+        name: min(place, end, key=numbers_of)
+        for (name, place), end in zip(ahead.items(), ends, strict=True)
+    }
+    return {name: found.get(name, BEGINNING) for name in places}
 
 
 async def _follow_known(
-    bus: Bus, flow_run_id: UUID, places: dict[str, bytes | str], *, ends: bool
+    bus: Bus, flow_run_id: UUID, places: dict[str, str], *, ends: bool
 ) -> AsyncGenerator[StoredInput]:
     # Until nothing has come for a while: then there may be another stream.
     keys = {name: bus.keys.input(flow_run_id, name) for name in places}
@@ -84,18 +108,27 @@ async def _follow_known(
     for tail in reader.tails:
         tail.cursor = places[tail.name]
     try:
-        while await reader.wait(0 if ends else LOOK_SECONDS):
+        while await _has_more(reader, ends=ends):
             for name, entry_id, fields in reader.taken():
-                places[name] = entry_id
+                places[name] = entry_id.decode()
                 yield read_stored_input(name, entry_id, fields)
     finally:
         reader.close()
 
 
-async def _has_ended(bus: Bus, flow_run_id: UUID) -> bool:
+async def _has_more(reader: Reader, *, ends: bool) -> bool:
+    try:
+        return await reader.wait(0 if ends else LOOK_SECONDS)
+    except ServerUnreachable:
+        if ends:
+            raise
+        return False  # for now: who looks at the run next is patient
+
+
+async def _read_state(bus: Bus, flow_run_id: UUID) -> str | None:
     # Of a run that runbus does not know, nobody can say.
     name = await bus.requests.command("HGET", bus.keys.run(flow_run_id), "state_name")
-    return name is not None and TYPES.get(name.decode(errors="replace")) in FINAL
+    return None if name is None else name.decode(errors="replace")
 
 
 async def _read_counts(bus: Bus, flow_run_id: UUID) -> dict[str, int]:
@@ -110,5 +143,4 @@ async def _read_counts(bus: Bus, flow_run_id: UUID) -> dict[str, int]:
 
 
 def _order(item: StoredInput) -> tuple[int, int, str]:
-    milliseconds, _, number = item.id.partition("-")
-    return int(milliseconds), int(number), item.stream
+    return (*numbers_of(item.id), item.stream)

@@ -19,7 +19,7 @@ from functools import partial
 from sys import intern
 from threading import Lock
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hiredis import ReplyError
 
@@ -32,8 +32,8 @@ from runbus.store.seen import BEGINNING, Seen
 from runbus.store.slots import hash_tag
 
 if TYPE_CHECKING:
+    from runbus.store.bus import Bus
     from runbus.store.link import Link
-    from runbus.store.reader import Reader
     from runbus.store.watch import Watch
 
 FIRST_PAGE = 32
@@ -66,6 +66,28 @@ class Arm(Enum):
     """There were none at the last read, and the server tells when that changes."""
 
 
+class Receiver(Protocol):
+    """Whom a tail reads for: a `Reader`, or a `Follower`."""
+
+    bus: Bus
+    poll_interval: float
+    marks: bool
+    """Whether it receives inputs, which are not trimmed, and each of them once."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether entries are wanted now."""
+        ...
+
+    def hear(self, tail: Tail, /) -> None:
+        """Take note that a tail has read."""
+        ...
+
+    def fail(self, error: Exception, /) -> None:
+        """Raise an error in whoever waits."""
+        ...
+
+
 class Tail:
     """The entries of one stream from a cursor on."""
 
@@ -96,8 +118,8 @@ class Tail:
         "watch",
     )
 
-    def __init__(self, reader: Reader, watch: Watch, name: str, key: str) -> None:
-        self.reader = reader
+    def __init__(self, reader: Receiver, watch: Watch, name: str, key: str) -> None:
+        self.reader: Receiver = reader
         self.name = name
         self.key = key.encode()
         self.tag = intern(hash_tag(key))
@@ -222,6 +244,10 @@ class Tail:
             watch.start_waiting(self)
             self.read()
 
+    def fail(self, error: Exception) -> None:
+        """Give up reading for now: whoever waits for it is told why."""
+        self.reader.fail(error)
+
     def close(self) -> None:
         """Stop hearing of changes."""
         self.watch.discard(self)
@@ -321,7 +347,7 @@ class Tail:
     def _hear_error(self, error: ReplyError) -> None:
         if not is_transient(error):
             address = self.watch.channel.server.address
-            self.reader.fail(refused(address, error, ("XREAD", "STREAMS", self.key)))
+            self.fail(refused(address, error, ("XREAD", "STREAMS", self.key)))
             return
         self.watch.heed(error)
         if not self.reader.waits:
@@ -357,7 +383,7 @@ class Tail:
             self.watch.call_later(random.uniform(0.5, 1) * RETRY_SECONDS, self.change)  # noqa: S311
         else:
             self.trouble = None  # who waits again is patient again
-            self.reader.fail(self.watch.channel.unreachable(seconds, error))
+            self.fail(self.watch.channel.unreachable(seconds, error))
 
     def _fit_page(self, entries: list[Any]) -> None:
         size = sum(len(fields[-1]) for _, fields in entries) or 1

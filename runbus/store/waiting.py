@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runbus.protocol.fields import read_fields, text_in
 from runbus.protocol.records import Waiting, read_flow_run
-from runbus.store import pauses, runs
+from runbus.store import pauses
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 
 async def read(bus: Bus, flow_run_ids: list[UUID]) -> list[Waiting]:
-    """Read runs with the pauses in which they wait; without those that are not there."""
-    replies = await runs.read_hashes(bus, flow_run_ids)
-    hashes = dict(zip(flow_run_ids, map(read_fields, replies), strict=True))
+    """Read runs with the pauses in which they wait; without those that are not to be had."""
+    replies = await bus.requests.available(
+        *(("HGETALL", bus.keys.run(flow_run_id)) for flow_run_id in flow_run_ids)
+    )
+    records = (read_fields(reply or {}) for reply in replies)
+    hashes = dict(zip(flow_run_ids, records, strict=True))
     keys = {run_id: key for run_id, each in hashes.items() if (key := text_in(each, "pause"))}
 
     async def read_runs() -> list[FlowRun | None]:

@@ -17,6 +17,7 @@ the tag read again.
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any
 
 from runbus.store.channel import Channel
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from runbus.store.link import Link
     from runbus.store.tail import Tail
     from runbus.store.topology.server import Server
+
+# How long after a server was given up it is tried again for those who wait on.
+REST_SECONDS = 1.0
 
 
 class Watch:
@@ -85,9 +89,10 @@ class Watch:
             self._on_redirect(error)
 
     def fail(self, error: RunbusError) -> None:
-        """Raise an error in whoever waits."""
-        for reader in {tail.reader for tails in self._waiting.values() for tail in tails}:
-            reader.fail(error)
+        """Raise an error in whoever waits. Who waits all the same is connected later."""
+        for tail in [tail for tails in self._waiting.values() for tail in tails]:
+            tail.fail(error)
+        self.call_later(random.uniform(0.5, 1) * REST_SECONDS, self._connect_if_awaited)  # noqa: S311
 
     def start_waiting(self, tail: Tail) -> None:
         """Keep the connection alive, and proven alive, while this tail's reader waits."""
@@ -127,6 +132,9 @@ class Watch:
         for tails in self._tails.values():
             for tail in tails:
                 tail.disarm()
+        self._connect_if_awaited()
+
+    def _connect_if_awaited(self) -> None:
         if self._waiting:
             self.channel.connect()
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from runbus.errors import ServerUnreachable
 from runbus.protocol.deployment_info import WorkerInfo, read_worker
 from runbus.protocol.fields import read_fields
-from runbus.store import runs
+from runbus.store.records import executions
+from runbus.store.requests import AWAY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runbus.protocol.fields import Fields
     from runbus.store.bus import Bus
 
 
 async def register(bus: Bus, process: str, fields: Mapping[str, str | int | bytes]) -> None:
     """Store a worker for the time of three leases, or renew what is stored."""
     key, lifetime = bus.keys.worker(process), int(bus.settings.lease_seconds * 3000)
-    now = int(await bus.requests.time() * 1000)
+    now = int(await bus.requests.time(key) * 1000)
     await bus.requests.commands(
         ("HSET", key, *(part for item in fields.items() for part in item)),
         ("HSETNX", key, "started", now),
@@ -34,17 +39,40 @@ async def forget(bus: Bus, process: str) -> None:
     )
 
 
+async def count(bus: Bus) -> int:
+    """Return how many workers there are, about: one that died is counted for a while."""
+    return await bus.requests.command("SCARD", bus.keys.workers())
+
+
 async def read_all(bus: Bus) -> list[WorkerInfo]:
-    """List the workers, those that have worked longest first."""
+    """List the workers, those that have worked longest first; without those not to be read now."""
+    records = await _read_records(bus)
+    executing = await _count_runs(bus) if records else Counter[str]()
+    found = (read_worker(name, fields, executing[name]) for name, fields in records.items())
+    return sorted((each for each in found if each is not None), key=_age)
+
+
+async def serving(bus: Bus) -> Counter[str] | None:
+    """Count the workers of each deployment; None when who works is not to be read now."""
+    try:
+        async with asyncio.timeout(2 * AWAY_SECONDS):
+            records = await _read_records(bus)
+    except (TimeoutError, ServerUnreachable):
+        return None
+    found = (read_worker(name, fields, 0) for name, fields in records.items())
+    return Counter(name for each in found if each is not None for name in each.deployments)
+
+
+async def _read_records(bus: Bus) -> dict[str, Fields]:
     members = await bus.requests.command("SMEMBERS", bus.keys.workers())
     names = sorted(name.decode(errors="replace") for name in members)
-    replies = await bus.requests.commands(*(("HGETALL", bus.keys.worker(name)) for name in names))
-    owners = await runs.owners(bus) if names else {}
-    found = [
-        read_worker(name, read_fields(reply), len(owners.get(name, ())))
-        for name, reply in zip(names, replies, strict=True)
-    ]
-    return sorted((each for each in found if each is not None), key=_age)
+    replies = await bus.requests.available(*(("HGETALL", bus.keys.worker(name)) for name in names))
+    return {name: read_fields(reply or {}) for name, reply in zip(names, replies, strict=True)}
+
+
+async def _count_runs(bus: Bus) -> Counter[str]:
+    owners = await executions.owners(bus)
+    return Counter({process: len(run_ids) for process, run_ids in owners.items()})
 
 
 def _age(worker: WorkerInfo) -> tuple[float, str]:

@@ -163,7 +163,7 @@ class DeploymentOut(BaseModel):
     description: str | None
     parameters: dict[str, Any]
     """The JSON Schema of the flow's parameters."""
-    workers: int
+    workers: int | None
 
     @classmethod
     def of(cls, found: DeploymentInfo) -> Self:
@@ -208,4 +208,4 @@ class StartIn(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict[str, Any])
     name: _Line | None = None
     idempotency_key: _Line | None = None
-    """The same key gives the same run."""
+    """The same key gives the same run, until RUNBUS_RETENTION_SECONDS after its end."""

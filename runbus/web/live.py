@@ -95,7 +95,7 @@ class Fanout:
 
     def begin(self) -> None:
         """Follow the source from now on."""
-        if self._follower is None:
+        if self._follower is None or self._follower.done():  # a failover takes ends back
             self._follower = asyncio.create_task(self._follow())
 
     def since(self, told: int) -> list[Message]:
@@ -122,6 +122,8 @@ class Fanout:
                 return
             except RunbusError as error:
                 _log.warning("the event streams cannot be followed: %s", error)
+            except Exception:
+                _log.exception("the event streams cannot be followed")
             await asyncio.sleep(RESTART_SECONDS)
             self._tell(RESYNC)
 
@@ -204,7 +206,7 @@ class Live:
     async def _follow_events(self) -> AsyncIterator[Message]:
         async for event in self._client.follow_events():
             told = {"run": str(event.flow_run_id), "state": event.state}
-            yield Message("state", json.dumps(told))
+            yield RESYNC if event.kind == "resync" else Message("state", json.dumps(told))
 
     async def _follow_log(self, run_id: UUID) -> AsyncIterator[Message]:
         async for _ in self._client.follow_logs(run_id):

@@ -52,6 +52,7 @@ class Site:
             "path": request.scope["path"],
             "told": request.state.told,
             "waiting": await self.client.count_waiting(),
+            "away": await self.client.servers_away(),
         }
         return self.bare_page(template, status, **shown, **values)
 
@@ -62,6 +63,7 @@ class Site:
             "path": "",
             "told": "",
             "waiting": 0,
+            "away": [],
             "has_logins": bool(self.options.logins.tokens),
         }
         html = self._templates.get_template(template).render({**around, **values})

@@ -8,7 +8,6 @@
 --
 -- A stream that somebody made by hand is registered by this, and ends with its run.
 
-local FINAL = { COMPLETED = true, FAILED = true, CANCELLED = true, CRASHED = true }
 local field = 'read:' .. ARGV[1]
 local furthest = tonumber(redis.call('HGET', KEYS[3], field) or -1)
 local count = tonumber(ARGV[2])
@@ -16,8 +15,8 @@ if count > furthest then
   redis.call('HSET', KEYS[3], field, count)
   furthest = count
 end
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state or FINAL[state] then
+local state = redis.call('HGET', KEYS[1], 'state_name')
+if not state or is_final(state) then
   for _, key in ipairs({ KEYS[2], KEYS[3] }) do
     if redis.call('PTTL', key) == -1 then
       redis.call('PEXPIRE', key, ARGV[3])

@@ -1,9 +1,9 @@
--- Find out since when the run of one tag waits that has waited longest for an answer.
+-- Find out how long the run of one tag has waited that waits longest for an answer.
 --
 -- KEYS  1 pending (sorted set)
 -- ARGV  1 what every key of the tag begins with
 --       2 how many runs to look at; of more than that, some are chosen by chance
--- Reply: when it began to wait in ms, or '' when none waits
+-- Reply: for how many ms, 0 when none waits
 
 local oldest = nil
 for _, id in ipairs(redis.call('ZRANDMEMBER', KEYS[1], ARGV[2])) do
@@ -12,4 +12,8 @@ for _, id in ipairs(redis.call('ZRANDMEMBER', KEYS[1], ARGV[2])) do
     oldest = moved
   end
 end
-return oldest and string.format('%d', oldest) or ''
+if not oldest then
+  return 0
+end
+local time = redis.call('TIME')
+return math.max(0, time[1] * 1000 + math.floor(time[2] / 1000) - oldest)

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 the run (hash)  2 the run's streams (hash)  3 the pause (hash)
 --       4 pending (sorted set)  5 events (stream)  6 executing (sorted set)
---       7 the run's resume stream
+--       7 the run's resume stream  8 the run's ends (hash)
 -- ARGV  1 run id
 --       2 pause key
 --       3 lifetime in ms of what outlives a run
@@ -13,6 +13,9 @@
 --       8 the shape of the answer: what must be the same when the flow runs again
 --       9 the state to move to, 'Paused' or 'Suspended'
 --       10 the epoch of the process that executes the run
+--       11 a text of this call's own: the same call, executed again, gets the same reply
+--       12 '1': that process waits in another pause of the run; else one that is pending is one
+--          whose end a failover has lost
 -- Reply: {'MISSING'}                      there is no such run
 --        {'LOST'}                         the run has passed to another process
 --        {'STATE', state name}            the run is in a state that cannot pause
@@ -26,8 +29,7 @@
 -- The form is stored and the run moved in one step: no paused run is without its form.
 
 local run, pause, id, key = KEYS[1], KEYS[3], ARGV[1], ARGV[2]
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now = time_ms()
 local found = redis.call('HMGET', run, 'state_name', 'pause', 'epoch', 'owner')
 local record = redis.call('HMGET', pause, 'state', 'generation', 'shape', 'deadline', 'retry',
   'entry', 'after')
@@ -35,18 +37,24 @@ local state, generation, deadline = record[1], tonumber(record[2] or 0), record[
 local after = record[7] or '0-0'
 local stands = state == 'answered' and answer_in(KEYS[7], record[6], key, record[2])
 
+local function pending()
+  return { 'PENDING', generation, deadline ~= '' and math.max(0, deadline - now) or '', after }
+end
+
 if not found[1] then
   return { 'MISSING' }
-elseif found[3] ~= ARGV[10] then
+elseif redis.call('HGET', KEYS[8], ARGV[10]) == ARGV[11] .. ' Suspended' then
+  return pending() -- by this very call, which has let the run go
+elseif found[3] ~= ARGV[10] or not found[4] then
   return { 'LOST' }
 elseif stands then
   if record[3] ~= ARGV[8] then
     return { 'CHANGED' }
   end
   return { 'ANSWERED', generation }
-elseif found[1] ~= 'Running' and found[1] ~= 'Paused' and found[1] ~= ARGV[9] then
+elseif found[1] ~= 'Running' and found[1] ~= 'Paused' and found[1] ~= 'Pending' then
   return { 'STATE', found[1] }
-elseif found[2] and found[2] ~= key and found[1] == 'Paused' then
+elseif found[2] and found[2] ~= key and found[1] == 'Paused' and ARGV[12] == '1' then
   return { 'BUSY', found[2] }
 elseif state == 'expired' and record[5] == ARGV[7] then
   return { 'EXPIRED' }
@@ -74,13 +82,17 @@ elseif state ~= 'pending' then
   end
   redis.call('HSET', KEYS[2], 'pause:' .. key, generation)
 end
-if found[1] ~= ARGV[9] then
-  enter(run, KEYS[5], id, ARGV[9], 'PAUSED', now, ARGV[3])
+if found[1] == 'Pending' then
+  enter(run, KEYS[5], id, 'Pending', 'Running', now, ARGV[3]) -- as it does, by its epoch
+  found[1] = 'Running'
+end
+if found[1] ~= ARGV[9] or found[2] ~= key then
+  enter(run, KEYS[5], id, found[1], ARGV[9], now, ARGV[3])
   redis.call('HSET', run, 'message', '', 'pause', key)
   redis.call('ZADD', KEYS[4], deadline == '' and 'inf' or deadline, id)
 end
-if ARGV[9] == 'Suspended' and found[4] then
-  redis.call('ZREM', KEYS[6], found[4] .. ' ' .. id)
-  redis.call('HDEL', run, 'owner')
+if ARGV[9] == 'Suspended' then
+  redis.call('HSET', KEYS[8], ARGV[10], ARGV[11] .. ' Suspended')
+  let_go(run, id, found[4], found[3], KEYS[6])
 end
-return { 'PENDING', generation, deadline ~= '' and math.max(0, deadline - now) or '', after }
+return pending()

@@ -6,7 +6,8 @@
 -- Reply: 1 refused, 0 there is another answer by now, or none; -1 when the run has passed to
 --        another process.
 
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[2] then
+local owned = read_owned(KEYS[1])
+if owned.epoch ~= ARGV[2] or not owned.owner or is_final(owned.state) then
   return -1
 end
 local found = redis.call('HMGET', KEYS[2], 'state', 'generation')

@@ -15,9 +15,8 @@ elseif found[2] == ARGV[3] then
 elseif found[1] ~= 'Suspended' or found[3] then
   return found[1]
 end
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-enter(run, KEYS[4], id, 'Scheduled', 'SCHEDULED', now, ARGV[2])
+local now = time_ms()
+enter(run, KEYS[4], id, 'Suspended', 'Scheduled', now, ARGV[2])
 redis.call('HSET', run, 'move', ARGV[3])
 redis.call('ZREM', KEYS[2], id)
 redis.call('ZADD', KEYS[3], now, id)

@@ -75,7 +75,7 @@ class Cluster:
         """Return the watch of a stream, at its primary of this moment."""
         return self.owner(key).watch
 
-    def owner(self, key: str) -> Node:
+    def owner(self, key: str | bytes) -> Node:
         """Return the node that has a key at this moment."""
         return self._owner(slot_of(key))
 
@@ -90,6 +90,10 @@ class Cluster:
     def nodes(self) -> list[Node]:
         """Return all nodes."""
         return list(self._nodes.values())
+
+    def primaries(self) -> list[Node]:
+        """Return the nodes that have slots, as far as is known."""
+        return [self.node(address) for address in set(self._owners.values())]
 
     def close(self) -> None:
         """End all connections for good."""

@@ -38,7 +38,7 @@ class Single:
         """Return the watch of a stream."""
         return self._node.watch
 
-    def owner(self, _: str) -> Node:
+    def owner(self, _: str | bytes) -> Node:
         """Return the node that has a key."""
         return self._node
 
@@ -48,6 +48,10 @@ class Single:
 
     def nodes(self) -> list[Node]:
         """Return all nodes."""
+        return [self._node]
+
+    def primaries(self) -> list[Node]:
+        """Return the nodes that have keys."""
         return [self._node]
 
     def close(self) -> None:

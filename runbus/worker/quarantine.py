@@ -1,4 +1,4 @@
-"""Solitude: a run that two processes have died with is executed alone in a third.
+"""Quarantine: a run that two processes have died with is executed alone in a third.
 
 Whatever ended a process, all runs that it executed have lost it, and most of them are innocent.
 Alone, the guilty one takes nobody with it. A worker that has met such a run takes no other one for
@@ -14,10 +14,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from runbus.errors import RunbusError
-from runbus.store import recovery, runs
+from runbus.store.maintenance import recovery
+from runbus.store.records import executions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator
     from uuid import UUID
 
     from runbus.flow_run_context import Slot
@@ -29,7 +30,7 @@ EVERY_LEASES = 10
 """Every how many lease times a worker stands still for the time of one, to become empty."""
 
 
-class Solitude:
+class Quarantine:
     """Decides which runs a worker may take beside those that it executes.
 
     `on_end` is called when it may take others again.
@@ -42,20 +43,21 @@ class Solitude:
         self._alone: UUID | None = None
         self._wanted_since: dict[UUID, float] = {}
 
-    def allows(self, run: FlowRun) -> bool:
-        """Whether this run may be taken now."""
-        executing = {run_id for run_id, slot in self._slots.items() if slot.is_held}
-        if self._alone in executing:
-            return False
-        if _is_suspect(run):
-            self._wanted_since.setdefault(run.id, time.monotonic())
-            return not executing
-        return not any(map(self._is_wanted, self._wanted_since))
+    @property
+    def allows_others(self) -> bool:
+        """Whether a run that need not be alone may be taken now."""
+        is_alone = self._alone is not None and self._slots[self._alone].is_held
+        return not is_alone and not any(map(self._is_wanted, self._wanted_since))
 
-    def first_of(self, run_ids: Iterable[UUID]) -> UUID | None:
-        """Choose which of the runs that were not allowed to try again."""
-        run_ids = list(run_ids)
-        return next(filter(self._is_wanted, run_ids), next(iter(run_ids), None))
+    def allows_alone(self, run_id: UUID) -> bool:
+        """Whether a run that has to be alone may be taken now."""
+        return run_id in self._wanted_since and not any(
+            slot.is_held for slot in self._slots.values()
+        )
+
+    def want(self, run_id: UUID) -> None:
+        """Take note that a run has to be alone."""
+        self._wanted_since.setdefault(run_id, time.monotonic())
 
     def forget(self, run_id: UUID) -> None:
         """Take note that a run waits no more: somebody has taken or cancelled it."""
@@ -66,9 +68,9 @@ class Solitude:
     def entered(self, here: Bus, run: FlowRun, claim: Claim) -> Generator[None]:
         """Execute a run in the block, alone if it has to be."""
         self._slots[run.id] = claim.slot
-        if _is_suspect(run):
+        if run.crash_count >= executions.CRASHES_IN_COMPANY:
             self._alone = run.id
-        probation = asyncio.create_task(self._probation(here, claim)) if run.losses else None
+        probation = asyncio.create_task(self._probation(here, claim)) if run.crash_count else None
         try:
             yield
         finally:
@@ -81,7 +83,7 @@ class Solitude:
         # A run that goes on for days is not to be crashed by what happens once a week.
         await asyncio.sleep(recovery.PROBATION_LEASES * self._lease_seconds)
         with suppress(RunbusError):  # then it is executed alone once more
-            await runs.forgive(here, claim.run.id, claim.run.epoch)
+            await executions.reset_crashes(here, claim.run.id, claim.run.epoch)
         self._end(claim.run.id)
 
     def _end(self, run_id: UUID) -> None:
@@ -91,11 +93,5 @@ class Solitude:
             self._on_end()
 
     def _is_wanted(self, run_id: UUID) -> bool:
-        if run_id not in self._wanted_since:
-            return False
         waited = (time.monotonic() - self._wanted_since[run_id]) / self._lease_seconds
         return waited % EVERY_LEASES < 1
-
-
-def _is_suspect(run: FlowRun) -> bool:
-    return run.losses >= recovery.LOSSES_IN_COMPANY

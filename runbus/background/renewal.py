@@ -1,0 +1,159 @@
+"""Renewal: a thread and an event loop that renew the leases of this process, and do nothing else.
+
+So no flow, no validator and no long recovery can hold it up. The tags of one primary are renewed
+together and wait for no other primary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from runbus.bridge import new_event_loop
+from runbus.errors import RunbusError, ServerUnreachable
+from runbus.store import bus
+from runbus.supervision.duty import Duty
+from runbus.supervision.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from runbus.settings import Settings
+    from runbus.store.bus import Bus
+    from runbus.store.maintenance.holdings import Holdings
+    from runbus.store.maintenance.lease import Lease
+
+RETRY_SECONDS = 0.25
+"""How long to wait after a renewal that failed."""
+CLOSE_SECONDS = 2.0
+
+
+class Renewal:
+    """The renewal of one process's leases on one server. It runs while there is something to do."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lease: Lease,
+        holdings: Holdings,
+        *,
+        on_round: Callable[[Iterable[str]], None],
+        on_idle: Callable[[], None],
+    ) -> None:
+        """`on_round` hears which tags were renewed; `on_idle`, that nothing is held any more."""
+        self._settings = settings
+        self._lease = lease
+        self._holdings = holdings
+        self._on_round = on_round
+        self._on_idle = on_idle
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._woken: asyncio.Event
+        self._ended: asyncio.Event
+        self._closing = False
+        self._under_way: set[str] = set()
+        self._error: Exception | None = None
+
+    def ensure_runs(self) -> None:
+        """Start the thread unless it runs."""
+        with self._lock:
+            if self._thread is None and not self._closing:
+                self._thread = threading.Thread(target=self._run, name="runbus-lease", daemon=True)
+                self._thread.start()
+
+    def wake(self) -> None:
+        """Renew now."""
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # it has just ended
+                loop.call_soon_threadsafe(self._woken.set)
+
+    def close(self) -> None:
+        """End the thread; the leases are given up."""
+        with self._lock:
+            self._closing = True
+            thread = self._thread
+        self.wake()
+        if thread is not None:
+            thread.join(CLOSE_SECONDS)
+
+    def unreachable(self, seconds: float) -> RunbusError:
+        """Return the error for who has waited so long (seconds) for a renewal."""
+        if isinstance(self._error, RunbusError):
+            return self._error
+        cause = self._error or ConnectionError("the leases of this process are not renewed")
+        return ServerUnreachable(address="the server", seconds=seconds, cause=cause)
+
+    def _run(self) -> None:
+        # Signals are for the main thread.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(self._live())
+
+    async def _live(self) -> None:
+        self._woken, self._ended = asyncio.Event(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        here = bus.of_settings(self._settings)
+        async with Supervisor() as supervisor:
+            work, third = partial(self._work, here, supervisor), self._lease.seconds / 3
+            supervisor.start(Duty("lease renewal", work, interval=third))
+            await self._ended.wait()
+        self._on_idle()
+        if here.links():  # else nobody need be told
+            with suppress(RunbusError, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS / 2):
+                    await self._lease.give_up(here, self._holdings.recent_tags())
+
+    async def _work(self, here: Bus, supervisor: Supervisor, duty: Duty) -> None:
+        third = self._lease.seconds / 3
+        while not self._is_over():
+            self._woken.clear()
+            tags = self._holdings.tags()
+            self._renew(here, supervisor, duty, tags)
+            if not tags:
+                duty.beat()
+                self._on_round(())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(third * random.uniform(0.8, 1)):  # noqa: S311
+                    await self._woken.wait()
+        self._ended.set()
+
+    def _is_over(self) -> bool:
+        with self._lock:
+            held, recent = self._holdings.tags(), self._holdings.recent_tags()
+            idle = not held and not (recent and self._settings.are_current())
+            if idle or self._closing:
+                self._thread = self._loop = None
+            return idle or self._closing
+
+    def _renew(self, here: Bus, supervisor: Supervisor, duty: Duty, tags: set[str]) -> None:
+        groups: dict[str, list[str]] = {}
+        for tag in tags:
+            key = here.keys.lease(tag, self._lease.owner.process)
+            groups.setdefault(here.topology.owner(key).server.address, []).append(tag)
+        for address, of_primary in groups.items():
+            if address not in self._under_way:
+                self._under_way.add(address)
+                work = partial(self._renew_together, here, duty, address, of_primary)
+                supervisor.spawn(work, "lease renewal")
+
+    async def _renew_together(self, here: Bus, duty: Duty, address: str, tags: list[str]) -> None:
+        try:
+            renewed, self._error = await self._lease.renew(here, tags)
+        except RunbusError as error:
+            renewed, self._error = [], error
+        finally:
+            self._under_way.discard(address)
+        if self._error is not None:
+            duty.note_failure(self._error)
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._woken.set)
+        elif not self._under_way:
+            duty.beat()
+        if renewed:
+            self._on_round(renewed)

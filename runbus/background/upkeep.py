@@ -1,0 +1,134 @@
+"""Upkeep: what follows the renewal of the leases, on the background loop.
+
+Reconciliation compares, after each renewal, what the server says that this process executes with
+what it does; and the ends of runs are tried until they are recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from runbus import bridge
+from runbus.store import bus, wire
+from runbus.store.maintenance.boot_clock import boot_time
+from runbus.store.maintenance.kept_ends import KeptEnd, record
+from runbus.store.maintenance.reconciliation import reconcile
+from runbus.supervision.duty import Duty, periodic
+from runbus.supervision.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
+
+    from runbus.settings import Settings
+    from runbus.store.bus import Bus
+    from runbus.store.maintenance.holdings import Holdings
+    from runbus.store.maintenance.lease import Lease
+
+CLOSE_SECONDS = 2.0
+
+
+class Upkeep:
+    """The upkeep of one process's runs on one server. It runs while they are renewed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lease: Lease,
+        holdings: Holdings,
+        *,
+        keep_again: Callable[[KeptEnd], object],
+    ) -> None:
+        self._settings = settings
+        self._lease = lease
+        self._holdings = holdings
+        self._keep_again = keep_again
+        self._lock = threading.Lock()
+        self._life: Future[None] | None = None
+        self._supervisor: Supervisor | None = None
+        self._woken: asyncio.Event
+        self._to_reconcile: set[str] = set()
+        self._to_record: list[KeptEnd] = []
+
+    def ensure_runs(self) -> None:
+        """Start the upkeep unless it runs."""
+        with self._lock:
+            if self._life is None or self._life.done():
+                self._life = bridge.start(self._live)
+
+    def end(self) -> None:
+        """End it until it is needed again."""
+        with self._lock:
+            life, self._life = self._life, None
+        if life is not None:
+            life.cancel()
+
+    def reconcile_soon(self, tags: Iterable[str]) -> None:
+        """Compare what is held of these tags."""
+        self._call(lambda: (self._to_reconcile.update(tags), self._woken.set()))
+
+    def start_recording(self, end: KeptEnd) -> None:
+        """Try until an end is recorded."""
+        self.ensure_runs()
+        self._call(partial(self._record_soon, end))
+
+    def _call(self, step: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the background loop has ended
+            bridge.background.loop.call_soon_threadsafe(step)
+
+    async def _live(self) -> None:
+        self._woken = asyncio.Event()
+        here = bus.of_settings(self._settings)
+        try:
+            async with Supervisor() as supervisor:
+                self._supervisor = supervisor
+                third = self._lease.seconds / 3
+                work = partial(self._reconcile, here)
+                supervisor.start(Duty("reconciliation", work, interval=third))
+                supervisor.start(periodic("wire check", partial(wire.check_again, here), third))
+                waiting, self._to_record = self._to_record, []
+                for end in waiting:
+                    self._record_soon(end)
+                await asyncio.Event().wait()  # until it is cancelled
+        finally:
+            self._supervisor = None
+
+    def _record_soon(self, end: KeptEnd) -> None:
+        if self._supervisor is None:
+            self._to_record.append(end)
+        else:
+            self._supervisor.spawn(partial(self._record, end), "an end's record")
+
+    async def _record(self, end: KeptEnd) -> None:
+        try:
+            await record(bus.of_settings(self._settings), end)
+        finally:
+            if end.recorded.done():
+                self._holdings.settle(end, is_recorded=end.recorded.result() is not None)
+            else:
+                self._to_record.append(end)
+
+    async def _reconcile(self, here: Bus, duty: Duty) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            tags, self._to_reconcile = self._to_reconcile, set()
+            began_at = boot_time()
+            try:
+                read = await reconcile(
+                    here,
+                    self._lease.owner.process,
+                    self._holdings,
+                    tags,
+                    keep_again=self._keep_again,
+                )
+            except BaseException:
+                self._to_reconcile |= tags
+                raise
+            for tag in read:
+                self._lease.note_reconciled(tag, began_at)
+            duty.beat()

@@ -1,0 +1,56 @@
+"""Held sends: what a run sends while it is not known if it is still this process's.
+
+They wait, in order, until its lease is renewed and what the server says of its runs is known. If
+the run is another process's by then, they are not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from runbus import bridge
+
+if TYPE_CHECKING:
+    from runbus.flow_run_context import FlowRunContext
+    from runbus.store.receipt import Sent
+
+
+class HeldSends:
+    """The held sends of one run."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Sent] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is held: what is sent now comes after it."""
+        return bool(self._waiting)
+
+    def send(self, sent: Sent, run: FlowRunContext) -> None:
+        """Send an input once that is known; in a thread, block until it is."""
+        if not bridge.on_loop():
+            bridge.run(run.confirm)
+            bridge.send(sent)
+            return
+        self._waiting.append(sent)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._send_all(run))
+
+    async def _send_all(self, run: FlowRunContext) -> None:
+        try:
+            await run.confirm()
+        except BaseException as error:
+            self._fail(error)
+        else:
+            while self._waiting:
+                bridge.send(self._waiting.popleft())
+        finally:
+            self._task = None
+
+    def _fail(self, error: BaseException) -> None:
+        cause = error if isinstance(error, Exception) else ConnectionError(str(error))
+        while self._waiting:
+            self._waiting.popleft().settle(None, cause, duplicate=False)

@@ -1,0 +1,18 @@
+-- Part of other scripts: how a run goes on when its question is closed.
+
+local function go_on(run, id, now, lifetime, events, pending, scheduled)
+  redis.call('HDEL', run, 'pause')
+  redis.call('ZREM', pending, id)
+  local from = redis.call('HGET', run, 'state_name')
+  local to = from
+  if to == 'Paused' then
+    to = 'Running'
+  elseif to == 'Suspended' then
+    to = 'Scheduled'
+  end
+  enter(run, events, id, from, to, now, lifetime)
+  if to == 'Scheduled' then
+    redis.call('ZADD', scheduled, now, id)
+  end
+  return to
+end

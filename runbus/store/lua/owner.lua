@@ -1,0 +1,18 @@
+-- Part of other scripts: the check of a run's owner, by who wants something of the run.
+-- A run of a deployment is left to the workers: it goes on.
+
+local function check_owner(run, id, found, tag, lease_ms, pulse, now, lifetime, events, indexes)
+  if not found.owner or has_lease(tag .. 'lease:' .. found.owner) then
+    return 'ALIVE'
+  elseif not pulse_stands(pulse, now, math.max(lease_ms, found.lease)) then
+    return 'UNSURE'
+  elseif found.deployment then
+    return 'TAKEN'
+  end
+  local state = state_without_process(found.state, nil, found.parent)
+  local message = state == 'Crashed' and 'its process ended without a word' or ''
+  redis.call('HSET', tag .. id .. ':ends', found.epoch,
+    'taken ' .. (found.state == 'Running' and 'crash' or state))
+  found.state = take(run, id, found, state, message, now, lifetime, events, indexes)
+  return 'TAKEN'
+end

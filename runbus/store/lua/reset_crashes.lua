@@ -1,0 +1,23 @@
+-- Forget crashes that a run has counted.
+--
+-- KEYS  1 the run (hash)  2 the run's ends (hash)
+-- ARGV  1 the epoch of an execution
+-- Reply: how many are counted from now on; -1 where nothing was changed.
+--
+-- An execution that goes on for a while forgets all of them; one that was taken from a process that
+-- lived was none.
+
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if not epoch then
+  return -1
+elseif epoch == ARGV[1] then
+  redis.call('HSET', KEYS[1], 'crashes', 0)
+  return 0
+elseif redis.call('HGET', KEYS[2], ARGV[1]) ~= 'taken crash' then
+  return -1
+end
+redis.call('HSET', KEYS[2], ARGV[1], 'taken')
+if tonumber(redis.call('HGET', KEYS[1], 'crashes') or 0) < 1 then
+  return -1
+end
+return redis.call('HINCRBY', KEYS[1], 'crashes', -1)

@@ -1,0 +1,39 @@
+"""Deadlines: pauses that nobody answered in time are ended, wherever their runs are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from runbus.protocol.keys import TAGS
+from runbus.store import deployments, scripts
+
+if TYPE_CHECKING:
+    from runbus.store.bus import Bus
+
+PAGE = 32
+"""How many pauses of a tag one call ends at most."""
+
+
+async def expire_overdue(bus: Bus) -> None:
+    """End the pauses whose time is over, in all tags whose primary answers."""
+    keys, tags = bus.keys, TAGS
+    while tags:
+        replies = await bus.requests.each(
+            *(
+                (
+                    *("EVALSHA", scripts.EXPIRE_PAUSES.sha, 2, keys.pending(tag), keys.events(tag)),
+                    *(keys.of_tag(tag), bus.lifetime_ms, PAGE),
+                )
+                for tag in tags
+            )
+        )
+        pages = {
+            tag: reply
+            for tag, reply in zip(tags, replies, strict=True)
+            if not isinstance(reply, Exception)
+        }
+        for _, *scheduled in pages.values():
+            for run_id, deployment in zip(scheduled[::2], scheduled[1::2], strict=True):
+                await deployments.hint(bus, deployment.decode(), UUID(run_id.decode()))
+        tags = [tag for tag, (has_more, *_) in pages.items() if has_more]

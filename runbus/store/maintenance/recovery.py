@@ -1,0 +1,115 @@
+"""Recovery: runs of processes that are gone are scheduled again, or recorded as crashed.
+
+Every worker looks in each tag every third of a lease. One script looks for owners without a lease
+and takes their runs in the same step, in bounded pages, so that nothing else waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from runbus.protocol.keys import TAGS
+from runbus.store import child_runs, deployments, runs, scripts
+from runbus.store.counts import counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runbus.store.bus import Bus
+    from runbus.store.link import Command
+
+MAX_CRASHES = 3
+"""After how many processes that died while they executed it a run is crashed."""
+PROBATION_LEASES = 2
+"""How many lease times after it has begun in another process its crashes are forgotten."""
+PAGE = 32
+"""How many runs one call takes at most."""
+
+_log = logging.getLogger("runbus.flow_runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A run that was taken from a process that is gone."""
+
+    run_id: UUID
+    state: str
+    """The state that it is in now."""
+    deployment: str | None
+    parent_run_id: UUID | None
+
+
+async def recover_orphaned_runs(bus: Bus) -> int:
+    """Take the runs of the dead, in all tags whose primary answers; return how many."""
+    after = dict.fromkeys(TAGS, "")
+    count = 0
+    while after:
+        replies = await bus.requests.each(*(_call(bus, tag, start) for tag, start in after.items()))
+        pages = dict(zip(after, replies, strict=True))
+        found = [each for reply in replies for each in _read(reply)]
+        count += len(found)
+        await _follow_up(bus, found)
+        after = {tag: _next(reply) for tag, reply in pages.items() if _next(reply)}
+    return count
+
+
+def _call(bus: Bus, tag: str, after: str) -> Command:
+    keys = bus.keys
+    return (
+        *("EVALSHA", scripts.RECOVER_RUNS.sha, 7),
+        *(keys.executing(tag), keys.runs(tag), keys.active(tag), keys.pending(tag)),
+        *(keys.ended(tag), keys.events(tag), keys.pulse(tag)),
+        *(keys.of_tag(tag), bus.lifetime_ms, int(bus.settings.lease_seconds * 1000)),
+        *(MAX_CRASHES, PAGE, "" if after == "-" else after),
+    )
+
+
+def _next(reply: Any) -> str:
+    return "" if isinstance(reply, Exception) else reply[0].decode(errors="replace")
+
+
+def _read(reply: Any) -> Iterable[Taken]:
+    if isinstance(reply, Exception):
+        return
+    parts = [part.decode(errors="replace") for part in reply[1:]]
+    for at in range(0, len(parts), 4):
+        run_id, state, deployment, parent = parts[at : at + 4]
+        yield Taken(
+            run_id=UUID(run_id),
+            state=state,
+            deployment=deployment or None,
+            parent_run_id=UUID(parent) if parent else None,
+        )
+
+
+async def _follow_up(bus: Bus, taken: list[Taken]) -> None:
+    for each in taken:
+        counts.runs_recovered += 1
+        if each.state == "Scheduled" and each.deployment is not None:
+            await deployments.hint(bus, each.deployment, each.run_id)
+        elif each.state in {"Crashed", "Cancelled"}:
+            _log.error(
+                "flow run %s: %s (its process ended without a word)", each.run_id, each.state
+            )
+            await child_runs.end_called(bus, each.run_id, each.state)
+    await end_abandoned(
+        bus, {each.run_id: each.parent_run_id for each in taken if each.parent_run_id is not None}
+    )
+
+
+async def end_abandoned(bus: Bus, parents: dict[UUID, UUID]) -> None:
+    """End runs that were called in others, child → parent, where the parent has ended.
+
+    A parent that has not goes on with them when it runs again.
+    """
+    unique = list(dict.fromkeys(parents.values()))
+    found = dict(zip(unique, await runs.read_several(bus, unique), strict=True))
+    for child, parent in parents.items():
+        run = found[parent]
+        if run is None or run.state.is_final():
+            (left,) = await runs.read_several(bus, [child])
+            if left is not None and left.owner is None and left.deployment_id is None:
+                await runs.move(bus, left, "Crashed", "the run that it is part of has ended")

@@ -1,0 +1,1 @@
+"""What runbus stores, one kind of record a file."""

@@ -1,0 +1,193 @@
+"""Executions in Redis: how a process comes to have a run, and how it gives it up.
+
+An execution is one process's hold on a run. It has an epoch, `<n>-<8 hex>`, which every write that
+it makes for the run carries; whoever takes the run begins another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runbus.protocol.fields import read_fields
+from runbus.protocol.ids import read_run_id
+from runbus.protocol.keys import TAGS, tag
+from runbus.protocol.records import FlowRun, read_flow_run
+from runbus.store import scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from runbus.protocol.execution import Ending, Owner
+    from runbus.store.bus import Bus
+    from runbus.store.link import Command
+
+CRASHES_IN_COMPANY = 2
+"""After how many processes that died with it a run is executed alone."""
+MUST_BE_ALONE = "alone"
+LARGEST_KEPT_RESULT = 64 * 1024
+"""Up to how many bytes a result is stored when the server's memory is full."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimRequest:
+    """A run that a process would have."""
+
+    run_id: UUID
+    deployment: str
+    digits: str
+    """Of the epoch that begins with it."""
+    may_be_alone: bool = False
+    """Whether it may be a run that has to be executed alone."""
+
+    def is_answered_by(self, reply: object) -> bool:
+        """Whether a reply gives the run to the process."""
+        return isinstance(reply, FlowRun)
+
+
+async def claim(
+    bus: Bus, wanted: Sequence[ClaimRequest], owner: Owner
+) -> list[FlowRun | Exception | str | None]:
+    """Take scheduled runs for a process.
+
+    Return for each the run; None when it is not to be had; `MUST_BE_ALONE` for one that is to be
+    executed alone; or why that is not known.
+    """
+    replies = await bus.requests.each(*(_claim(bus, each, owner) for each in wanted))
+    return [_read_claim(each.run_id, reply) for each, reply in zip(wanted, replies, strict=True)]
+
+
+def _read_claim(run_id: UUID, reply: Any) -> FlowRun | Exception | str | None:
+    if isinstance(reply, Exception):
+        return reply
+    if reply == [b"ALONE"]:
+        return MUST_BE_ALONE
+    return read_flow_run(run_id, read_fields(reply))
+
+
+def _claim(bus: Bus, wanted: ClaimRequest, owner: Owner) -> Command:
+    keys, of_tag = bus.keys, tag(wanted.run_id)
+    return (
+        *("EVALSHA", scripts.CLAIM_RUN.sha, 5, keys.run(wanted.run_id)),
+        *(keys.scheduled(of_tag, wanted.deployment), keys.executing(of_tag), keys.events(of_tag)),
+        keys.lease(of_tag, owner.process),
+        *(str(wanted.run_id), bus.lifetime_ms, owner.process, owner.lease),
+        *(wanted.digits, wanted.deployment),
+        0 if wanted.may_be_alone else CRASHES_IN_COMPANY,
+    )
+
+
+async def adopt(bus: Bus, found: FlowRun, owner: Owner, digits: str) -> FlowRun | None:
+    """Take over a run that was called directly, as it was found.
+
+    Return it as it is then; None when it has ended or somebody else has taken it.
+    """
+    keys, of_tag = bus.keys, tag(found.id)
+    reply = await bus.requests.script(
+        scripts.ADOPT_RUN,
+        (
+            *(4, keys.run(found.id), keys.executing(of_tag), keys.events(of_tag)),
+            keys.lease(of_tag, owner.process),
+            *(str(found.id), bus.lifetime_ms, owner.process, owner.lease, digits, found.epoch),
+        ),
+    )
+    return read_flow_run(found.id, read_fields(reply))
+
+
+async def end(bus: Bus, ending: Ending) -> tuple[str, str]:
+    """Record how an execution ended. Return `ENDED`, `LOST` or `MISSING`, and the run's state."""
+    keys, of_tag = bus.keys, tag(ending.run_id)
+    is_small = len(ending.result) <= LARGEST_KEPT_RESULT
+    verdict, state = await bus.requests.script(
+        scripts.END_RUN if is_small else scripts.END_LARGE_RUN,
+        (
+            *(9, keys.run(ending.run_id), keys.ends(ending.run_id)),
+            *(keys.runs(of_tag), keys.active(of_tag), keys.pending(of_tag), keys.ended(of_tag)),
+            *(keys.executing(of_tag), keys.scheduled(of_tag, ending.deployment or "")),
+            keys.events(of_tag),
+            *(str(ending.run_id), bus.lifetime_ms, ending.epoch, ending.token, ending.state),
+            *(ending.message, ending.result, int(ending.is_exact)),
+            "" if ending.retry is None else ending.retry,
+        ),
+    )
+    return verdict.decode(), state.decode(errors="replace")
+
+
+async def release(bus: Bus, run: FlowRun, epoch: str, process: str) -> str:
+    """Give up a run that a process has by the server's word alone; return the state it is in then.
+
+    Empty when it was not so.
+    """
+    reply = await bus.requests.script(
+        scripts.RELEASE_RUN,
+        (
+            *(8, *owned_keys(bus, run.id, run.deployment_id or "")),
+            *(str(run.id), bus.lifetime_ms, process, epoch),
+        ),
+    )
+    return reply.decode()
+
+
+async def check_owner(bus: Bus, run: FlowRun) -> tuple[str, str]:
+    """Look whether the process that has a run lives. Return the verdict and the run's state.
+
+    `ALIVE`; `UNSURE` until those who look have done so for a whole lease; `TAKEN` when it is dead:
+    then a run that was called directly has ended, and one of a deployment waits for a worker.
+    """
+    verdict, state = await bus.requests.script(
+        scripts.CHECK_OWNER,
+        (
+            *(9, *owned_keys(bus, run.id, run.deployment_id or ""), bus.keys.pulse(tag(run.id))),
+            *(str(run.id), bus.lifetime_ms, bus.keys.of_tag(tag(run.id))),
+            int(bus.settings.lease_seconds * 1000),
+        ),
+    )
+    return verdict.decode(), state.decode()
+
+
+def owned_keys(bus: Bus, run_id: UUID, deployment: str) -> tuple[str, ...]:
+    """Return the keys that a run is taken with: itself, the indexes of its tag, the events."""
+    keys, of_tag = bus.keys, tag(run_id)
+    return (
+        *(keys.run(run_id), keys.runs(of_tag), keys.active(of_tag), keys.pending(of_tag)),
+        *(keys.ended(of_tag), keys.executing(of_tag), keys.scheduled(of_tag, deployment)),
+        keys.events(of_tag),
+    )
+
+
+async def reset_crashes(bus: Bus, run_id: UUID, epoch: str) -> None:
+    """Forget crashes that a run has counted: all, or the one by which an epoch seemed to end."""
+    keys = (bus.keys.run(run_id), bus.keys.ends(run_id))
+    await bus.requests.script(scripts.RESET_CRASHES, (2, *keys, epoch))
+
+
+async def held_by(bus: Bus, process: str, tags: Sequence[str]) -> dict[str, set[tuple[UUID, str]]]:
+    """Read which runs a process has by the server's word, in each tag that can be read."""
+    first, last = f"[{process} ", f"[{process}!"  # `!` follows the space
+    replies = await bus.requests.each(
+        *(("ZRANGE", bus.keys.executing(tag), first, last, "BYLEX") for tag in tags)
+    )
+    return {
+        tag: {(run_id, epoch) for _, run_id, epoch in map(_member, reply) if run_id is not None}
+        for tag, reply in zip(tags, replies, strict=True)
+        if not isinstance(reply, Exception)
+    }
+
+
+async def owners(bus: Bus) -> dict[str, list[UUID]]:
+    """List the runs that processes have, of all that can be read: process → run ids."""
+    replies = await bus.requests.available(
+        *(("ZRANGE", bus.keys.executing(each), 0, -1) for each in TAGS)
+    )
+    found: dict[str, list[UUID]] = {}
+    for process, run_id, _ in (_member(member) for reply in replies for member in reply or ()):
+        if run_id is not None:
+            found.setdefault(process, []).append(run_id)
+    return found
+
+
+def _member(member: bytes) -> tuple[str, UUID | None, str]:
+    process, _, rest = member.partition(b" ")
+    run_id, _, epoch = rest.partition(b" ")
+    return process.decode(errors="replace"), read_run_id(run_id), epoch.decode(errors="replace")

@@ -1,0 +1,1 @@
+"""What runs for long runs under a supervisor, and is seen: restarted, counted, ended in order."""

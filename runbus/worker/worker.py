@@ -1,0 +1,286 @@
+"""The worker: executes the runs of its deployments in this process, and does its share for all.
+
+What it does for the runs that it executes is done on its own event loop, which async flows share:
+hints, sweeps and claims. What must go on whatever a flow does to that loop is done on the
+background loop: looking for the dead and for deadlines, and the record that says what is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_json
+
+from runbus import bridge, caller
+from runbus.background import lease_holder
+from runbus.caller import in_caller
+from runbus.engine import run_async, run_sync
+from runbus.errors import FlowInterrupt, FlowRunHandedBack, RunbusError
+from runbus.logging import show_on_terminal
+from runbus.places import SlotLimit
+from runbus.plan import Claim
+from runbus.protocol.execution import Ending
+from runbus.protocol.ids import read_run_id
+from runbus.store import bus, deployments, runs, workers
+from runbus.store.link import settle
+from runbus.store.maintenance import deadlines, index_repair, recovery
+from runbus.supervision.duty import Duty, periodic
+from runbus.supervision.supervisor import Supervisor
+from runbus.worker.claims import Claims
+from runbus.worker.quarantine import Quarantine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future as ThreadFuture
+
+    from runbus.background.lease_holder import LeaseHolder
+    from runbus.flow_run_context import Slot
+    from runbus.plan import Plan
+    from runbus.protocol.records import FlowRun
+    from runbus.worker.deployment import Deployment
+
+SWEEP_SECONDS = 5.0
+"""How often one worker looks for what no hint reached; each of many does so less often."""
+SWEEP_PAGE = 20
+"""How many runs of each deployment a sweep takes from one tag."""
+GRACE_SECONDS = 30.0
+HAND_BACK_SECONDS = 3.0
+_log = logging.getLogger("runbus.flow_runs")
+
+
+class Worker:
+    """Executes the runs of several deployments."""
+
+    def __init__(
+        self,
+        served: Sequence[Deployment],
+        limit: int | None = None,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self._grace_seconds = grace_seconds
+        self._served = {deployment.name: deployment for deployment in served}
+        self._loop = asyncio.get_running_loop()
+        self._here = bus.current()
+        self._holder: LeaseHolder = lease_holder.of(self._here.settings)
+        self._executing: dict[Any, asyncio.Task[None]] = {}
+        self._stopping = asyncio.Event()
+        self._is_stopped = False
+        shared = SlotLimit(limit, self._use_slot)
+        limits = {
+            name: SlotLimit(each.limit, self._use_slot) if each.limit else shared
+            for name, each in self._served.items()
+        }
+        lease_seconds = self._here.settings.lease_seconds
+        self._quarantine = Quarantine(lease_seconds, self._wake_claims)
+        self._claims = Claims(self._here, self._holder, limits, self._quarantine, self._begin)
+        self._sweep_seconds = min(SWEEP_SECONDS, lease_seconds / 3)
+        self._worker_count = 1
+
+    async def run(self) -> None:
+        """Work until `stop`, then let the runs that execute end, for a grace time.
+
+        Cancelled, it hands back at once what it executes.
+        """
+        await self._register()  # first: who reads that they are served may start runs
+        show_on_terminal()
+        _log.info("serving %s", ", ".join(self._served))
+        beside = bridge.start(self._serve_all)
+        try:
+            async with Supervisor() as supervisor:
+                for duty in self._duties(supervisor):
+                    supervisor.start(duty)
+                await self._stopping.wait()
+            await self._end_runs(self._grace_seconds)
+        finally:
+            self._claims.close()
+            await asyncio.shield(self._end(beside))
+
+    def stop(self) -> None:
+        """Claim no more runs. Any thread may call it: a run may block the worker's own loop."""
+        self._is_stopped = True
+        self._claims.close()
+        self._say_what_is_waited_for()
+        self._hand_back(waiting=True)
+        with suppress(RuntimeError):  # its loop has ended meanwhile
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def unrecorded(self) -> int:
+        """Return how many runs ended here, and are not recorded so."""
+        return len(self._holder.holdings.kept_ends())
+
+    # What it does.
+
+    def _duties(self, supervisor: Supervisor) -> list[Duty]:
+        seconds = self._sweep_seconds
+        return [
+            Duty("claims", partial(self._claims.work, supervisor), interval=seconds),
+            Duty("hints", self._follow_hints, interval=deployments.POLL_SECONDS),
+            Duty("sweep", self._sweep, interval=seconds),
+        ]
+
+    async def _serve_all(self) -> None:
+        # On the background loop. It ends when it is cancelled.
+        here, third = bus.of_settings(self._here.settings), self._here.settings.lease_seconds / 3
+        async with Supervisor() as supervisor:
+            for duty in (
+                periodic("recovery", partial(recovery.recover_orphaned_runs, here), third),
+                periodic("deadlines", partial(self._expire, here), self._sweep_seconds),
+                periodic("registration", self._register_again, third),
+                periodic("index repair", index_repair.IndexRepair(here).step, third),
+            ):
+                supervisor.start(duty)
+            await asyncio.Event().wait()
+
+    async def _expire(self, here: bus.Bus) -> None:
+        await deadlines.expire_overdue(here)
+        # Of many workers each looks less often.
+        await asyncio.sleep(self._sweep_seconds * (self._worker_count - 1))
+
+    async def _register(self) -> None:
+        await bridge.in_background(self._register_again)
+
+    async def _register_again(self) -> None:
+        here = bus.of_settings(self._here.settings)
+        for name, deployment in self._served.items():
+            await deployments.register(here, name, deployment.fields())
+        described = {"host": socket.gethostname(), "pid": os.getpid()}
+        served = {"deployments": to_json(sorted(self._served))}
+        await workers.register(here, self._holder.owner.process, {**described, **served})
+        self._worker_count = max(1, await workers.count(here))
+
+    async def _follow_hints(self, duty: Duty) -> None:
+        async for name, text in deployments.hints(self._here, list(self._served)):
+            duty.beat()
+            if (run_id := read_run_id(text)) is not None:  # else somebody's own idea of a hint
+                self._claims.offer(run_id, name)
+
+    async def _sweep(self, duty: Duty) -> None:
+        while True:
+            for run_id, name in await runs.scheduled(self._here, self._served, SWEEP_PAGE):
+                self._claims.offer(run_id, name)
+            duty.beat()
+            await asyncio.sleep(self._sweep_seconds * self._worker_count)
+
+    # What it executes.
+
+    def _begin(self, run: FlowRun, slot: Slot) -> None:
+        claim = Claim(run=run, holder=self._holder, slot=slot)
+        self._holder.add(claim)
+        work = self._execute(self._served[run.deployment_id or ""], claim)
+        task = self._executing[run.id, run.epoch] = self._loop.create_task(work)
+        task.add_done_callback(lambda _: self._executing.pop((run.id, run.epoch), None))
+
+    async def _execute(self, deployment: Deployment, claim: Claim) -> None:
+        flow, run = deployment.flow, claim.run
+        plan = partial(flow.plan, (), dict(run.parameters), run.name)
+        try:
+            with self._quarantine.entered(self._here, run, claim):
+                if not flow.is_async:
+                    await _in_thread(partial(_run_sync, plan, claim), run)
+                elif (planned := await _planned(plan, claim)) is not None:
+                    await run_async(planned, claim)
+        except (Exception, FlowInterrupt, SystemExit, KeyboardInterrupt) as error:
+            _log.debug("%s: recorded by the engine: %r", run.name, error)
+        finally:
+            claim.slot.close()
+            self._holder.discard(claim)
+
+    def _use_slot(self) -> None:
+        if self._is_stopped:
+            self._hand_back(waiting=True)  # one of them has begun to wait, or has ended
+        else:
+            self._wake_claims()
+
+    def _wake_claims(self) -> None:
+        with suppress(RuntimeError):  # its loop has ended meanwhile
+            self._loop.call_soon_threadsafe(self._claims.wake)
+
+    # How it ends.
+
+    def _say_what_is_waited_for(self) -> None:
+        count = sum(not each.is_waiting for each in self._mine())
+        if count:
+            _log.info(
+                "ending: %d run%s may go on for %g s; again (Ctrl-C, SIGTERM) to end at once",
+                *(count, "" if count == 1 else "s", self._grace_seconds),
+            )
+
+    def _mine(self) -> list[Any]:
+        executing = set(self._executing)
+        return [
+            each
+            for each in self._holder.holdings.executions()
+            if (each.run_id, each.epoch) in executing
+        ]
+
+    async def _end_runs(self, grace_seconds: float) -> None:
+        self._hand_back(waiting=True)
+        await self._wait_for_runs(grace_seconds)
+        self._hand_back(waiting=False)
+        await self._wait_for_runs(HAND_BACK_SECONDS)
+
+    def _hand_back(self, *, waiting: bool) -> None:
+        for execution in self._mine():
+            if execution.interrupt is None and (execution.is_waiting or not waiting):
+                execution.end(FlowRunHandedBack(execution.run_id))
+
+    async def _wait_for_runs(self, seconds: float) -> None:
+        if running := list(self._executing.values()):
+            await asyncio.wait(running, timeout=seconds)
+
+    async def _end(self, beside: ThreadFuture[None]) -> None:
+        # Cancelled, there was no time of grace: what still executes is handed back now.
+        self._is_stopped = True
+        self._hand_back(waiting=False)
+        await self._wait_for_runs(HAND_BACK_SECONDS)
+        beside.cancel()
+        with suppress(RunbusError):
+            await workers.forget(self._here, self._holder.owner.process)
+
+
+async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
+    # In the flow's own thread, or on its loop: to validate the parameters may take a while.
+    run = claim.run
+    try:
+        return await in_caller(plan)
+    except Exception as error:  # of a validator's own code, too
+        ending = Ending(
+            run_id=run.id,
+            run_name=run.name,
+            epoch=run.epoch,
+            deployment=run.deployment_id,
+            state="Failed",
+            message=f"{type(error).__name__}: {error}"[:500],
+        )
+        if await asyncio.wrap_future(claim.holder.keep(ending).recorded) is not None:
+            _log.error("%s: Failed (%s)", run.name, ending.message)
+        return None
+
+
+def _run_sync(plan: Callable[[], Plan], claim: Claim) -> None:
+    planned = caller.run(partial(_planned, plan, claim))
+    if planned is not None:
+        run_sync(planned, claim)
+
+
+async def _in_thread(work: Callable[[], None], run: FlowRun) -> None:
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def call() -> None:
+        try:
+            work()
+        except BaseException as error:
+            _log.debug("%s: recorded by the engine: %r", run.name, error)
+        with suppress(RuntimeError):  # the worker's loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, done, None)
+
+    threading.Thread(target=call, name=f"runbus-{run.id}", daemon=True).start()
+    await done
