@@ -187,10 +187,10 @@ def run(
     must_end: bool = False,
     done: Handshake | None = None,
 ) -> T:
-    """Run a coroutine on the background loop and block until it is done.
+    """Run a coroutine on the background loop and block until it is done, by a lock or by `done`.
 
     When the wait is interrupted (Ctrl-C), wherever that is, the coroutine is cancelled; one that
-    `must_end` goes on. `done` is what to block on, by default a lock.
+    `must_end` goes on.
     """
     done = taken_lock() if done is None else done
     call = BackgroundCall(background.loop, work, done.release, must_end=must_end)

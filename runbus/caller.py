@@ -9,11 +9,11 @@ the verb; on an event loop, where the verb is a part of the caller's task, it si
 from __future__ import annotations
 
 import asyncio
-import threading
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from inspect import isawaitable
 from queue import SimpleQueue
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runbus import bridge
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
 T = TypeVar("T")
+LOOK_SECONDS = 0.5
+"""How often a verb that waits for its caller looks whether that one is still there."""
 
 _caller: ContextVar[Caller | None] = ContextVar("runbus_caller", default=None)
 
@@ -31,22 +33,14 @@ blocked_loops: ContextVar[frozenset[asyncio.AbstractEventLoop]] = ContextVar(
 """The event loops that stand still until the code that looks has ended."""
 
 
-LOOK_SECONDS = 0.2
-"""How often it is looked whether the caller has left."""
-
-
-class CallerLeft(Exception):
-    """The thread that was to execute a piece of the user's code was interrupted meanwhile."""
-
-
 class Caller:
-    """A thread that waits for a verb; what the bridge blocks it on."""
+    """A thread that waits for a verb: it is blocked and released as by a lock."""
 
     def __init__(self) -> None:
+        self.present = Lock()
+        """Is held as long as the thread waits, whatever then makes it leave."""
         # Of the queues, the one whose `get` a Ctrl-C may interrupt at any moment.
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self.present = threading.Lock()
-        """Is held for as long as the thread waits."""
 
     async def accompany(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do the work of a verb, on the background loop, in this caller's name."""
@@ -59,22 +53,21 @@ class Caller:
             call()
 
     def release(self) -> None:
-        """Let the thread go on: the verb is done."""
+        """Take note that the verb is done."""
         self._calls.put(None)
 
     async def execute(self, work: Callable[[], Any]) -> Any:
         """Let the thread execute some work, and return what that returned.
 
-        Raises `CallerLeft` when the thread was interrupted before that was done.
+        Raises `CancelledError` if the thread leaves meanwhile.
         """
         done: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         context = copy_context()
         context.run(_caller.set, None)  # it calls verbs in a name of its own
         self._calls.put(partial(_execute, context, work, done))
-        while not done.done():
-            await asyncio.wait([done], timeout=LOOK_SECONDS)
-            if not done.done() and not self.present.locked():
-                raise CallerLeft
+        while not (await asyncio.wait([done], timeout=LOOK_SECONDS))[0]:
+            if not self.present.locked():
+                raise asyncio.CancelledError
         value, error = done.result()
         if error is not None:
             raise error
@@ -102,7 +95,8 @@ async def in_caller(work: Callable[[], Awaitable[T] | T]) -> T:
     In a thread it is awaited on an event loop of that thread's own, for as long as it takes.
     """
     caller = _caller.get()
-    if caller is not None:
+    # A task of another loop may have been begun by a verb of somebody else's.
+    if caller is not None and asyncio.get_running_loop() is bridge.background.loop:
         return await caller.execute(work)
     result: Any = work()
     return await result if isawaitable(result) else result

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runbus import bridge
 from runbus.blocked_loop import watch
 from runbus.context import bound_run
-from runbus.execution import INTERRUPTED_SECONDS, Execution
+from runbus.execution import INTERRUPTED_SECONDS, Execution, completed
 from runbus.plan import Outcome
 from runbus.sync_run import SyncRun
 
@@ -71,7 +71,7 @@ async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:
     async def body() -> Outcome:
         try:
             async with bound_run(context.flow_run.id):
-                return Outcome(value=await plan.call())
+                return completed(plan, context, await plan.call())
         except (SystemExit, KeyboardInterrupt) as error:
             return Outcome(error=error)  # a task would end its loop with it, and others' runs
 

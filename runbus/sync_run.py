@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbus import bridge, caller
 from runbus.context import ENTERED, bound_run
-from runbus.execution import INTERRUPTED_SECONDS, Execution
+from runbus.execution import INTERRUPTED_SECONDS, Execution, completed
 from runbus.flow_run_context import FLOW_RUN
 from runbus.plan import Outcome
 
@@ -156,7 +156,7 @@ def _called(plan: Plan, context: FlowRunContext) -> Outcome:
     try:
         try:
             with context.entered(), bound_run(context.flow_run.id):
-                return Outcome(value=plan.call())
+                return completed(plan, context, plan.call())
         except BaseException as error:
             return Outcome(error=error)
         finally:
