@@ -111,7 +111,7 @@ class RunMachine(RuleBasedStateMachine):
         if refused_by is None:
             self.enter("Running")
 
-    @precondition(lambda self: self.executes and self.state != "Pending")
+    @precondition(lambda self: self.executes)
     @rule()
     def fail_once(self) -> None:
         """Its retry follows in the same execution, unless it is to end."""
@@ -129,7 +129,7 @@ class RunMachine(RuleBasedStateMachine):
 
     def conclude_as(self, state: str, **others: Any) -> None:
         now = replace(self.made, epoch=self.epoch)
-        expected = state if state in MOVES[self.state] else "Cancelled"
+        expected = "Cancelled" if self.is_refused(state) else state
         token = token_hex(8)
         for _ in range(2):  # its reply was lost
             reply = self.do(lambda: ended(now, state, token=token, **others))
@@ -140,6 +140,10 @@ class RunMachine(RuleBasedStateMachine):
             self.enter(expected)
         else:
             self.leave(expected)
+
+    def is_refused(self, state: str) -> bool:
+        """Whether the run is to be cancelled, which only an end forestalls."""
+        return self.state == "Cancelling" and state not in MOVES["Cancelling"]
 
     @precondition(lambda self: self.old_epochs())
     @rule(data=st.data(), state=st.sampled_from(sorted(FINAL)))
@@ -165,8 +169,12 @@ class RunMachine(RuleBasedStateMachine):
     # --- Pauses ---
 
     @precondition(lambda self: self.executes)
-    @rule(key=st.sampled_from(["a", "b"]), state=st.sampled_from(["Paused", "Suspended"]))
-    def open_pause(self, key: str, state: Any) -> None:
+    @rule(
+        key=st.sampled_from(["a", "b"]),
+        state=st.sampled_from(["Paused", "Suspended"]),
+        waits_elsewhere=st.booleans(),
+    )
+    def open_pause(self, key: str, state: Any, *, waits_elsewhere: bool) -> None:
         def work() -> Coroutine[Any, Any, Any]:
             return pauses.open_pause(
                 *(bus.current(), self.run_id, key, pauses.Form()),
@@ -174,14 +182,15 @@ class RunMachine(RuleBasedStateMachine):
                 retry=0,
                 epoch=self.epoch,
                 state=state,
+                waits_elsewhere=waits_elsewhere,
             )
 
         if key in self.answered:
             assert self.do(work).is_answered
-        elif self.state not in {"Running", "Paused", state}:
+        elif self.state == "Cancelling":
             with pytest.raises((CannotPause, FlowRunCancelled)):
                 self.do(work)
-        elif self.pause not in {None, key} and self.state == "Paused":
+        elif self.pause not in {None, key} and self.state == "Paused" and waits_elsewhere:
             with pytest.raises(CannotPause):
                 self.do(work)
         else:
@@ -200,6 +209,9 @@ class RunMachine(RuleBasedStateMachine):
             self.answered.add(self.pause)
             self.pause = None
             self.state = {"Paused": "Running", "Suspended": "Scheduled"}.get(self.state, self.state)
+        elif self.state == "Suspended":  # from outside: it asks nothing
+            self.do(work)
+            self.state = "Scheduled"
         else:
             with pytest.raises((NotPaused, AlreadyAnswered)):
                 self.do(work)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from faults import LEASE_SECONDS, answer, result_of, started, state_of, until
+from monitor import Asked, Monitor
 
 if TYPE_CHECKING:
     from faults import StartWorker
@@ -17,15 +18,14 @@ WINDOW = 4 * LEASE_SECONDS
 
 def scans_per_second(server: Server) -> float:
     """How often the indexes are read: a sweep reads one for each of 256 tags."""
-    before = scans(server)
-    time.sleep(WINDOW)  # a rate has no event to wait for
-    return (scans(server) - before) / WINDOW
+    with server.client() as client, Monitor(client) as monitor:
+        time.sleep(WINDOW)  # a rate has no event to wait for
+    scans = [each for each in monitor.asked if each.words[0] == "ZRANGE" and sweeps(each)]
+    return len(scans) / WINDOW
 
 
-def scans(server: Server) -> int:
-    with server.client() as client:
-        statistics: Any = client.info("commandstats")
-    return statistics.get("cmdstat_zrange", {}).get("calls", 0)
+def sweeps(asked: Asked) -> bool:
+    return any(":scheduled:" in key for key in asked.keys)
 
 
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 from clusters import Cluster, until
 from monitor import Asked, Monitor
+from owners import owner
 from told import assert_all_are_told
 
 from runbus import (
@@ -82,7 +83,7 @@ async def test_everybody_hears(cluster: Cluster) -> None:
     assert len(links) <= 3 * 3
     here = bus.current()
     for run_id in run_ids[:20]:
-        await runs.create(here, run_id, {"name": "n", "flow": "heard"}, owner="me")
+        await runs.create(here, run_id, {"name": "n", "flow": "heard"}, owner=owner("me"))
     found = await get_client().read_flow_runs(flow_name="heard", state="Running")
     assert {each.id for each in found} == set(run_ids[:20])
 
