@@ -105,6 +105,10 @@ class LeaseHolder:
             self._renewal.wake()
             await asyncio.sleep(delay)
 
+    async def reconcile_now(self) -> None:
+        """Compare what is held with what the server says; on the background loop."""
+        await self._upkeep.reconcile_now(self.holdings.recent_tags())
+
     @property
     def is_full(self) -> bool:
         """Whether so much is kept that no more runs are to be taken."""

@@ -119,18 +119,19 @@ class Upkeep:
             await self._woken.wait()
             self._woken.clear()
             tags, self._to_reconcile = self._to_reconcile, set()
-            began_at = boot_time()
             try:
-                read = await reconcile(
-                    here,
-                    self._lease.owner.process,
-                    self._holdings,
-                    tags,
-                    keep_again=self._keep_again,
-                )
+                await self._reconcile_tags(here, tags)
             except BaseException:
                 self._to_reconcile |= tags
                 raise
-            for tag in read:
-                self._lease.note_reconciled(tag, began_at)
             duty.beat()
+
+    async def reconcile_now(self, tags: set[str]) -> None:
+        """Compare what is held of these tags, on the background loop."""
+        await self._reconcile_tags(bus.of_settings(self._settings), tags)
+
+    async def _reconcile_tags(self, here: Bus, tags: set[str]) -> None:
+        began_at, process = boot_time(), self._lease.owner.process
+        read = await reconcile(here, process, self._holdings, tags, keep_again=self._keep_again)
+        for tag in read:
+            self._lease.note_reconciled(tag, began_at)
