@@ -13,15 +13,17 @@ from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from inspect import isawaitable
 from queue import SimpleQueue
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runbus import bridge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
-    from concurrent.futures import Future as ThreadFuture
 
 T = TypeVar("T")
+LOOK_SECONDS = 0.5
+"""How often a verb that waits for its caller looks whether that one is still there."""
 
 _caller: ContextVar[Caller | None] = ContextVar("runbus_caller", default=None)
 
@@ -32,9 +34,11 @@ blocked_loops: ContextVar[frozenset[asyncio.AbstractEventLoop]] = ContextVar(
 
 
 class Caller:
-    """A thread that waits for a verb."""
+    """A thread that waits for a verb: it is blocked and released as by a lock."""
 
     def __init__(self) -> None:
+        self.present = Lock()
+        """Is held as long as the thread waits, whatever then makes it leave."""
         # Of the queues, the one whose `get` a Ctrl-C may interrupt at any moment.
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
@@ -43,19 +47,28 @@ class Caller:
         _caller.set(self)
         return await work()
 
-    def attend(self, future: ThreadFuture[Any]) -> None:
+    def acquire(self) -> None:
         """Block until the verb is done, and execute what it asks for until then."""
-        future.add_done_callback(lambda _: self._calls.put(None))
         while (call := self._calls.get()) is not None:
             call()
 
+    def release(self) -> None:
+        """Take note that the verb is done."""
+        self._calls.put(None)
+
     async def execute(self, work: Callable[[], Any]) -> Any:
-        """Let the thread execute some work, and return what that returned."""
+        """Let the thread execute some work, and return what that returned.
+
+        Raises `CancelledError` if the thread leaves meanwhile.
+        """
         done: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         context = copy_context()
         context.run(_caller.set, None)  # it calls verbs in a name of its own
         self._calls.put(partial(_execute, context, work, done))
-        value, error = await done
+        while not (await asyncio.wait([done], timeout=LOOK_SECONDS))[0]:
+            if not self.present.locked():
+                raise asyncio.CancelledError
+        value, error = done.result()
         if error is not None:
             raise error
         return value
@@ -64,10 +77,16 @@ class Caller:
 _Result = tuple[Any, Exception | None]
 
 
-def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run(work: Callable[[], Coroutine[Any, Any, T]], *, must_end: bool = False) -> T:
     """Do the work of a verb on the background loop, as `bridge.run`, and the user's part here."""
     caller = Caller()
-    return bridge.run(partial(caller.accompany, work), caller.attend)
+    with caller.present:
+        return bridge.run(partial(caller.accompany, work), must_end=must_end, done=caller)
+
+
+def note_blocked_loop() -> None:
+    """Take note that the loop of this thread stands still until this context's code has ended."""
+    blocked_loops.set(blocked_loops.get() | {asyncio.get_running_loop()})
 
 
 async def in_caller(work: Callable[[], Awaitable[T] | T]) -> T:
@@ -76,7 +95,8 @@ async def in_caller(work: Callable[[], Awaitable[T] | T]) -> T:
     In a thread it is awaited on an event loop of that thread's own, for as long as it takes.
     """
     caller = _caller.get()
-    if caller is not None:
+    # A task of another loop may have been begun by a verb of somebody else's.
+    if caller is not None and asyncio.get_running_loop() is bridge.background.loop:
         return await caller.execute(work)
     result: Any = work()
     return await result if isawaitable(result) else result

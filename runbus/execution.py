@@ -14,7 +14,6 @@ from pydantic_core import to_json
 
 from runbus import bridge, children
 from runbus.background import lease_holder
-from runbus.caller import in_caller
 from runbus.errors import (
     EndNotRecorded,
     FlowInterrupt,
@@ -39,9 +38,9 @@ from runbus.store.maintenance.boot_clock import boot_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from concurrent.futures import Future as ThreadFuture
 
     from runbus.background.lease_holder import LeaseHolder
+    from runbus.background_call import BackgroundCall
     from runbus.flow_run_context import Activity, Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
@@ -71,8 +70,10 @@ class Execution:
         self._bus: Bus
         self._holder: LeaseHolder
         self._context: FlowRunContext
+        # Here, where the flow is called: they have code of their own.
+        self._parameters = _recorded(plan.parameters) if claim is None else b""
         self._activity: Activity | None = None
-        self._ear: ThreadFuture[None] | None = None
+        self._ear: BackgroundCall[None] | None = None
 
     async def begin(self) -> FlowRunContext | Outcome:
         """Record the run as running, and listen to what it is told. Raises `RunLost`.
@@ -94,7 +95,7 @@ class Execution:
             found = await children.find_or_create(
                 self._bus,
                 self._parent,
-                await in_caller(self._fields),
+                self._fields(),
                 self._holder,
                 self._plan.result_type,
                 self._enter,
@@ -108,11 +109,10 @@ class Execution:
         return Outcome(value=found.result)
 
     async def _create(self) -> FlowRunContext:
-        fields = await in_caller(self._fields)
         with self._holder.intent(self._run_id) as digits:
             asked_at = boot_time()
             run = await runs.create(
-                self._bus, self._run_id, fields, owner=self._holder.owner, digits=digits
+                self._bus, self._run_id, self._fields(), owner=self._holder.owner, digits=digits
             )
             self._holder.note_granted(self._run_id, asked_at)
             return self._enter(run)
@@ -201,7 +201,7 @@ class Execution:
         may_retry = self._context.flow_run.retry < retries and not isinstance(error, RunLost)
         if may_retry and isinstance(error, Exception):
             return await self._plan_retry(error)
-        ending = await self._ending(outcome)
+        ending = self._ending(outcome)
         if ending is None:
             return None
         end = self._holder.keep(ending)
@@ -215,11 +215,12 @@ class Execution:
             self._log_end(ending, state)
         return None
 
-    async def _ending(self, outcome: Outcome) -> Ending | None:
+    def _ending(self, outcome: Outcome) -> Ending | None:
         error = outcome.error
         if error is None:
-            data, exact = await in_caller(partial(self._stored, outcome.value))
-            return self._end("Completed", result=data, is_exact=exact)
+            fits = len(outcome.data) <= self._bus.settings.max_input_bytes
+            data = outcome.data if fits else b""
+            return self._end("Completed", result=data, is_exact=outcome.is_exact)
         if self._context.has_left or isinstance(error, RunLost):
             return None  # the server has the last word already
         if self._parent is not None and isinstance(error, LEAVES_PROCESS):
@@ -333,22 +334,28 @@ class Execution:
         return {
             "name": self._plan.run_name,
             "flow": self._plan.flow_name,
-            "parameters": _recorded(self._plan.parameters),
+            "parameters": self._parameters,
             **({} if parent is None else {"parent": str(parent.run_id)}),
         }
 
-    def _stored(self, value: Any) -> tuple[bytes, bool]:
-        data, result_type = self._storable(value), self._plan.result_type
-        return data, self._parent is not None and children.is_exact(value, data, result_type)
 
-    def _storable(self, value: Any) -> bytes:
-        if isinstance(value, Iterator):
-            return b""  # to read it would leave nothing for the caller
-        try:
-            data = encode(value)
-        except NotSerializable:
-            return b""
-        return data if len(data) <= self._bus.settings.max_input_bytes else b""
+def completed(plan: Plan, context: FlowRunContext, value: Any) -> Outcome:
+    """Return the outcome of a call that returned a value. Raises what the value's own code raises.
+
+    It is made where the flow's code runs, before the run's end is recorded.
+    """
+    data = _storable(value)
+    exact = context.caller is not None and children.is_exact(value, data, plan.result_type)
+    return Outcome(value=value, data=data, is_exact=exact)
+
+
+def _storable(value: Any) -> bytes:
+    if isinstance(value, Iterator):
+        return b""  # to read it would leave nothing for the caller
+    try:
+        return encode(value)
+    except NotSerializable:
+        return b""
 
 
 def _recorded(parameters: Mapping[str, Any]) -> bytes:

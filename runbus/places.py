@@ -20,6 +20,7 @@ import math
 import threading
 from collections import deque
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 from runbus.caller import blocked_loops
@@ -35,7 +36,7 @@ Turn = asyncio.Future[None]
 class SlotLimit:
     """The bound on the slots that are taken at once.
 
-    `on_free` is called, in any thread, whenever there is one to be had.
+    `on_free` is called, in any thread, whenever there is one to be had, and in no run's context.
     """
 
     def __init__(self, limit: int | None, on_free: Callable[[], None]) -> None:
@@ -79,7 +80,7 @@ class SlotLimit:
         with self.lock:
             is_free = self._wake_next()
         if is_free:
-            self._on_free()
+            Context().run(self._on_free)
 
     def _wake_next(self) -> bool:
         is_free = len(self.holders) < self._limit

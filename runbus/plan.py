@@ -38,6 +38,10 @@ class Outcome:
 
     value: Any = None
     error: BaseException | None = None
+    data: bytes = b""
+    """The value's JSON; empty where it has none."""
+    is_exact: bool = False
+    """Whether the JSON is known to give the very value back."""
 
     def result(self) -> Any:
         """Return the value or raise the error."""

@@ -63,8 +63,11 @@ class SharedServers:
 @pytest.fixture(scope="session")
 def shared_servers() -> Iterator[SharedServers]:
     """The servers that the tests of this worker share."""
+    from runbus import bridge
+
     servers = SharedServers()
     yield servers
+    bridge.background.stop()  # first: it would say, after the summary, that the servers are gone
     servers.shutdown()
 
 

@@ -10,12 +10,12 @@ import pytest
 import runbus
 
 PACKAGE = Path(runbus.__file__).parent
-BELOW_ALL = {"runbus.errors", "runbus.settings"}
+BELOW_ALL = {"runbus.errors", "runbus.green_threads", "runbus.settings"}
 LAYERS = [
     {"runbus.protocol"},
     {"runbus.supervision"},
     {"runbus.store"},
-    {"runbus.bridge", "runbus.background"},
+    {"runbus.background", "runbus.background_call", "runbus.bridge"},
     {
         "runbus.caller",
         "runbus.context",

@@ -107,9 +107,10 @@ class Renewal:
             supervisor.start(Duty("lease renewal", work, interval=third))
             await self._ended.wait()
         self._on_idle()
-        with suppress(RunbusError, TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS / 2):
-                await self._lease.give_up(here, self._holdings.recent_tags())
+        if here.links():  # else nobody need be told
+            with suppress(RunbusError, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS / 2):
+                    await self._lease.give_up(here, self._holdings.recent_tags())
 
     async def _work(self, here: Bus, supervisor: Supervisor, duty: Duty) -> None:
         third = self._lease.seconds / 3

@@ -104,7 +104,7 @@ def test_a_child_has_no_life_of_its_own(start_worker: StartWorker, call: Call) -
     until(lambda: state_of(run_id) == "Scheduled")
     assert state_of(child) == "Paused"
     cancel_flow_run(run_id)
-    assert state_of(child) == "Cancelled"
+    assert state_of(child) in {"Cancelled", "Crashed"}  # by who cancels, or by who finds it dead
 
 
 def test_a_retry_finds_the_children_of_the_first_call(valkey: Server) -> None:

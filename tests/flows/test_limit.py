@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import threading
+from collections import Counter
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -219,6 +223,84 @@ async def test_a_turn_on_a_blocked_loop_keeps_the_slot_from_nobody() -> None:
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
+
+
+async def test_who_is_told_of_a_free_slot_is_told_in_no_runs_context() -> None:
+    """A worker begins other runs then, which are no parts of the one that gave its slot back."""
+    found: list[str] = []
+    whose = ContextVar("whose", default="nobody's")
+    limit = SlotLimit(1, lambda: found.append(whose.get()))
+    slot = limit.try_slot()
+    assert slot is not None
+    whose.set("a run's")
+    slot.activity.begin_wait()
+    assert found == ["nobody's"]
+
+
+class Storm:
+    """Runs that call flows, wait, and give up waiting, side by side; counts those that execute."""
+
+    def __init__(self, limit: int) -> None:
+        self.freed = threading.Semaphore(0)
+        self.limit = SlotLimit(limit, self.freed.release)
+        self.executing: Counter[Slot] = Counter()
+        self.most = 0
+        self._lock = threading.Lock()
+
+    async def run_many(self, count: int) -> None:
+        async with asyncio.timeout(50):
+            await asyncio.gather(*(self.run() for _ in range(count)))
+
+    async def run(self) -> None:
+        while (slot := self.limit.try_slot()) is None:
+            await asyncio.to_thread(self.freed.acquire, timeout=0.05)
+        await self.work(slot.activity, 0)
+        slot.close()
+
+    async def work(self, activity: Activity, depth: int) -> None:
+        for _ in range(3):
+            await self.execute(activity.slot)
+            if depth < 2 and random.random() < 0.4:
+                await asyncio.gather(*(self.call(activity, depth + 1) for _ in range(2)))
+            else:
+                await self.wait(activity)
+
+    async def execute(self, slot: Slot) -> None:
+        with self._lock:
+            self.executing[slot] += 1
+            self.most = max(self.most, len(+self.executing))
+        await asyncio.sleep(random.random() * 0.002)
+        with self._lock:
+            self.executing[slot] -= 1
+
+    async def call(self, caller: Activity, depth: int) -> None:
+        part = caller.call()
+        await part.has_slot()
+        await self.work(part, depth)
+        part.end()
+        await caller.has_slot()
+
+    async def wait(self, activity: Activity) -> None:
+        activity.begin_wait()
+        await asyncio.sleep(random.random() * 0.002)
+        activity.end_wait()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(random.random() * 0.01):
+                    return await activity.has_slot()
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_a_storm_of_runs_keeps_the_limit_and_ends(limit: int) -> None:
+    """On two loops in two threads, all in one limit."""
+    storm = Storm(limit)
+    work = [threading.Thread(target=asyncio.run, args=(storm.run_many(30),)) for _ in range(2)]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    assert 0 < storm.most <= limit
+    assert (storm.limit.holders, storm.limit.is_full, +storm.executing) == (set(), False, Counter())
 
 
 # --- In a worker -----------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-
 from owners import claimed, created, died, ended
 
 from runbus.bridge import run as block

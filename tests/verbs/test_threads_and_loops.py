@@ -150,9 +150,9 @@ def test_a_thread_takes_what_came_before_it_waits(
         send_input(["large" * 40_000], run_id)
     run = bridge.run
 
-    def run_late(work: Callable[[], Any]) -> Any:
+    def run_late(*work: Any) -> Any:
         time.sleep(0.1)  # as if the thread were slow just here
-        return run(work)
+        return run(*work)
 
     monkeypatch.setattr(bridge, "run", run_late)
     inbox = receive_input(str | list[str], flow_run_id=run_id, timeout=2)
@@ -1136,9 +1136,10 @@ def test_interrupts_lose_no_input(run_script: RunScript) -> None:
         + """
 import logging, random, signal, threading, time
 from runbus import bridge, receive_input, send_input
+from runbus.caller import Caller
 
 def interrupt(number, frame):
-    if frame.f_code is bridge.wait_for.__code__:
+    if frame.f_code in {bridge._hand_over.__code__, Caller.acquire.__code__}:
         raise KeyboardInterrupt
 
 def send_all():
