@@ -7,6 +7,7 @@ together and wait for no other primary.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import signal
 import threading
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 0.25
 """How long to wait after a renewal that failed."""
 CLOSE_SECONDS = 2.0
+_log = logging.getLogger("runbus")
 
 
 class Renewal:
@@ -151,7 +153,8 @@ class Renewal:
         finally:
             self._under_way.discard(address)
         if self._error is not None:
-            duty.note_failure(self._error)
+            if duty.note_failure(self._error):
+                _log.warning("leases of this process are not renewed: %s", self._error)
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._woken.set)
         elif not self._under_way:
             duty.beat()

@@ -137,7 +137,7 @@ def test_runs_of_a_process_that_is_gone(server: Server) -> None:
     environment = {**os.environ, "RUNBUS_URL": server.url, "RUNBUS_LEASE_SECONDS": "1"}
     subprocess.run([sys.executable, "-c", DIES_IN_A_FLOW], env=environment, check=False)
     with server.client() as client:
-        while client.keys("runbus:lease:*"):
+        while client.keys("runbus:{*}:lease:*"):
             time.sleep(0.02)
     leases = by_name(asyncio.run(get_client().server_report()))["leases"]
     assert leases.ok is False
