@@ -14,7 +14,7 @@ import yaml
 from compose_spec import PyCompose
 
 from runbus.settings import Settings
-from runbus.worker import GRACE_SECONDS, HAND_BACK_SECONDS
+from runbus.worker.worker import GRACE_SECONDS, HAND_BACK_SECONDS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = "1.31"

@@ -28,7 +28,7 @@ from runbus import (
 from runbus.bridge import run as block
 from runbus.errors import AlreadyEnded, FlowRunCancelled, FlowTimeout, NotPaused, RunLost
 from runbus.store import bus, deployments, pauses, runs
-from runbus.worker import GRACE_SECONDS
+from runbus.worker.worker import GRACE_SECONDS
 
 if TYPE_CHECKING:
     from faults import StartWorker
