@@ -12,10 +12,13 @@ from runbus.flow_runs import (
     wait_for_flow_run,
 )
 from runbus.flows import Flow, flow
+from runbus.green_threads import refuse_green_threads
 from runbus.input import RunInput, RunInputMetadata, receive_input, send_input
 from runbus.logging import get_run_logger
 from runbus.protocol.durability import Replicated
 from runbus.protocol.ids import flow_run_id_for
+
+refuse_green_threads()
 
 __version__ = "0.1.0"
 

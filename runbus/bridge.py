@@ -14,18 +14,24 @@ import signal
 import threading
 import warnings
 from collections.abc import Coroutine
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
-from runbus.errors import MissingAwait
+from runbus.background_call import Attendance, BackgroundCall
+from runbus.errors import MissingAwait, MonkeyPatched
+from runbus.green_threads import refuse_green_threads
 from runbus.store import bus
+from runbus.store.link import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from concurrent.futures import Future as ThreadFuture
 
     from runbus.store.receipt import Sent
 
 T = TypeVar("T")
+ENDING_SECONDS = 3
+"""How long the end of the process waits for what has to end, and then for what was cancelled."""
 
 
 def on_loop() -> bool:
@@ -46,40 +52,99 @@ class Background:
     """The background loop and its thread, started at the first use."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.attendance = Attendance()
         self.ends = False
         """Whether the interpreter ends; what other exit handlers start then, they also stop."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
+        self._stopping = threading.Lock()
+        self._alive = threading.Lock()
+        self._takes_calls = True
+        self._calls: dict[asyncio.Task[None], BackgroundCall[Any]] = {}
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop; it runs."""
-        if self._loop is None:
-            with self._lock:
-                if self._loop is None:
-                    self._loop = self._start()
-        return self._loop
+        """The loop; it runs. Raises `MonkeyPatched`."""
+        refuse_green_threads()
+        while (loop := self._loop) is None:
+            self._start()
+        return loop
+
+    def submit(self, call: BackgroundCall[Any], present: threading.Lock | None = None) -> None:
+        """Start a call; on the loop. One whose caller has left is cancelled, or not begun."""
+        if not self._takes_calls:
+            return  # as those that are let go: who waits does so until the process has ended
+        if present is not None and not call.must_end:
+            if not present.locked():
+                return
+            self.attendance.watch(present, call.cancel_here)
+        task = call.start()
+        self._calls[task] = call
+        task.add_done_callback(partial(self._forget, present))
 
     def stop(self) -> None:
         """End the loop in order: its bus closes its connections."""
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result()
+        loop = self._loop
+        if loop is None or not self._stopping.acquire(blocking=False):
+            return
+        try:
+            done = taken_lock()
+            loop.call_soon_threadsafe(BackgroundCall(loop, self._end, done.release).start)
+            done.acquire()
             loop.call_soon_threadsafe(loop.stop)
-            self._thread.join()
-            loop.close()
+            with self._alive:
+                self._loop = None
+        finally:
+            self._stopping.release()
 
-    def _start(self) -> asyncio.AbstractEventLoop:
-        loop = new_event_loop()
-        self._thread = threading.Thread(target=_run, args=(loop,), name="runbus", daemon=True)
-        self._thread.start()
-        return loop
+    def _start(self) -> None:
+        # The new thread does all that must not be done by halves. If an interrupt makes two of
+        # them start, the first has the loop, and the other ends.
+        started = taken_lock()
+        threading.Thread(target=self._run, args=(started,), name="runbus", daemon=True).start()
+        started.acquire()
+
+    def _run(self, started: threading.Lock) -> None:
+        # Signals are for the main thread: one that came here would not wake it from `input()`.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        with self._starting:
+            if self._loop is not None:
+                started.release()
+                return
+            self._alive.acquire()
+            self._takes_calls = True
+            self._loop = loop = new_event_loop()
+        started.release()
+        loop.run_forever()
+        loop.close()
+        self._alive.release()
+
+    def _forget(self, present: threading.Lock | None, task: asyncio.Task[None]) -> None:
+        del self._calls[task]
+        if present is not None:
+            self.attendance.forget(present)
+
+    async def _end(self) -> None:
+        self.attendance.look()
+        await _wait([task for task, call in self._calls.items() if call.must_end])
+        # What still runs has a thread that waits for it, which may not go on now.
+        self._takes_calls = False
+        for call in self._calls.values():
+            call.let_go()
+        await _wait(list(self._calls))
+        await asyncio.get_running_loop().shutdown_asyncgens()
 
 
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    # Signals are for the main thread: one that arrives here would not wake it from `input()`.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    loop.run_forever()
+async def _wait(tasks: list[asyncio.Task[None]]) -> None:
+    if tasks:
+        await asyncio.wait(tasks, timeout=ENDING_SECONDS)
+
+
+def taken_lock() -> threading.Lock:
+    """Return a new lock that is held: whoever acquires it waits for its release."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 background = Background()
@@ -96,66 +161,105 @@ def _start_afresh() -> None:
 @atexit.register
 def _stop_at_exit() -> None:
     background.ends = True
-    background.stop()
+    with suppress(MonkeyPatched):  # then nobody could wait for its end
+        refuse_green_threads()
+        background.stop()
 
 
 os.register_at_fork(after_in_child=_start_afresh)
 
 
-def run(
-    work: Callable[[], Coroutine[Any, Any, T]],
-    done: Waits | None = None,
-) -> T:
-    """Run a coroutine on the background loop and block until it is done, by a lock or by `done`.
-
-    When the wait is interrupted (Ctrl-C), the coroutine is cancelled.
-    """
-    loop = background.loop
-    future: ThreadFuture[T] = asyncio.run_coroutine_threadsafe(work(), loop)
-    try:
-        wait_for(future, done)
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
-    finally:
-        if background.ends:
-            background.stop()
-
-
-class Waits(Protocol):
-    """What blocks a thread, as a lock does that is held."""
+class Handshake(Protocol):
+    """What a thread blocks on until the background loop releases it: a lock, for one."""
 
     def acquire(self) -> object:
         """Block until it is released."""
         ...
 
-    def release(self) -> object:
+    def release(self) -> None:
         """Let the thread go on."""
         ...
 
 
-def wait_for(future: ThreadFuture[Any], done: Waits | None = None) -> None:
-    """Block until a future is done, in one step that a Ctrl-C ends cleanly.
+def run(
+    work: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    must_end: bool = False,
+    done: Handshake | None = None,
+) -> T:
+    """Run a coroutine on the background loop and block until it is done, by a lock or by `done`.
 
-    The condition in `Future.result` may be interrupted between giving up its lock and asking for it
-    again, and then raises a RuntimeError.
+    When the wait is interrupted (Ctrl-C), wherever that is, the coroutine is cancelled; one that
+    `must_end` goes on.
     """
-    if done is None:
-        done = threading.Lock()
-        done.acquire()
-    future.add_done_callback(lambda _, done=done: done.release())
-    done.acquire()
+    done = taken_lock() if done is None else done
+    call = BackgroundCall(background.loop, work, done.release, must_end=must_end)
+    _hand_over(partial(background.submit, call), done)
+    return call.result()
 
 
-def start(work: Callable[[], Coroutine[Any, Any, T]]) -> ThreadFuture[T]:
+def _hand_over(step: Callable[[threading.Lock], object], done: Handshake) -> None:
+    """Let the loop take a step, and block until `done` is released."""
+    here, present = background, threading.Lock()
+    loop = here.loop
+    try:
+        with present:
+            loop.call_soon_threadsafe(step, present)
+            done.acquire()
+    except BaseException:
+        loop.call_soon_threadsafe(here.attendance.look)
+        raise
+    finally:
+        if here.ends:
+            here.stop()
+
+
+def start(work: Callable[[], Coroutine[Any, Any, T]]) -> BackgroundCall[T]:
     """Start a coroutine on the background loop; it may be cancelled from any thread."""
-    return asyncio.run_coroutine_threadsafe(work(), background.loop)
+    call = BackgroundCall(background.loop, work, _tell_nobody)
+    background.loop.call_soon_threadsafe(background.submit, call)
+    return call
 
 
 async def in_background(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine on the background loop, which no flow's code blocks, and await it here."""
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), background.loop))
+    loop, here = background.loop, asyncio.get_running_loop()
+    if loop is here:
+        return await work()
+    done: asyncio.Future[None] = here.create_future()
+    call = BackgroundCall(loop, work, partial(_settle_there, done))
+    loop.call_soon_threadsafe(background.submit, call)
+    try:
+        await done
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
+    return call.result()
+
+
+def _settle_there(done: asyncio.Future[None]) -> None:
+    with suppress(RuntimeError):  # its loop has ended meanwhile
+        done.get_loop().call_soon_threadsafe(settle, done, None)
+
+
+def when_left(present: threading.Lock, end: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do work, to its end, when the thread that holds a lock has left. On the background loop."""
+    call = BackgroundCall(background.loop, end, _tell_nobody, must_end=True)
+    background.attendance.watch(present, partial(background.submit, call))
+
+
+def forget(present: threading.Lock) -> None:
+    """Do nothing any more when a thread has left. On the background loop."""
+    background.attendance.forget(present)
+
+
+def look() -> None:
+    """Look at once which threads have left: who leaves calls this."""
+    background.loop.call_soon_threadsafe(background.attendance.look)
+
+
+def _tell_nobody() -> None:
+    pass
 
 
 def send(sent: Sent) -> None:
@@ -164,16 +268,14 @@ def send(sent: Sent) -> None:
     if loop is not None:
         bus.of(loop).outbox.send(sent)
         return
-    sent.awaited = True
-    background.loop.call_soon_threadsafe(_send_in_background, sent)
-    try:
-        sent.wait()
-    finally:
-        if background.ends:
-            background.stop()
+    done = taken_lock()
+    sent.wait_with(done)
+    _hand_over(partial(_send_in_background, sent), done)
+    sent.result()
 
 
-def _send_in_background(sent: Sent) -> None:
+def _send_in_background(sent: Sent, _: threading.Lock) -> None:
+    # Whether its caller is still there or not: it may well have been told that it was sent.
     try:
         bus.current().outbox.send(sent)
     except Exception as error:
@@ -209,6 +311,8 @@ class Pending(Coroutine[Any, Any, T]):
     """
 
     __hash__ = object.__hash__
+    _started: Coroutine[Any, Any, T] | None = None
+    _is_reported = True  # until it is whole: `__init__` may be interrupted
 
     def __init__(
         self,
@@ -219,7 +323,6 @@ class Pending(Coroutine[Any, Any, T]):
         self.verb = verb
         self._work = work
         self._on_await = on_await
-        self._started: Coroutine[Any, Any, T] | None = None
         self._is_reported = on_await is not None  # a run will, at its end
 
     def __await__(self) -> Generator[Any, Any, T]:

@@ -77,11 +77,16 @@ class Caller:
 _Result = tuple[Any, Exception | None]
 
 
-def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run(work: Callable[[], Coroutine[Any, Any, T]], *, must_end: bool = False) -> T:
     """Do the work of a verb on the background loop, as `bridge.run`, and the user's part here."""
     caller = Caller()
     with caller.present:
-        return bridge.run(partial(caller.accompany, work), caller)
+        return bridge.run(partial(caller.accompany, work), must_end=must_end, done=caller)
+
+
+def note_blocked_loop() -> None:
+    """Take note that the loop of this thread stands still until this context's code has ended."""
+    blocked_loops.set(blocked_loops.get() | {asyncio.get_running_loop()})
 
 
 async def in_caller(work: Callable[[], Awaitable[T] | T]) -> T:

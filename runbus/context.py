@@ -31,7 +31,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_entered: ContextVar[tuple[bound_run, ...]] = ContextVar("runbus_runs", default=())
+ENTERED: ContextVar[tuple[bound_run, ...]] = ContextVar("runbus_runs", default=())
 
 
 class Unawaited(Protocol):
@@ -132,11 +132,11 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
                 sent.log_unseen_error()
 
     def _enter(self) -> Self:
-        _entered.set((*_entered.get(), self))
+        ENTERED.set((*ENTERED.get(), self))
         return self
 
     def _leave(self) -> None:
-        _entered.set(_entered.get()[:-1])
+        ENTERED.set(ENTERED.get()[:-1])
 
 
 def current_run() -> bound_run | None:
@@ -153,7 +153,7 @@ def current_run() -> bound_run | None:
 
 
 def _innermost() -> bound_run | None:
-    entered = _entered.get()
+    entered = ENTERED.get()
     return entered[-1] if entered else None
 
 

@@ -15,6 +15,7 @@ from runbus.errors import DeploymentMissing, InvalidArgument
 from runbus.flow_run_context import current_flow_run
 from runbus.flow_runs import await_for_flow_run
 from runbus.flows import serve
+from runbus.friendly_names import friendly_name
 from runbus.protocol.entries import check_text
 from runbus.protocol.ids import flow_run_id_for
 from runbus.protocol.values import encode
@@ -57,7 +58,7 @@ async def arun_deployment(
     parent = current_flow_run() if as_subflow else None
     run_id = _run_id(name, idempotency_key, parent)
     fields: dict[str, str | bytes] = {
-        "name": flow_run_name or _friendly_name(),
+        "name": flow_run_name or friendly_name(),
         "flow": flow,
         "deployment": name,
         "parameters": await in_caller(partial(_parameters, parameters)),
@@ -96,12 +97,6 @@ def _run_id(name: str, idempotency_key: str | None, parent: Any) -> UUID:
     if parent is None:
         return uuid4()
     return next(ordinal_ids(parent))
-
-
-def _friendly_name() -> str:
-    from coolname import generate_slug  # late: its word lists take a while to load
-
-    return generate_slug(2)
 
 
 def _parameters(parameters: Mapping[str, Any] | None) -> bytes:

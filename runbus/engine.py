@@ -7,52 +7,64 @@ call between them differs, as one is awaited and the other blocks its thread.
 from __future__ import annotations
 
 import asyncio
-import threading
-from contextvars import copy_context
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from runbus import bridge, caller
-from runbus.caller import blocked_loops
+from runbus import bridge
+from runbus.blocked_loop import watch
 from runbus.context import bound_run
-from runbus.execution import Execution, completed
+from runbus.execution import INTERRUPTED_SECONDS, Execution, completed
 from runbus.plan import Outcome
+from runbus.sync_run import SyncRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Coroutine
 
     from runbus.flow_run_context import FlowRunContext
     from runbus.plan import Claim, Plan
+
+T = TypeVar("T")
 
 
 async def run_async(plan: Plan, claim: Claim | None = None) -> Any:
     """Run an async flow, in the task that awaits this."""
     execution = Execution(plan, claim)
-    context = await execution.begin()
+    context, cancelled = await _to_its_end(execution.begin())
     if isinstance(context, Outcome):
         return context.result()
     while True:
-        outcome = await _awaited(plan, context)
-        delay = await execution.conclude(outcome)
+        ends = cancelled is not None
+        outcome = Outcome(error=cancelled) if ends else await _awaited(plan, context)
+        delay, cancelled = await _to_its_end(execution.conclude(outcome))
         if delay is None:
-            return outcome.result()
-        context = await execution.begin_again(delay)
+            return (outcome if cancelled is None else Outcome(error=cancelled)).result()
+        if cancelled is None:
+            context = await execution.begin_again(delay)
 
 
 def run_sync(plan: Plan, claim: Claim | None = None) -> Any:
     """Run a sync flow: in this thread, or in one of its own if an event loop runs in this one."""
-    if bridge.on_loop():
-        return _in_own_thread(partial(run_sync, plan, claim))
-    execution = Execution(plan, claim)
-    context = caller.run(execution.begin)
-    if isinstance(context, Outcome):
-        return context.result()
-    while True:
-        outcome = _called(plan, context)
-        delay = bridge.run(partial(execution.conclude, outcome))
-        if delay is None:
-            return outcome.result()
-        context = bridge.run(partial(execution.begin_again, delay))
+    run = SyncRun(plan, claim)
+    return run.result_of_own_thread() if bridge.on_loop() else run.result()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> tuple[T, asyncio.CancelledError | None]:
+    """Do what is not to be done by halves, in a task of its own; return how it was cancelled.
+
+    Who cancels does not want to wait for a server that does not answer: then it is raised.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled, left = None, None
+    while not task.done():
+        try:
+            await asyncio.wait([task], timeout=left)
+            if left is not None:
+                task.cancel()
+        except asyncio.CancelledError as error:  # from some scopes it comes again and again
+            cancelled = error
+            left = INTERRUPTED_SECONDS
+    if cancelled is not None and (task.cancelled() or task.exception() is not None):
+        raise cancelled
+    return task.result(), cancelled
 
 
 async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:
@@ -64,34 +76,7 @@ async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:
             return Outcome(error=error)  # a task would end its loop with it, and others' runs
 
     try:
-        with context.entered():
+        with context.entered(), watch(asyncio.get_running_loop(), context.name):
             return await context.interruptible(body())
     except BaseException as error:
         return Outcome(error=error)
-
-
-def _called(plan: Plan, context: FlowRunContext) -> Outcome:
-    try:
-        with context.entered(), bound_run(context.flow_run.id):
-            return completed(plan, context, plan.call())
-    except BaseException as error:
-        return Outcome(error=error)
-
-
-def _in_own_thread(work: Callable[[], Any]) -> Any:
-    # Not of a pool: as many flows may wait at once as there are.
-    outcome = Outcome()
-
-    def call() -> None:
-        nonlocal outcome
-        try:
-            outcome = Outcome(value=work())
-        except BaseException as error:
-            outcome = Outcome(error=error)
-
-    context = copy_context()
-    context.run(blocked_loops.set, blocked_loops.get() | {asyncio.get_running_loop()})
-    thread = threading.Thread(target=context.run, args=(call,), name="runbus-flow")
-    thread.start()
-    thread.join()
-    return outcome.result()

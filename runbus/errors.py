@@ -13,6 +13,7 @@
     │   ├── NotSerializable (TypeError)
     │   ├── MissingAwait (TypeError)
     │   ├── WrongSyntax (TypeError)
+    │   ├── MonkeyPatched (RuntimeError)       gevent or eventlet has replaced Python's threads
     │   ├── RunMissing (LookupError)           runbus knows no run of this id
     │   ├── AmbiguousRun (LookupError)         several runs of this name
     │   ├── NotPaused                          the run does not wait for an answer
@@ -162,6 +163,19 @@ class WrongSyntax(UsageError, TypeError):
     def __init__(self, used: str, instead: str) -> None:
         super().__init__(
             f"`{used}` would block the event loop that runs in this thread: write `{instead}`."
+        )
+
+
+class MonkeyPatched(UsageError, RuntimeError):
+    """The modules of threads or sockets are not Python's own: runbus would hang."""
+
+    def __init__(self, patcher: str, modules: list[str]) -> None:
+        self.patcher = patcher
+        self.modules = modules
+        super().__init__(
+            f"{patcher} has patched {', '.join(modules)}, and runbus needs Python's own: "
+            "use plain threads or asyncio in this process (for gunicorn `--worker-class gthread`, "
+            "for Celery `--pool threads`), or do not patch."
         )
 
 

@@ -38,9 +38,9 @@ from runbus.store.maintenance.boot_clock import boot_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from concurrent.futures import Future as ThreadFuture
 
     from runbus.background.lease_holder import LeaseHolder
+    from runbus.background_call import BackgroundCall
     from runbus.flow_run_context import Activity, Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
@@ -73,7 +73,7 @@ class Execution:
         # Here, where the flow is called: they have code of their own.
         self._parameters = _recorded(plan.parameters) if claim is None else b""
         self._activity: Activity | None = None
-        self._ear: ThreadFuture[None] | None = None
+        self._ear: BackgroundCall[None] | None = None
 
     async def begin(self) -> FlowRunContext | Outcome:
         """Record the run as running, and listen to what it is told. Raises `RunLost`.

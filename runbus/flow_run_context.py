@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_flow_run: ContextVar[FlowRunContext | None] = ContextVar("runbus_flow_run", default=None)
+FLOW_RUN: ContextVar[FlowRunContext | None] = ContextVar("runbus_flow_run", default=None)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -79,18 +79,18 @@ class FlowRunContext:
         """Whether all that the run does is to wait, so that others execute in its place."""
         return self.slot is not None and not self.slot.is_held
 
-    @contextmanager
-    def entered(self) -> Generator[None]:
+    def entered(self) -> Entered:
         """Make the code in the block this run's own."""
+        return Entered(self)
+
+    def begin_time(self) -> None:
+        """Let the time run that the flow may take."""
         if self.timeout_seconds is not None:
             self._deadline = time.monotonic() + self.timeout_seconds
-        token = _flow_run.set(self)
-        try:
-            yield
-            self.check()
-        finally:
-            _flow_run.reset(token)
-            self._deadline = None  # what follows is not the flow's own
+
+    def end_time(self) -> None:
+        """Let it run no more: what follows is not the flow's own."""
+        self._deadline = None
 
     def check(self) -> None:
         """Raise `FlowRunCancelled` or `FlowTimeout` if the run has to end."""
@@ -153,6 +153,9 @@ class FlowRunContext:
         finally:
             if is_outermost:
                 self._waiting.discard(task)
+            # An error takes its frames along to another thread, where no task is to come to its
+            # end: asyncio's own note of that would swallow an interrupt.
+            del task, limit
 
     @asynccontextmanager
     async def waiting(self, after: float = 0) -> AsyncGenerator[None]:
@@ -240,9 +243,31 @@ class Wait:
         self._activity.begin_wait()
 
 
+class Entered:
+    """A block of code that is a run's own.
+
+    Not a generator: one that an interrupt leaves half-way ends in any thread, later.
+    """
+
+    def __init__(self, run: FlowRunContext) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        self._run.begin_time()
+        self._token = FLOW_RUN.set(self._run)
+
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        try:
+            if exc_type is None:
+                self._run.check()
+        finally:
+            FLOW_RUN.reset(self._token)
+            self._run.end_time()
+
+
 def get_run_context() -> FlowRunContext:
     """Return the flow run whose code calls this. Raises `NoCurrentRun` outside a flow."""
-    run = _flow_run.get()
+    run = FLOW_RUN.get()
     if run is None:
         raise NoCurrentRun("get_run_context")
     return run
@@ -250,7 +275,7 @@ def get_run_context() -> FlowRunContext:
 
 def current_flow_run() -> FlowRunContext | None:
     """Return the flow run whose code calls this, None outside a flow."""
-    return _flow_run.get()
+    return FLOW_RUN.get()
 
 
 class Slot(Protocol):

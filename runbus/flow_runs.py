@@ -337,9 +337,9 @@ async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> No
             found = await runs.move(here, run, "Cancelling")
     if found is not None and found != "Cancelling":
         raise AlreadyEnded(flow_run_id=run.id, state=found)
-    # Its execution is the last one: nothing follows on `Cancelling`.
+    # Whoever hears it: nothing follows on this, and the epoch of one that has ended is closed.
+    await Control(here, run.id).say("cancel")
     run = await runs.read(here, run.id)
-    await Control(here, run.id).say("cancel", run.epoch)
     if children:
         await _cancel_waiting_children(run.id)
     if run.state.is_final():  # else the process that executes it does this

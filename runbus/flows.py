@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from runbus.engine import run_async, run_sync
 from runbus.errors import InvalidArgument
+from runbus.friendly_names import friendly_name
 from runbus.parameters import Parameters
 from runbus.plan import Plan
 from runbus.worker.deployment import Deployment
@@ -125,9 +126,7 @@ class Flow(Generic[P, R]):
             return self.flow_run_name()
         if self.flow_run_name is not None:
             return self.flow_run_name.format(**parameters)
-        from coolname import generate_slug  # late: its word lists take a while to load
-
-        return generate_slug(2)
+        return friendly_name()
 
     def __repr__(self) -> str:
         return f"<Flow {self.name}>"

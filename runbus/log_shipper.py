@@ -16,6 +16,7 @@ from uuid import UUID
 
 from runbus import bridge
 from runbus.errors import RunbusError
+from runbus.protocol.printed import one_line
 from runbus.store import bus, log
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 BATCH_SECONDS = 0.2
 MOST_LINES = 10_000
+
+
+def prefix_of(name: str) -> str:
+    """Return how the lines of a run of this name begin. It asks for no argument."""
+    return f"{one_line(name).replace('%', '')}: "
 
 
 class LogShipper(logging.Handler):
@@ -42,7 +48,7 @@ class LogShipper(logging.Handler):
         if run_id is None:
             return
         # The run's own log need not say on each line whose it is.
-        message = record.getMessage().removeprefix(f"{getattr(record, 'flow_run_name', '')}: ")
+        message = record.getMessage().removeprefix(prefix_of(getattr(record, "flow_run_name", "")))
         self._lines.append((str(run_id), (record.levelname, message)))
         with self._scheduling:
             first, self._is_scheduled = not self._is_scheduled, True

@@ -1,4 +1,9 @@
-"""Logging: lines that carry the name of the run that wrote them."""
+"""Logging: lines that carry the name of the run that wrote them, and do nothing but be read.
+
+What runbus itself says names runs and their errors, which others wrote: it is one readable line in
+every handler. What a flow says stays as it is for the handlers of its program; on the terminal of a
+program without any, it can neither steer the terminal nor look like another line.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,14 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from runbus.flow_run_context import get_run_context
-from runbus.log_shipper import shipper
+from runbus.log_shipper import prefix_of, shipper
+from runbus.protocol.printed import one_line, readable
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 _RUNS = logging.getLogger("runbus.flow_runs")
+_MARGIN = " " * 10  # as wide as the time, so that no later line begins as a first one does
 
 
 class RunLogger(logging.LoggerAdapter[logging.Logger]):
@@ -24,8 +31,29 @@ class RunLogger(logging.LoggerAdapter[logging.Logger]):
         extra = self.extra or {}
         # The caller's own `extra` is kept beside the run's.
         kwargs["extra"] = {**extra, **(kwargs.get("extra") or {})}
-        name = str(extra["flow_run_name"]).replace("%", "")  # it must not ask for an argument
-        return f"{name}: {msg}", kwargs
+        return f"{prefix_of(str(extra['flow_run_name']))}{msg}", kwargs
+
+
+class TerminalFormatter(logging.Formatter):
+    """Formats for a terminal: no record can steer it or look like two."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the readable lines of a record; those after the first are indented."""
+        return readable(super().format(record)).replace("\n", f"\n{_MARGIN}")
+
+
+def one_readable_line(record: logging.LogRecord) -> bool:
+    """Clean what runbus says, in place: a filter, which lets every record through."""
+    if not hasattr(record, "flow_run_id"):  # a flow's own words have it
+        said = record.getMessage()
+        cleaned = one_line(said)
+        if cleaned != said:
+            record.msg, record.args = cleaned, ()
+    return True
+
+
+for _name in ("runbus", "runbus.flow_runs"):
+    logging.getLogger(_name).addFilter(one_readable_line)
 
 
 def get_run_logger() -> RunLogger:
@@ -51,6 +79,6 @@ def show_on_terminal() -> None:
     if own or logging.getLogger("runbus").handlers or logging.getLogger().handlers:
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    handler.setFormatter(TerminalFormatter("%(asctime)s  %(message)s", "%H:%M:%S"))
     _RUNS.addHandler(handler)
     _RUNS.setLevel(logging.INFO)

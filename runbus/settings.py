@@ -153,7 +153,7 @@ def _explain(error: ValidationError) -> str:
 
 @contextmanager
 def temporary_settings(**values: Any) -> Generator[Settings]:
-    """Use other settings inside a `with` block, in the whole process; meant for tests."""
+    """Use other settings inside a `with` block, in the whole process; for tests and programs."""
     global _current  # noqa: PLW0603
     before = _current
     _current = read(**values)

@@ -32,6 +32,7 @@ def runbus_server_url() -> Iterator[str]:
         environment.setenv("RUNBUS_HOME", str(home))
         url = embedded.ensure_running()
     yield url
+    bridge.background.stop()  # first: it would say, after pytest's summary, that the server is gone
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RUNBUS_HOME", str(home))
         embedded.stop()

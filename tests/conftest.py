@@ -63,8 +63,11 @@ class SharedServers:
 @pytest.fixture(scope="session")
 def shared_servers() -> Iterator[SharedServers]:
     """The servers that the tests of this worker share."""
+    from runbus import bridge
+
     servers = SharedServers()
     yield servers
+    bridge.background.stop()  # first: it would say, after the summary, that the servers are gone
     servers.shutdown()
 
 
@@ -120,6 +123,15 @@ def _check_key_lifetimes(server: Server) -> None:
     if server.is_alive:
         with server.client(decode_responses=False) as client:
             check_key_lifetimes(client)
+
+
+@pytest.fixture(autouse=True)
+def no_leases_left(clean_settings: None) -> Iterator[None]:
+    """Let no test leave leases and ends that are not recorded to the next, or to the exit."""
+    yield
+    from runbus.background import lease_holder
+
+    lease_holder.close_all()
 
 
 # --- Settings --------------------------------------------------------------------------------

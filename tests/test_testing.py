@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 USERS_TESTS = """
-import os, subprocess, sys
+import os, subprocess, sys, threading
 import pytest
-from runbus import flow, get_client, receive_input, send_input, settings
+from runbus import (
+    flow, get_client, pause_flow_run, receive_input, send_input, settings
+)
 from runbus.bridge import run
 from runbus.variables import Variable
 
@@ -42,6 +45,18 @@ def test_processes_use_the_same_server(runbus_server: str) -> None:
     assert runbus_server.startswith("unix://")
 
 
+def test_a_flow_may_be_left_alone() -> None:
+    begun = threading.Event()
+
+    @flow
+    def ask() -> None:
+        begun.set()
+        pause_flow_run(int)
+
+    threading.Thread(target=ask, daemon=True).start()
+    assert begun.wait(20)
+
+
 def test_settings_of_this_machine_do_not_count() -> None:
     assert settings.current().prefix == "runbus"
     assert settings.current().lease_seconds == 30
@@ -67,5 +82,6 @@ def test_a_users_tests_have_a_server_of_their_own(
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 passed" in done.stdout
+    assert re.fullmatch(r"5 passed in [\d.]+s", done.stdout.splitlines()[-1])
+    assert done.stderr == ""
     assert not [path for path in (tmp_path / "temporary").iterdir() if path.name != "pytest"]

@@ -22,8 +22,8 @@ from runbus.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from concurrent.futures import Future
 
+    from runbus.background_call import BackgroundCall
     from runbus.settings import Settings
     from runbus.store.bus import Bus
     from runbus.store.maintenance.holdings import Holdings
@@ -48,7 +48,8 @@ class Upkeep:
         self._holdings = holdings
         self._keep_again = keep_again
         self._lock = threading.Lock()
-        self._life: Future[None] | None = None
+        self._life: BackgroundCall[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._supervisor: Supervisor | None = None
         self._woken: asyncio.Event
         self._to_reconcile: set[str] = set()
@@ -57,8 +58,9 @@ class Upkeep:
     def ensure_runs(self) -> None:
         """Start the upkeep unless it runs."""
         with self._lock:
-            if self._life is None or self._life.done():
-                self._life = bridge.start(self._live)
+            loop = bridge.background.loop
+            if self._life is None or self._loop is not loop:
+                self._loop, self._life = loop, bridge.start(self._live)
 
     def end(self) -> None:
         """End it until it is needed again."""

@@ -18,8 +18,9 @@ from runbus.cli import asking, form, show, times
 from runbus.cli.answered import in_words, without_secrets
 from runbus.cli.exits import DONE, INTERRUPTED, Failed, WrongCall
 from runbus.cli.given import read_words
-from runbus.cli.terminal import is_conversation, one_line
+from runbus.cli.terminal import is_conversation
 from runbus.errors import AlreadyAnswered, AnswerRefused, NotPaused
+from runbus.protocol.printed import one_line
 from runbus.protocol.records import Waiting
 
 if TYPE_CHECKING:

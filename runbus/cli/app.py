@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
@@ -15,6 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from runbus import __version__
 from runbus.cli import exits, web
 from runbus.errors import RunbusError
+from runbus.protocol.printed import one_line, readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,24 +113,25 @@ def _with_debug(
         return app(words)
     except (BrokenPipeError, CycloptsError, exits.WrongCall):
         raise
-    except (RunbusError, exits.Failed) as error:
-        if debug:
-            raise
-        return _fail(error, exits.FAILED)
-    except UnicodeEncodeError as error:  # what is stored is UTF-8, so it was one of the words
-        if debug:
-            raise
-        return _fail(f"{error.object!r:.200} is not UTF-8.", exits.WRONGLY_CALLED)
     except Exception as error:
-        if debug:
-            raise
-        what = f"{type(error).__name__}: {error}. This should not happen; --debug shows where."
-        return _fail(what, exits.FAILED)
+        return _fail_at_length() if debug else _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, (RunbusError, exits.Failed)):
+        return _fail(error, exits.FAILED)
+    if isinstance(error, UnicodeEncodeError):  # what is stored is UTF-8, so it was one of the words
+        return _fail(f"{error.object!r:.200} is not UTF-8.", exits.WRONGLY_CALLED)
+    what = f"{type(error).__name__}: {error}. This should not happen; --debug shows where."
+    return _fail(what, exits.FAILED)
+
+
+def _fail_at_length() -> int:
+    print(readable(traceback.format_exc()), end="", file=sys.stderr)
+    return exits.FAILED
 
 
 def _fail(error: object, code: int) -> int:
-    from runbus.cli.terminal import one_line  # late: it brings rich along
-
     text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
     print(f"runbus: {one_line(text)}", file=sys.stderr)
     return code

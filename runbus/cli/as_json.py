@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any, cast
 
 from runbus.cli import times
+from runbus.protocol.printed import readable_json
 from runbus.protocol.values import read_json
-
-# JSON leaves these as they are inside of texts, and a terminal would obey them.
-_STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(value: Any) -> Any:
@@ -40,7 +37,4 @@ def _scalar(value: Any) -> Any:
 
 def written(value: Any, *, indent: int | None = None) -> str:
     """Write JSON that may also be shown on a terminal."""
-    return _STEERING.sub(
-        lambda found: f"\\u{ord(found[0]):04x}",
-        json.dumps(plain(value), ensure_ascii=False, indent=indent),
-    )
+    return readable_json(json.dumps(plain(value), ensure_ascii=False, indent=indent))

@@ -17,8 +17,8 @@ from runbus.cli.form import (
     with_default,
 )
 from runbus.cli.prompt import Prompt
-from runbus.cli.terminal import one_line
 from runbus.cli.typed import Mistyped, as_value, label, problem_with
+from runbus.protocol.printed import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

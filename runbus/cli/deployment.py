@@ -14,9 +14,10 @@ from runbus.cli.exits import DONE, FAILED, Failed, WrongCall
 from runbus.cli.form import fields_of
 from runbus.cli.given import json_or_text, named_values
 from runbus.cli.show import Column
-from runbus.cli.terminal import console, is_terminal, one_line
+from runbus.cli.terminal import console, is_terminal
 from runbus.errors import DeploymentMissing, RunNotEnded
 from runbus.protocol.answers import problems_of
+from runbus.protocol.printed import one_line
 
 if TYPE_CHECKING:
     from uuid import UUID

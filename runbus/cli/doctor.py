@@ -10,7 +10,8 @@ from rich.text import Text
 from runbus import get_client
 from runbus.cli import show
 from runbus.cli.exits import DONE, FAILED
-from runbus.cli.terminal import is_terminal, one_line, working
+from runbus.cli.terminal import is_terminal, working
+from runbus.protocol.printed import one_line
 
 if TYPE_CHECKING:
     from runbus.protocol.report import Check

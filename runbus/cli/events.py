@@ -11,8 +11,8 @@ from rich.text import Text
 from runbus import get_client
 from runbus.cli import show, times
 from runbus.cli.exits import DONE, WrongCall
-from runbus.cli.terminal import one_line
 from runbus.errors import RunMissing
+from runbus.protocol.printed import one_line
 
 if TYPE_CHECKING:
     from uuid import UUID

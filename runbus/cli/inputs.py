@@ -14,9 +14,10 @@ from runbus.cli import as_json, show, times
 from runbus.cli.answer import user_name
 from runbus.cli.exits import DONE, WrongCall
 from runbus.cli.given import json_or_text, read_words
-from runbus.cli.terminal import is_terminal, one_line
+from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidRunId
 from runbus.protocol.ids import parse_run_id
+from runbus.protocol.printed import one_line
 from runbus.protocol.types import name_of_value
 from runbus.protocol.values import read_json
 

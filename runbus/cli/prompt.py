@@ -12,8 +12,8 @@ from rich.text import Text
 
 from runbus.cli import show
 from runbus.cli.form import NOTHING
-from runbus.cli.terminal import one_line, readable
 from runbus.cli.typed import Mistyped, as_bool, is_numbered, label
+from runbus.protocol.printed import one_line, readable
 
 if TYPE_CHECKING:
     from runbus.cli.form import Part

@@ -12,8 +12,9 @@ from runbus import get_client
 from runbus.cli import question, run_page, show, times
 from runbus.cli.exits import DONE, WrongCall
 from runbus.cli.show import Column
-from runbus.cli.terminal import is_terminal, one_line
+from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidArgument
+from runbus.protocol.printed import one_line
 from runbus.protocol.run_filter import state_names
 
 if TYPE_CHECKING:

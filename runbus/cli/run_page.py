@@ -14,8 +14,9 @@ from rich.text import Text
 from runbus import get_client
 from runbus.cli import form, show, times
 from runbus.cli.answered import veiled
-from runbus.cli.terminal import is_terminal, one_line, readable
+from runbus.cli.terminal import is_terminal
 from runbus.cli.typed import label
+from runbus.protocol.printed import one_line, readable
 from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from runbus.cli import as_json
-from runbus.cli.terminal import console, is_terminal, one_line, readable
+from runbus.cli.terminal import console, is_terminal
+from runbus.protocol.printed import one_line, readable
 from runbus.protocol.states import TYPES, StateType
 
 if TYPE_CHECKING:

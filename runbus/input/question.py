@@ -21,6 +21,7 @@ from runbus.input.run_input import (
     run_input_subclass_from_type,
 )
 from runbus.protocol.answers import flaw_of, problems_of, shape_of, with_defaults
+from runbus.protocol.printed import one_line
 from runbus.store.pauses import Form as StoredForm
 
 if TYPE_CHECKING:
@@ -68,8 +69,7 @@ class Question:
 
 
 def _plain(markdown: str) -> str:
-    # For a terminal, which must not take a text for commands of its own.
-    return "".join(each for each in markdown.strip("# ") if each.isprintable() and each not in "*`")
+    return "".join(each for each in one_line(markdown.strip("# ")) if each not in "*`")
 
 
 def question_about(input_type: Any) -> Question:

@@ -37,12 +37,16 @@ from runbus.input.inbox import Inbox, Patience
 from runbus.protocol.durability import Durability, check_durability
 from runbus.protocol.entries import Entry, check_text, new_key
 from runbus.protocol.ids import parse_run_id, text_of
+from runbus.protocol.literals import with_literals_read_as_written
 from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
 from runbus.protocol.values import decoder, encode, json_schema
 from runbus.store.receipt import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
     from runbus.input.form import Keyset
     from runbus.protocol.records import Pause
@@ -94,6 +98,12 @@ class RunInput(BaseModel):
         ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings"
     )
     _description: ClassVar[str | None] = None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let the model read the literals that it writes."""
+        bytes_mode = cls.model_config.get("ser_json_bytes", "utf8")
+        return with_literals_read_as_written(handler(source), handler, bytes_mode=bytes_mode)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -1,9 +1,15 @@
-"""Answers: checked against the JSON Schema of what was asked."""
+"""Answers: checked against the JSON Schema of what was asked.
+
+Neither the schema nor the answer is trusted to be checked fast. Patterns run on an engine whose
+time is linear; those that it has no room for, or that look ahead or back, run on answers so short
+that no pattern runs away.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import suppress
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pydantic_core import to_json
 
@@ -14,7 +20,14 @@ if TYPE_CHECKING:
 
 LONGEST_PROBLEM = 200
 MOST_PROBLEMS = 20
+MOST_PARTS_BYTES = 4 * 1024 * 1024
+"""How many bytes of JSON Schema are compiled to find all problems of an answer, not only one."""
+MOST_MATCHING = 100_000_000
+"""The squares of the lengths of an answer's texts, together and for each pattern, where patterns
+may take quadratic time: some tenths of a second."""
 _MOST_KEPT = 64
+_SMALL_PATTERN_BYTES = 200_000
+_MOST_BACKTRACKING = 10_000
 _TEXTS_ONLY = {"default", "title", "description", "examples"}
 
 
@@ -50,7 +63,7 @@ def with_defaults(schema: Any, answer: Any) -> Any:
 def flaw_of(schema: Any) -> str:
     """Return why a form cannot be used: it is no JSON Schema. Empty for one that can."""
     try:
-        _validator(schema)
+        _checker(schema)
     except (ValueError, TypeError) as error:  # `jsonschema_rs.ValidationError` is a ValueError
         return str(getattr(error, "message", error))[:LONGEST_PROBLEM]
     return ""
@@ -64,10 +77,28 @@ def problems_of(schema: Any, answer: Any) -> dict[str, str]:
     """
     if flaw := flaw_of(schema):
         return {"": f"the form itself cannot be used: {flaw}"}
+    checker = _checker(schema)
+    if checker.patterns and _matching(answer) * checker.patterns > MOST_MATCHING:
+        return {"": "it is too long to be matched with the patterns of this form"}
     try:
-        return {} if _validator(schema).is_valid(answer) else _problems(schema, answer)
+        return {} if checker.validator.is_valid(answer) else _problems(schema, answer)
     except UnicodeEncodeError:
         return {"": "it has half a character, which cannot be stored"}
+
+
+def _matching(answer: Any) -> int:
+    # Not by recursion: an answer may be deeper than the stack.
+    total, left = 0, [answer]
+    while left:
+        part = left.pop()
+        if isinstance(part, str):
+            total += len(part) ** 2
+        elif isinstance(part, dict):
+            left.extend(cast("dict[str, Any]", part).keys())
+            left.extend(cast("dict[str, Any]", part).values())
+        elif isinstance(part, list):
+            left.extend(cast("list[Any]", part))
+    return total
 
 
 def _problems(schema: Any, answer: Any) -> dict[str, str]:
@@ -83,8 +114,11 @@ def _problems(schema: Any, answer: Any) -> dict[str, str]:
 def _errors(schema: Any, answer: Any) -> Iterator[ValidationError]:
     # The validator's own list of all errors is made before the first can be read, and may be
     # longer than the answer. Its first error is found at once: so each field is asked for that.
-    found = False
+    found, left = False, MOST_PARTS_BYTES
     for part in _parts(schema, answer):
+        left -= len(to_json(part))
+        if left < 0:  # each part is compiled with all definitions
+            break
         error = _first_error(part, answer)
         if error is not None:
             found = True
@@ -112,22 +146,38 @@ def _first_error(schema: Any, answer: Any) -> ValidationError | None:
     from jsonschema_rs import ValidationError
 
     try:
-        _validator(schema).validate(answer)
+        _checker(schema).validator.validate(answer)
     except ValidationError as error:
         return error
     return None
 
 
-def _validator(schema: Any) -> Draft202012Validator:
+class _Checker(NamedTuple):
+    """A compiled schema."""
+
+    validator: Draft202012Validator
+    patterns: int
+    """How many patterns may take quadratic time."""
+
+
+def _checker(schema: Any) -> _Checker:
     # Made once for a form: that takes longer than all else that an answer costs here.
-    return _kept_validator(to_json(schema).decode())
+    return _kept_checker(to_json(schema).decode())
 
 
 @lru_cache(maxsize=_MOST_KEPT)
-def _kept_validator(schema: str) -> Draft202012Validator:
-    from jsonschema_rs import Draft202012Validator  # late: only who asks or answers needs it
+def _kept_checker(schema: str) -> _Checker:
+    # Late: only who asks or answers needs it.
+    from jsonschema_rs import Draft202012Validator, FancyRegexOptions, RegexOptions, ValidationError
 
-    return Draft202012Validator(schema, retriever=_refuse)
+    make = partial(Draft202012Validator, schema, retriever=_refuse)
+    patterns = schema.count('"pattern')  # `patternProperties` too
+    with suppress(ValidationError):
+        return _Checker(make(pattern_options=RegexOptions(size_limit=_SMALL_PATTERN_BYTES)), 0)
+    with suppress(ValidationError):
+        return _Checker(make(pattern_options=RegexOptions()), patterns)
+    options = FancyRegexOptions(backtrack_limit=_MOST_BACKTRACKING)
+    return _Checker(make(pattern_options=options), patterns)
 
 
 def _fields(schema: Any) -> dict[str, dict[str, Any] | bool]:

@@ -19,13 +19,27 @@ from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import PurePath
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NewType,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 from unicodedata import category
 from uuid import UUID
 
 import pydantic
+from pydantic import networks  # now: pydantic's own late import may be interrupted in a verb
 
 from runbus.errors import InvalidKeyPrefix, UnnamedType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 # fmt: off
 _NAMES: dict[type, str] = {
@@ -63,16 +77,23 @@ def types_by_name(annotation: Any) -> dict[str, Any]:
 
     Raises `UnnamedType` for what no value's class could be, such as `Any` or a type variable.
     """
+    try:
+        return _types_by_name(annotation)
+    except RecursionError:  # an alias whose members are that alias: `type Loop = Loop | int`
+        raise UnnamedType(annotation) from None
+
+
+def _types_by_name(annotation: Any) -> dict[str, Any]:
     origin = get_origin(annotation)
     if origin is Annotated:
         return _types_of_annotated(*get_args(annotation))
     if origin is Union or origin is UnionType:
-        return _merged([types_by_name(member) for member in get_args(annotation)])
+        return _merged([_types_by_name(member) for member in get_args(annotation)])
     if origin is Literal:
         return _types_of_literal(get_args(annotation))
     beneath = _beneath_alias(annotation, origin)
     if beneath is not annotation:
-        return types_by_name(beneath)
+        return _types_by_name(beneath)
     return _types_of_class(annotation, origin or annotation)
 
 
@@ -115,22 +136,23 @@ def _types_of_annotated(inner: Any, *metadata: Any) -> dict[str, Any]:
     # None has nothing to constrain: pydantic, too, applies the bounds of an Optional to the rest.
     return {
         name: Annotated[(type_, *kept)] if kept and type_ is not NoneType else type_
-        for name, type_ in types_by_name(inner).items()
+        for name, type_ in _types_by_name(inner).items()
     }
 
 
 def _types_of_literal(values: tuple[Any, ...]) -> dict[str, Any]:
     alike: dict[str, list[Any]] = {}
-    for value in values:
+    for value in _without_aliases(values):
         alike.setdefault(name_of_value(value), []).append(value)
-    return {name: _literal(tuple(values)) for name, values in alike.items()}
+    return {name: Literal[tuple(values)] for name, values in alike.items()}
 
 
-def _literal(values: tuple[Any, ...]) -> Any:
-    literal = Literal[values]
-    if isinstance(values[0], Enum):  # JSON has the member's value, which pydantic does not look up
-        return Annotated[literal, pydantic.BeforeValidator(type(values[0]))]
-    return literal
+def _without_aliases(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        if _is_alias(value):  # of another literal
+            yield from _without_aliases(get_args(value.__value__))
+        else:
+            yield value
 
 
 def _merged(members: list[dict[str, Any]]) -> dict[str, Any]:
@@ -148,10 +170,33 @@ def _beneath_alias(annotation: Any, origin: Any) -> Any:
         return annotation.__supertype__
     if annotation is pydantic.JsonValue:  # recursive: its parts only make sense inside it
         return annotation
+    if _is_alias(origin):
+        return _applied(origin, get_args(annotation))
+    return annotation.__value__ if _is_alias(annotation) else annotation
+
+
+def _is_alias(annotation: Any) -> bool:
     # By name, because `typing` and `typing_extensions` each have a class of their own for it.
-    if type(origin).__name__ == "TypeAliasType":
-        return origin.__value__[get_args(annotation)]
-    return annotation.__value__ if type(annotation).__name__ == "TypeAliasType" else annotation
+    return type(annotation).__name__ == "TypeAliasType"
+
+
+def _applied(alias: Any, args: tuple[Any, ...]) -> Any:
+    """Return what a generic alias stands for, whose value has the parameters in its own order."""
+    value, parameters = alias.__value__, alias.__type_params__
+    by_parameter = dict(zip(parameters, args, strict=False))
+    if isinstance(value, TypeVar):
+        return by_parameter.get(value, value)
+    named = _parameters_of(value)
+    if not all(isinstance(each, TypeVar) for each in named):
+        return value[args]
+    return value[tuple(by_parameter.get(each, each) for each in named)] if named else value
+
+
+def _parameters_of(generic: Any) -> tuple[Any, ...]:
+    of_model = (
+        vars(generic).get("__pydantic_generic_metadata__") if isinstance(generic, type) else None
+    )
+    return of_model["parameters"] if of_model else getattr(generic, "__parameters__", ())
 
 
 def _types_of_class(annotation: Any, cls: Any) -> dict[str, Any]:
@@ -169,14 +214,14 @@ def _types_of_class(annotation: Any, cls: Any) -> dict[str, Any]:
 @cache
 def _stand_ins() -> dict[Any, tuple[type, ...]]:
     """Return pydantic's types whose values have other classes. They validate themselves."""
-    # At the first use, as pydantic imports its types of the network only when one is named.
+    # At the first use: many programs never ask.
     # fmt: off
     return {
-        pydantic.EmailStr: (str,),
+        networks.EmailStr: (str,),
         pydantic.AwareDatetime: (datetime,), pydantic.NaiveDatetime: (datetime,),
         pydantic.PastDatetime: (datetime,), pydantic.FutureDatetime: (datetime,),
         pydantic.PastDate: (date,), pydantic.FutureDate: (date,),
-        pydantic.IPvAnyAddress: (IPv4Address, IPv6Address),
+        networks.IPvAnyAddress: (IPv4Address, IPv6Address),
         pydantic.JsonValue: (dict, list, str, bool, int, float, NoneType),
     }
     # fmt: on

@@ -9,13 +9,14 @@ by; a receiver accepts names and aliases.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NewType
+from typing import TYPE_CHECKING, Annotated, Any, NewType
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic_core import SchemaSerializer, core_schema, from_json, to_jsonable_python
 
 from runbus.errors import NotSerializable, UnsupportedType
 from runbus.protocol.byte_config import check_bytes_are_read_one_way, has_own_config
+from runbus.protocol.literals import ReadAsWritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +137,8 @@ def _adapt(annotation: Any) -> TypeAdapter[Any]:
     if isinstance(annotation, type) and has_own_config(annotation):
         return TypeAdapter(annotation)
     # TypeAdapter refuses a config for a bare dataclass or TypedDict, though they would use it.
-    received = NewType("received", annotation)  # pyright: ignore[reportGeneralTypeIssues]
+    as_written = Annotated[annotation, ReadAsWritten()]
+    received = NewType("received", as_written)  # pyright: ignore[reportGeneralTypeIssues]
     adapter: TypeAdapter[Any] = TypeAdapter(received, config=_CONFIG)
     adapter.rebuild()  # raises if a forward reference has no meaning yet
     check_bytes_are_read_one_way(annotation, adapter.core_schema)

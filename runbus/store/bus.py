@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from runbus.errors import RunbusError, UnsentInputs
+from runbus.green_threads import refuse_green_threads
 from runbus.protocol.keys import Keys
 from runbus.store import scripts
 from runbus.store.link import LinkLost
@@ -140,6 +141,7 @@ def of_settings(settings: Settings) -> Bus:
     loop = asyncio.get_running_loop()
     bus = _of_loop.get((loop, settings))
     if bus is None:
+        refuse_green_threads()
         _bury_the_dead()
         bus = _of_loop[loop, settings] = Bus(settings)
     return bus

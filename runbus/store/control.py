@@ -25,10 +25,11 @@ class Control:
         self._flow_run_id = flow_run_id
         self._key = bus.keys.control(flow_run_id)
 
-    async def say(self, word: str, epoch: str) -> None:
-        """Tell the run a word, such as `cancel`, in the execution with this epoch."""
+    async def say(self, word: str, epoch: str = "") -> None:
+        """Tell the run a word, such as `suspend`, in the execution with this epoch, or in any."""
+        meant = ("epoch", epoch) if epoch else ()
         await self._bus.requests.commands(
-            ("XADD", self._key, "MAXLEN", "~", LONGEST, "*", "word", word, "epoch", epoch),
+            ("XADD", self._key, "MAXLEN", "~", LONGEST, "*", "word", word, *meant),
             # The run may have ended meanwhile, and then nobody else would see to this.
             ("PEXPIRE", self._key, self._bus.lifetime_ms),
         )
@@ -45,7 +46,7 @@ class Control:
                     yield "cancel"
                 for _, _, fields in reader.taken():
                     said = fields_by_name(fields)
-                    # A word without an epoch was said by hand, and means whoever hears it.
+                    # A word without an epoch means whoever hears it.
                     if said.get("epoch", epoch) == epoch:
                         yield said.get("word", "")
         finally:

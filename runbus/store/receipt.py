@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,6 +12,7 @@ from runbus.protocol.entries import is_made_up
 from runbus.store.link import settle
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Generator
     from uuid import UUID
 
@@ -32,8 +32,7 @@ class Sent:
     __slots__ = (
         "__weakref__",
         "_bystanders",
-        "_error",
-        "_seen",
+        "_failure",
         "_waiting",
         "awaited",
         "duplicate",
@@ -95,15 +94,16 @@ class Sent:
         """Called once, when it is first awaited or settled."""
         self.on_settled: Callable[[Sent], None] | None = None
         """Called once, when it is settled."""
-        self._error: Exception | None = None
-        self._seen = False
+        self._failure: Failure | None = None
         self._waiting: list[asyncio.Future[None] | threading.Lock] = []
         self._bystanders: list[asyncio.Future[None]] = []
 
     def __repr__(self) -> str:
         state = "under way"
         if self.settled:
-            state = f"failed: {self._error}" if self._error else f"stored as {self.entry_id}"
+            state = (
+                f"failed: {self._failure.error}" if self._failure else f"stored as {self.entry_id}"
+            )
         return f"<Sent {self.key} to {self.flow_run_id}: {state}>"
 
     def __await__(self) -> Generator[object, None, Self]:
@@ -117,27 +117,23 @@ class Sent:
         if not self.settled:
             await self._join(self._bystanders)
 
-    def wait(self) -> Self:
-        """Block this thread until it is stored. Never call it on the sending loop's thread."""
+    def wait_with(self, done: threading.Lock) -> None:
+        """Release a lock when it is settled, whose holder then looks at the result."""
         self._note_await()
-        done = threading.Lock()
-        done.acquire()
         self._waiting.append(done)
-        if not self.settled:
-            done.acquire()
-        return self.result()
 
     def result(self) -> Self:
         """Return the receipt of a stored input, or raise why it is not stored."""
-        self._seen = True
-        if self._error is not None:
-            raise self._error
+        if self._failure is not None:
+            self._failure.is_seen = True
+            raise self._failure.error
         return self
 
     @property
     def unseen_error(self) -> Exception | None:
         """What went wrong, as long as nobody looked."""
-        return None if self._seen else self._error
+        failure = self._failure
+        return None if failure is None or failure.is_seen else failure.error
 
     @property
     def is_watched(self) -> bool:
@@ -146,7 +142,8 @@ class Sent:
 
     def settle(self, entry_id: str | None, error: Exception | None, *, duplicate: bool) -> None:
         """Record the outcome and wake whoever waits."""
-        self.entry_id, self._error, self.duplicate = entry_id, error, duplicate
+        self.entry_id, self.duplicate = entry_id, duplicate
+        self._failure = None if error is None else Failure(error)
         self.value = b""
         self.settled = True
         self._call_on_awaited()
@@ -180,13 +177,32 @@ class Sent:
 
     def log_unseen_error(self) -> None:
         """Log what went wrong, if nobody looked."""
-        if self.unseen_error is not None and not isinstance(self._error, UnsentInputs):
-            self._seen = True
-            _log.error("an input was not sent and nobody looked: %s", self._error)
+        if self._failure is not None:
+            self._failure.log_if_unseen()
+
+
+class Failure:
+    """Why an input was not sent: logged with the last reference to it, if nobody looked.
+
+    Not the receipt itself has a `__del__`: it would run for each send, and swallow an interrupt
+    (Ctrl-C) that comes meanwhile.
+    """
+
+    __slots__ = ("error", "is_seen")
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.is_seen = False
+
+    def log_if_unseen(self) -> None:
+        """Log it, unless somebody looked; once."""
+        if not self.is_seen and not isinstance(self.error, UnsentInputs):
+            self.is_seen = True
+            _log.error("an input was not sent and nobody looked: %s", self.error)
 
     def __del__(self) -> None:
-        if self._error is not None:
-            self.log_unseen_error()
+        if hasattr(self, "is_seen"):  # else it is not whole: `__init__` was interrupted
+            self.log_if_unseen()
 
 
 def _wake(waiter: asyncio.Future[None] | threading.Lock) -> None:

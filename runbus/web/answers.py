@@ -16,8 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from runbus.protocol.answers import problems_of
-from runbus.web.fields import NOTHING, Field
-from runbus.web.shapes import UNSET, Schema
+from runbus.web.fields import MOST_TRIED_BYTES, NOTHING, Field
+from runbus.web.shapes import UNSET, Schema, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,13 +52,18 @@ def problems_in(field: Field, shapes: Shapes, answer: Any) -> dict[str, str]:
     a value fits none of them helps nobody.
     """
     found: dict[str, str] = {}
+    left = MOST_TRIED_BYTES
     for each in field.walk():
         value = _at(answer, each.path)
         part = _closer_schema(each, value)
         if problem := _own_problem(each):
             found[each.dotted] = problem
         elif part is not None:
-            for place, words in problems_of(shapes.whole(part), value).items():
+            whole = shapes.whole(part)
+            left -= len(json_text(whole))
+            if left < 0:
+                break  # the check of the whole answer decides
+            for place, words in problems_of(whole, value).items():
                 found.setdefault(".".join([*each.path, place] if place else each.path), words)
     return found
 

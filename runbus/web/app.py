@@ -27,6 +27,7 @@ from runbus.errors import (
     ServerUnreachable,
     SettingsError,
 )
+from runbus.protocol.printed import readable
 from runbus.web.api import api
 from runbus.web.api_models import ENTRY_ID, EntryId
 from runbus.web.guard import Guard
@@ -66,7 +67,8 @@ class Page:
         self.site = Site(client, options, self.live)
         # Three bytes each is the most that a posted form makes of a character.
         largest_body = 3 * settings.current().max_input_bytes + 64 * 1024
-        self.asgi: ASGIApp = Guard(_application(self.site), options, largest_body)
+        application = _application(self.site)
+        self.asgi: ASGIApp = Guard(application, options, largest_body, self.site.guesses)
 
 
 def _application(site: Site) -> FastAPI:
@@ -134,7 +136,7 @@ def _handle_errors(app: FastAPI, site: Site) -> None:
 async def _problem(
     site: Site, request: Request, status: int, words: str, headers: Any = None
 ) -> Response:
-    words = words.encode(errors="replace").decode()  # half a surrogate pair cannot be sent
+    words = readable(words)
     if _is_for_programs(request):
         return JSONResponse({"problem": words}, status, headers)
     shown: dict[str, Any] = {"by": request.state.by, "path": request.scope["path"]}

@@ -2,6 +2,8 @@
 
 A form comes back to be shown again (an item was added, a branch chosen), or to be taken. It may
 come as fields or as the JSON box. Whatever is wrong, all that was typed is shown again.
+
+A form may be large: the pages call this in a thread, so that others' go on.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from runbus.protocol.answers import problems_of
+from runbus.web.patterns import cannot_run_away
 from runbus.web.shapes import UNSET, Branch, Kind, Schema, Shape, Shapes, humanise, json_text
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ Posted = dict[str, list[str]]
 DEEPEST = 12
 MOST_ITEMS = 1000
 MOST_FIELDS = 2000
+MOST_CHOICES = 20_000
+"""How many options and branches the fields of a form may offer together."""
+MOST_SCHEMA_BYTES = 256 * 1024
+"""The size of the largest schema that becomes fields; a larger one is answered as JSON."""
+MOST_TRIED_BYTES = 4 * 1024 * 1024
+"""How many bytes of schemas are compiled to find the branches that values belong to."""
 NOTHING = "-"
 _ITEM_DIGITS = 10
 _CONTAINERS = {"object", "list", "tuple", "map", "union"}
@@ -85,6 +92,12 @@ class Field:
         is_text = self.kind in {"text", "area", "password"}
         return not self.required and (is_text or self.shape.default is UNSET)
 
+    @property
+    def pattern(self) -> str:
+        """What a browser may match the text with; empty for what the server decides alone."""
+        pattern = self.shape.limits.get("pattern")
+        return pattern if isinstance(pattern, str) and cannot_run_away(pattern) else ""
+
     def walk(self) -> list[Field]:
         """List the field and all within it, in order."""
         return [self, *(inner for child in self.children for inner in child.walk())]
@@ -102,13 +115,17 @@ class FormBuilder:
         self.shapes = Shapes(schema)
         self._posted = posted or {}
         self._left = MOST_FIELDS
+        self._choices_left = MOST_CHOICES
+        self._bytes_left = MOST_TRIED_BYTES
 
     def root(self, value: Any = UNSET) -> Field:
         """Build the form; `value` fills what was not posted.
 
-        Raises `ValueError` for more fields than anybody fills in: definitions that use each other
-        can ask for more than there is memory.
+        Raises `ValueError` for more than anybody fills in: a schema that is too large, and one
+        whose definitions use each other until they ask for more than there is memory or time.
         """
+        if len(json_text(self.shapes.root)) > MOST_SCHEMA_BYTES:
+            raise ValueError(f"the schema of a form has at most {MOST_SCHEMA_BYTES} bytes")
         return self._field(self.shapes.root, "", (), "", True, value)
 
     def _field(
@@ -124,6 +141,9 @@ class FormBuilder:
         if self._left < 0:
             raise ValueError(f"a form has at most {MOST_FIELDS} fields")
         shape = self.shapes.of(schema)
+        self._choices_left -= len(shape.options) + len(shape.branches)
+        if self._choices_left < 0:
+            raise ValueError(f"the fields of a form have at most {MOST_CHOICES} choices")
         value = shape.default if value is UNSET else value
         made = Field(
             shape=shape,
@@ -238,7 +258,11 @@ class FormBuilder:
     def _branch_of(self, branches: tuple[Branch, ...], value: Any) -> int:
         if value is not UNSET:
             for number, branch in enumerate(branches):
-                if not problems_of(self.shapes.whole(branch.schema), value):
+                whole = self.shapes.whole(branch.schema)
+                self._bytes_left -= len(json_text(whole))
+                if self._bytes_left < 0:
+                    raise ValueError("finding the branches of the values takes too long")
+                if not problems_of(whole, value):
                     return number
         return 0
 

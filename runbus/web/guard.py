@@ -2,13 +2,13 @@
 
 In this order: the Host must be one of ours (else a web site could point its own name at this
 machine and read the page as its own), a request that changes something must come from the page
-itself (Origin, Sec-Fetch-Site), the body must be small, and somebody must be logged in. Each
-response forbids scripts, styles and frames from anywhere else.
+itself (Origin, Sec-Fetch-Site), somebody must be logged in, and the body must be small: very small
+where nobody is logged in yet. Each response forbids scripts, styles and frames from anywhere else.
 """
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -16,16 +16,25 @@ from urllib.parse import quote, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
+from runbus.web.addresses import client_address
+from runbus.web.bodies import Bodies, BodyRefused, Bound
+from runbus.web.guesses import TooManyGuesses
 from runbus.web.logins import COOKIE
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from runbus.web.bodies import Body
+    from runbus.web.guesses import Guesses
     from runbus.web.options import Options
 
 BODY_SECONDS = 30
+BODIES = 4
+"""How many bodies of the largest size the process has room for."""
+_BEFORE_LOGIN = Bound(size=8 * 1024, seconds=10)
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _OPEN_TO_ALL = ("/login", "/static/")
+_LENGTH_DIGITS = 16
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; "
@@ -43,10 +52,12 @@ _HEADERS = {
 class Guard:
     """Wraps the application; in `request.state.by` it says who asks."""
 
-    def __init__(self, app: ASGIApp, options: Options, largest_body: int) -> None:
+    def __init__(self, app: ASGIApp, options: Options, largest_body: int, guesses: Guesses) -> None:
         self._app = app
         self._options = options
-        self._largest_body = largest_body
+        self._guesses = guesses
+        self._bodies = Bodies(BODIES * largest_body)
+        self._logged_in = Bound(size=largest_body, seconds=BODY_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -55,15 +66,31 @@ class Guard:
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
         headers = Headers(scope=scope)
-        by = self._who(headers)
-        refusal = self._refusal(scope, headers) or self._login_first(scope, by)
-        body = b"" if refusal else await self._body(headers, receive)
-        if body is None:
-            refusal = PlainTextResponse("The body is too large, or too slow.\n", 413)
-        scope.setdefault("state", {})["by"] = by
-        app = refusal or self._app
-        await app(scope, _replay(body or b"", receive), _with_headers(send))
-        return None
+        state = scope.setdefault("state", {})
+        state["by"] = None
+        state["address"] = client_address(scope, headers, self._options.trusted_proxies)
+        send = _with_headers(send)
+        with self._bodies.holding() as body:
+            try:
+                refusal = self._refusal(scope, headers) or self._login_first(scope, headers)
+                if refusal is not None:
+                    return await refusal(scope, receive, send)
+                receive = await self._read(body, scope, headers, receive)
+            except TooManyGuesses as error:
+                return await _too_many(scope, error)(scope, receive, send)
+            except BodyRefused as error:
+                answer = PlainTextResponse(f"{error}\n", error.status)
+                return await answer(scope, receive, send)
+            return await self._app(scope, receive, send)
+
+    async def _read(self, body: Body, scope: Scope, headers: Headers, receive: Receive) -> Receive:
+        is_open = scope["path"].startswith(_OPEN_TO_ALL)
+        length = headers.get("content-length", "0")
+        announced = (
+            int(length) if length.isdecimal() and len(length) < _LENGTH_DIGITS else sys.maxsize
+        )
+        bound = _BEFORE_LOGIN if is_open else self._logged_in
+        return _replay(await body.read(receive, announced, bound), receive)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host = _host_name(headers.get("host", ""))
@@ -74,9 +101,12 @@ class Guard:
             return PlainTextResponse("This request came from another site.\n", 403)
         return None
 
-    def _login_first(self, scope: Scope, by: str | None) -> Response | None:
+    def _login_first(self, scope: Scope, headers: Headers) -> Response | None:
         path: str = scope["path"]
-        if by is not None or path.startswith(_OPEN_TO_ALL):
+        if self._options.logins.tokens and path.startswith(_OPEN_TO_ALL):
+            return None  # what a browser kept of an old login is no guess there
+        by = scope["state"]["by"] = self._who(scope["state"]["address"], headers)
+        if by is not None:
             return None
         if path.startswith("/api/"):
             words = {"problem": "log in: send the header Authorization: Bearer <token>"}
@@ -87,32 +117,24 @@ class Guard:
         target = quote(path + (f"?{query}" if query else ""), safe="")
         return RedirectResponse(f"/login?next={target}", 303)
 
-    def _who(self, headers: Headers) -> str | None:
+    def _who(self, address: str, headers: Headers) -> str | None:
         logins = self._options.logins
         if not logins.tokens:
             return self._options.somebody
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            return logins.name_of(token.strip())
-        return logins.name_in(_cookie(headers.get("cookie", "")))
-
-    async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self._largest_body:
+            return self._guesses.judge(address, token.strip(), logins.name_of)
+        cookie = _cookie(headers.get("cookie", ""))
+        if not cookie or self._guesses.judge(address, cookie, logins.signer_of) is None:
             return None
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while size <= self._largest_body:
-                    message = await receive()
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    if not message.get("more_body"):
-                        return b"".join(parts)
-        except TimeoutError:
-            pass
-        return None
+        return logins.name_in(cookie)
+
+
+def _too_many(scope: Scope, error: TooManyGuesses) -> Response:
+    headers = {"Retry-After": str(error.seconds)}
+    if scope["path"].startswith("/api/"):
+        return JSONResponse({"problem": str(error)}, 429, headers)
+    return PlainTextResponse(f"{error}\n", 429, headers)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends
@@ -42,7 +43,7 @@ def lists(site: Site) -> APIRouter:
     @router.get("/deployments/{name:path}")
     async def deployment(request: Request, name: str) -> Response:
         found = await site.client.read_deployment(name)
-        form = blank_form(found.parameters)
+        form = await asyncio.to_thread(blank_form, found.parameters)
         return await site.page(request, "deployment.html", deployment=found, form=form)
 
     @router.post("/deployments/{name:path}")
@@ -83,7 +84,7 @@ _LAST_PAGE = 2000
 async def _start(site: Site, request: Request, name: str) -> Response:
     posted = await read_posted(request)
     found = await site.client.read_deployment(name)
-    taken = take(found.parameters, posted)
+    taken = await asyncio.to_thread(take, found.parameters, posted)
     if taken.answer is not UNSET:
         try:
             run = await site.client.create_flow_run_from_deployment(

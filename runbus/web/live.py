@@ -1,5 +1,8 @@
 """Live: one follower of the event streams, however many browsers listen.
 
+The browsers are also told when the store does not answer, and in silence that this process lives: a
+page that was left open is to show when it is old.
+
 A browser costs a small set of messages that it has not been sent yet. One that is too slow to be
 sent them is told to look again (`resync`), which is also what happens after the server was away.
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import secrets
 from collections import deque
 from contextlib import asynccontextmanager
@@ -19,18 +23,24 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from runbus.errors import RunbusError, RunMissing
+from runbus.protocol.printed import readable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from runbus.client import Client
+    from runbus.protocol.log_line import LogLine
 
-KEEP_ALIVE_SECONDS = 15
+KEEP_ALIVE_SECONDS = 5
+WATCH_SECONDS = 2
+ANSWER_SECONDS = 2.5
+"""How long the store may take to answer before browsers are told that it is away."""
 MOST_UNSENT = 256
 MOST_KEPT = 1000
 RESTART_SECONDS = 1
+WARNING_SECONDS = 60
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("runbus")
 
 
 class Message(NamedTuple):
@@ -40,7 +50,11 @@ class Message(NamedTuple):
     data: str = ""
 
 
+ALIVE = Message("alive")
+AWAY = Message("away")
 RESYNC = Message("resync")
+_LINES = {"log", "resync"}
+"""After what there may be new lines."""
 
 
 class Listener:
@@ -82,6 +96,7 @@ class Fanout:
         self._source = source
         self._listeners: set[Listener] = set()
         self._follower: asyncio.Task[None] | None = None
+        self._warned = -math.inf
 
     @property
     def is_idle(self) -> bool:
@@ -121,11 +136,17 @@ class Fanout:
             except RunMissing:
                 return
             except RunbusError as error:
-                _log.warning("the event streams cannot be followed: %s", error)
+                self._warn(error)
             except Exception:
                 _log.exception("the event streams cannot be followed")
             await asyncio.sleep(RESTART_SECONDS)
             self._tell(RESYNC)
+
+    def _warn(self, error: RunbusError) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._warned >= WARNING_SECONDS:
+            self._warned = now
+            _log.warning("the event streams cannot be followed: %s", error)
 
     def _tell(self, message: Message) -> None:
         self.told += 1
@@ -144,6 +165,8 @@ class Live:
         self._runs: dict[tuple[str, UUID], Fanout] = {}
         self._listeners: set[Listener] = set()
         self._stopped = False
+        self._watcher: asyncio.Task[None] | None = None
+        self._is_away = False
 
     @property
     def told(self) -> str:
@@ -169,12 +192,10 @@ class Live:
                 for message in messages:
                     if message.event != "log":
                         yield _as_text(message)
-                    elif lines is not None:
+                    if lines is not None and message.event in _LINES:
                         async for text in lines.new():
                             yield text
-                messages = await listener.take(KEEP_ALIVE_SECONDS)
-                if not messages:
-                    yield ": still here\n\n"
+                messages = await listener.take(KEEP_ALIVE_SECONDS) or [ALIVE]
 
     def _missed(self, told: str) -> list[Message]:
         name, _, count = told.partition("-")
@@ -186,6 +207,10 @@ class Live:
     async def _listening(self, run_id: UUID | None) -> AsyncGenerator[Listener]:
         listener = Listener()
         self._listeners.add(listener)
+        if self._is_away:
+            listener.put(AWAY)
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch())
         fanouts = [self._events, *(self._of_run(run_id) if run_id else ())]
         for fanout in fanouts:
             fanout.add(listener)
@@ -196,6 +221,25 @@ class Live:
             for fanout in fanouts:
                 fanout.remove(listener)
             self._runs = {key: each for key, each in self._runs.items() if not each.is_idle}
+
+    async def _watch(self) -> None:
+        while self._listeners:
+            is_away = not await self._answers()
+            if is_away != self._is_away:
+                self._is_away = is_away
+                for listener in self._listeners:
+                    listener.put(AWAY if is_away else RESYNC)
+            await asyncio.sleep(WATCH_SECONDS)
+        self._watcher = None
+        self._is_away = False
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._client.count_waiting()
+        except (RunbusError, TimeoutError):
+            return False
+        return True
 
     def _of_run(self, run_id: UUID) -> list[Fanout]:
         return [
@@ -226,16 +270,22 @@ class LogLines:
         self._after = after
 
     async def new(self) -> AsyncIterator[str]:
-        """Yield the lines that it has not seen, as server-sent events."""
-        while lines := await self._client.read_logs(self._run_id, after=self._after):
+        """Yield the lines that it has not seen, as server-sent events; none from a store away."""
+        while lines := await self._read():
             for line in lines:
                 self._after = line.id
                 told = {
                     "time": line.time.isoformat(),
                     "level": line.level,
-                    "message": line.message,
+                    "message": readable(line.message),
                 }
                 yield _as_text(Message("log", json.dumps(told)), line.id)
+
+    async def _read(self) -> list[LogLine]:
+        try:
+            return await self._client.read_logs(self._run_id, after=self._after)
+        except RunbusError:
+            return []  # the browser is told, and once more when it is back
 
 
 def _as_text(message: Message, event_id: str = "") -> str:

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from runbus.web.guesses import TooManyGuesses
 from runbus.web.logins import COOKIE, SESSION_SECONDS
 from runbus.web.rendering import last, read_posted, see_other
 
@@ -30,15 +31,23 @@ def login_page(site: Site) -> APIRouter:
     async def log_in(request: Request) -> Response:
         posted = await read_posted(request)
         target = _local(last(posted, "next"))
-        name = site.options.logins.name_of(last(posted, "token").strip())
+        token, address = last(posted, "token").strip(), request.state.address
+        try:
+            name = site.guesses.judge(address, token, site.options.logins.name_of)
+        except TooManyGuesses as error:
+            page = site.bare_page("login.html", 429, next=target, problem=str(error))
+            page.headers["Retry-After"] = str(error.seconds)
+            return page
         if name is None:
             await asyncio.sleep(WRONG_TOKEN_SECONDS)  # guessing takes time
             problem = "Nobody has this token."
             return site.bare_page("login.html", 403, next=target, problem=problem)
+        cookie = site.options.logins.cookie_for(name)
+        site.guesses.trust(address, cookie)
         response = see_other(target)
         response.set_cookie(
             COOKIE,
-            site.options.logins.cookie_for(name),
+            cookie,
             max_age=SESSION_SECONDS,
             httponly=True,
             samesite="strict",

@@ -48,13 +48,16 @@ class Logins:
 
     def name_in(self, cookie: str) -> str | None:
         """Return whose session a cookie is; None when it is forged or its time is over."""
+        name = self.signer_of(cookie)
+        return name if name and int(cookie.split(".")[1]) > time.time() else None
+
+    def signer_of(self, cookie: str) -> str | None:
+        """Return whose session a cookie is or was; None when it is forged."""
         name, _, rest = cookie.partition(".")
         expiry, _, signature = rest.partition(".")
         if name not in self.tokens or not re.fullmatch(r"\d{1,12}", expiry, re.ASCII):
             return None
-        if not _equal(self._sign(name, int(expiry)), signature):
-            return None
-        return name if int(expiry) > time.time() else None
+        return name if _equal(self._sign(name, int(expiry)), signature) else None
 
     def _sign(self, name: str, expiry: int) -> str:
         said = f"runbus session of {name} until {expiry}".encode()

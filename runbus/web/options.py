@@ -16,6 +16,8 @@ from runbus.web.logins import Logins, read_token_file, read_tokens
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 DEFAULT_PORT = 4210
 _LARGEST_PORT = 65535
 
@@ -31,6 +33,8 @@ class Options:
     """The names by which a browser may call it, without ports."""
     somebody: str
     """Who answers where nobody logs in."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose `X-Forwarded-For` says where a request comes from."""
 
 
 def read_options(words: Sequence[str]) -> Options:
@@ -53,6 +57,7 @@ def read_options(words: Sequence[str]) -> Options:
             for name in ("localhost", "127.0.0.1", "::1", given.host, *given.allowed_host)
         ),
         somebody=_user_name(),
+        trusted_proxies=tuple(_network(each) for each in given.trusted_proxy),
     )
 
 
@@ -86,7 +91,22 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a further name by which browsers call the page, such as that of a proxy",
     )
+    add(
+        "--trusted-proxy",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="an address or network (10.0.0.0/8) of a proxy, whose X-Forwarded-For says where "
+        "guesses of tokens come from",
+    )
     return parser
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError as error:
+        raise SettingsError(f"--trusted-proxy {text}: {error}") from None
 
 
 def _tokens(file: Path | None) -> dict[str, str]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from runbus.protocol.printed import readable
 from runbus.web import markdown, times
 from runbus.web.fields import Posted
+from runbus.web.guesses import Guesses
 from runbus.web.shapes import question_in
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ class Site:
         self.client = client
         self.options = options
         self.live = live
+        self.guesses = Guesses()
         self._templates = _environment()
 
     async def begin_page(self, request: Request) -> None:
@@ -54,7 +58,8 @@ class Site:
             "waiting": await self.client.count_waiting(),
             "away": await self.client.servers_away(),
         }
-        return self.bare_page(template, status, **shown, **values)
+        # In a thread: a form may have thousands of fields.
+        return await asyncio.to_thread(self.bare_page, template, status, **shown, **values)
 
     def bare_page(self, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
         """Render a page that needs nothing from the store: it can tell that the store is away."""
@@ -134,11 +139,21 @@ def _in_words(value: Any) -> str:
     return (_cut(value) or _NONE) if isinstance(value, str) else pretty(value)
 
 
+def _shown(value: Any) -> Any:
+    # Each text that a template shows; `typed` is what a form gives back as it is.
+    return readable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _typed(text: Any) -> Markup:
+    return escape(str(text))
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -148,7 +163,7 @@ def _environment() -> Environment:
 
 def _safe_html(text: str) -> Markup:
     # The one place where HTML is not escaped: it comes out of the sanitiser.
-    return Markup(markdown.to_html(text))  # noqa: S704
+    return Markup(readable(markdown.to_html(text)))  # noqa: S704
 
 
 def _as_query(values: dict[str, Any]) -> str:
@@ -165,4 +180,5 @@ _FILTERS: dict[str, Any] = {
     "pairs": _as_pairs,
     "pretty": pretty,
     "query": _as_query,
+    "typed": _typed,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from starlette.responses import Response
 
 from runbus import send_input
 from runbus.errors import AlreadyAnswered, AlreadyEnded, AnswerRefused, NotPaused, RunbusError
-from runbus.web.asking import Form, Taken, blank_form, refuse, take
+from runbus.web.asking import Taken, blank_form, refuse, take
 from runbus.web.rendering import last, read_posted, see_other
 from runbus.web.shapes import UNSET
 
@@ -77,7 +78,6 @@ async def _show(
         "pending": pending,
         "is_unasked": is_unasked,
         "pauses": [each for each in reversed(pauses) if each is not pending],
-        "form": blank_form(pending.schema if pending else None),
         "history": await site.client.read_history(run_id),
         "lines": await _newest_lines(site, run),
         "streams": await site.client.read_streams(run_id),
@@ -90,6 +90,9 @@ async def _show(
         "input_text": "",
         "input_stream": "",
     }
+    if "form" not in values:
+        schema = pending.schema if pending else None
+        shown["form"] = await asyncio.to_thread(blank_form, schema)
     return await site.page(request, "run.html", status, **{**shown, **values})
 
 
@@ -125,7 +128,7 @@ async def _answer(site: Site, request: Request, run_id: UUID, posted: Posted) ->
     pause = await site.client.read_pause(run_id)
     if not (_is_about(posted, pause) if pause else key == ""):
         return await _too_late(site, request, run_id, posted)
-    taken = take(pause.schema if pause else None, posted)
+    taken = await asyncio.to_thread(take, pause.schema if pause else None, posted)
     if taken.answer is UNSET:
         status = 422 if taken.form.is_anything_wrong else 200
         return await _show(site, request, run_id, status, form=taken.form)
@@ -156,7 +159,7 @@ async def _resume(
 async def _too_late(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:
     pauses = await site.client.read_pauses(run_id)
     about = next((each for each in pauses if _is_about(posted, each)), None)
-    mine = _typed(about, posted)
+    mine = await _typed(about, posted)
     return await _show(
         site, request, run_id, 409, first=about, mine=mine, note="" if about else _GONE
     )
@@ -165,11 +168,10 @@ async def _too_late(site: Site, request: Request, run_id: UUID, posted: Posted) 
 _GONE = "This run no longer waits for that answer."
 
 
-def _typed(pause: Pause | None, posted: Posted) -> str:
+async def _typed(pause: Pause | None, posted: Posted) -> str:
     if last(posted, "do") == "json":
         return last(posted, "json")
-    form: Form | None = take(pause.schema, posted).form if pause else None
-    return form.json if form else ""
+    return (await asyncio.to_thread(take, pause.schema, posted)).form.json if pause else ""
 
 
 def _is_about(posted: Posted, pause: Pause) -> bool:

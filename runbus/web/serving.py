@@ -6,13 +6,18 @@ import signal
 import socket
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
+from runbus import settings
 from runbus.errors import RunbusError
+from runbus.logging import TerminalFormatter
 from runbus.monitoring import monitored
+from runbus.protocol.printed import one_line
 from runbus.web.app import Page
+from runbus.web.connection import Connection
 from runbus.web.options import Options, read_options
 
 if TYPE_CHECKING:
@@ -22,6 +27,14 @@ if TYPE_CHECKING:
 WRONGLY_CALLED = 2
 GRACE_SECONDS = 1
 _BACKLOG = 512
+_LOG_CONFIG: dict[str, Any] = {
+    **LOGGING_CONFIG,
+    "formatters": {
+        name: {"()": TerminalFormatter, "fmt": "%(levelname)s: %(message)s"}
+        for name in ("default", "access")
+    },
+}
+_PATIENCE = {"connect_timeout_seconds": 2, "reply_timeout_seconds": 2, "retry_seconds": 2}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -53,19 +66,30 @@ def serve(words: Sequence[str]) -> int:
     with ExitStack() as held:
         try:
             options = read_options(words)
+            held.enter_context(settings.temporary_settings(**_impatient()))
             listening = held.enter_context(_bind(options))
             held.enter_context(monitored())
             page = Page(options)
         except (RunbusError, OSError) as error:
-            print(f"runbus: {error}", file=sys.stderr)
+            print(f"runbus: {one_line(str(error))}", file=sys.stderr)
             return WRONGLY_CALLED
         _serve(page, options, listening)
     return 0
 
 
+def _impatient() -> dict[str, float]:
+    # A visitor is told within seconds that the store is away, whatever workers wait for.
+    now = settings.current()
+    return {name: min(seconds, getattr(now, name)) for name, seconds in _PATIENCE.items()}
+
+
 def _serve(page: Page, options: Options, listening: socket.socket) -> None:
     config = uvicorn.Config(
         page.asgi,
+        http=Connection,
+        backlog=_BACKLOG,
+        ws="none",
+        log_config=_LOG_CONFIG,
         log_level="warning",
         access_log=False,  # a run's id is as good as a key to its inputs
         server_header=False,

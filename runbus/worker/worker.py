@@ -38,9 +38,9 @@ from runbus.worker.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Future as ThreadFuture
 
     from runbus.background.lease_holder import LeaseHolder
+    from runbus.background_call import BackgroundCall
     from runbus.flow_run_context import Slot
     from runbus.plan import Plan
     from runbus.protocol.records import FlowRun
@@ -235,7 +235,7 @@ class Worker:
         if running := list(self._executing.values()):
             await asyncio.wait(running, timeout=seconds)
 
-    async def _end(self, beside: ThreadFuture[None]) -> None:
+    async def _end(self, beside: BackgroundCall[None]) -> None:
         # Cancelled, there was no time of grace: what still executes is handed back now.
         self._is_stopped = True
         self._hand_back(waiting=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID, uuid4
 
 import pytest
@@ -39,6 +40,17 @@ class Even(RunInput):
         return number
 
 
+class Verdict(Enum):
+    YES = "yes"
+    NO = "no"
+    LATER = "later"
+
+
+@flow
+async def ask_for_a_verdict() -> Verdict:
+    return await pause_flow_run(Literal[Verdict.YES, Verdict.NO], timeout=30)
+
+
 @flow
 async def ask_twice() -> list[int]:
     return [await pause_flow_run(int, timeout=30), await pause_flow_run(int, timeout=30)]
@@ -67,6 +79,19 @@ async def begun() -> UUID:
     while not (found := await get_client().read_flow_runs()):
         await asyncio.sleep(0.005)
     return found[0].id
+
+
+async def test_one_of_an_enums_members_is_asked_for(valkey: Server) -> None:
+    """The form offers the members that the literal names; the flow gets the member."""
+    asking = asyncio.create_task(ask_for_a_verdict())
+    run_id = await begun()
+    pause = await asked(run_id)
+    assert pause.schema
+    assert pause.schema["properties"]["value"]["enum"] == ["yes", "no"]
+    with pytest.raises(AnswerRefused):
+        await resume_flow_run(run_id, {"value": "later"})
+    await resume_flow_run(run_id, {"value": "no"})
+    assert await asking is Verdict.NO
 
 
 async def test_an_answer_to_the_last_question_is_not_taken_for_the_next(server: Server) -> None:
@@ -123,8 +148,8 @@ async def test_an_answer_to_a_question_that_was_never_asked(valkey: Server) -> N
 async def test_a_run_that_was_suspended_from_outside_has_no_key(valkey: Server) -> None:
     """It is let go on without one, and not by an answer to a pause."""
     here, run_id = bus.current(), uuid4()
-    await runs.create(here, run_id, {"flow": "f", "deployment": "f/x"})
-    await runs.move(here, run_id, "Suspended", after=["Scheduled"])
+    run = await runs.create(here, run_id, {"flow": "f", "deployment": "f/x"})
+    await runs.move(here, run, "Suspended", after=["Scheduled"])
     with pytest.raises(NotPaused):
         await resume_flow_run(run_id, key="1", generation=1)
     await resume_flow_run(run_id, key="")

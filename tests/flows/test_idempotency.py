@@ -25,7 +25,7 @@ async def start() -> tuple[UUID, str]:
 async def test_a_key_gives_the_same_run_until_its_record_expires(
     server: Server, configure: Any
 ) -> None:
-    """One that waits longer than the retention, or has just ended, is found; then it starts anew."""
+    """One that waits for longer than the retention, or has just ended, is found; then no more."""
     configure(retention_seconds=1)
     run_id, state = await start()
     assert state == "Scheduled"

@@ -100,8 +100,8 @@ async def test_queues_are_measured(server: Server) -> None:
         await runs.create(here, uuid4(), {"name": "n", "flow": "f", "deployment": name})
     found = (await gauges.read(here)).queue_lengths
     assert found == {"f/0": 3, "f/1": 2}
-    for run_id in await runs.scheduled(here):
-        await runs.move(here, run_id, "Cancelled")
+    for run_id, _ in await runs.scheduled(here, found, 20):
+        await runs.move(here, await runs.read(here, run_id), "Cancelled")
 
 
 def test_who_is_alive_need_not_be_ready(own_server: Server, free_port: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -16,6 +18,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from owners import claimed, created, died, ended
 
 from runbus.bridge import run as block
 from runbus.errors import (
@@ -29,6 +32,7 @@ from runbus.flow_runs import acancel_flow_run, aresume_flow_run
 from runbus.protocol.keys import tag
 from runbus.protocol.states import MOVES, TYPES
 from runbus.store import bus, pauses, runs
+from runbus.store.maintenance.recovery import MAX_CRASHES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -52,13 +56,14 @@ class RunMachine(RuleBasedStateMachine):
         self.run_id = uuid4()
         self.state = "Scheduled"
         self.owner: str | None = None
-        self.epoch = 0
-        self.losses = 0
+        self.epoch = ""
+        self.epochs: list[str] = []
+        self.crashes = 0
         self.pause: str | None = None
         self.answered: set[str] = set()
         self.steps = 0
         fields = {"flow": "f", "deployment": "f/x"}
-        self.do(lambda: runs.create(bus.current(), self.run_id, fields))
+        self.made: FlowRun = self.do(lambda: created(self.run_id, fields))
 
     def do(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         async def call() -> Any:
@@ -74,79 +79,102 @@ class RunMachine(RuleBasedStateMachine):
 
     @rule(worker=WORKERS)
     def claim(self, worker: str) -> None:
-        run = self.do(lambda: runs.claim(bus.current(), self.run_id, worker, ["f/x"]))
+        run = self.do(lambda: claimed(self.run_id, worker))
         assert bool(run) == (self.state == "Scheduled")
         if run:
-            assert run.epoch > self.epoch
+            assert number_of(run.epoch) == number_of(self.epoch) + 1
+            assert run.epoch not in self.epochs
+            self.epochs.append(run.epoch)
             self.state, self.owner, self.epoch = "Running", worker, run.epoch
 
     @rule(worker=WORKERS)
-    def reclaim(self, worker: str) -> None:
-        again = self.do(lambda: runs.reclaim(bus.current(), self.run_id, worker, 3))
+    def die(self, worker: str) -> None:
+        """Others take what it has; only a run that executed counts a crash."""
+        self.do(lambda: died(self.run_id, worker))
         if self.owner != worker:
-            assert again
             return
-        losses = self.losses + (self.state == "Running")
-        assert again == (losses < 3 and self.state != "Cancelling")
-        if again:
-            self.state, self.owner, self.losses, self.epoch = (
-                "Scheduled",
-                None,
-                losses,
-                self.epoch + 1,
-            )
-        else:
-            self.do(lambda: runs.move(bus.current(), self.run_id, "Crashed"))
+        self.crashes += self.state == "Running"
+        if self.state == "Cancelling":
+            self.end("Cancelled")
+        elif self.state == "Running" and self.crashes == MAX_CRASHES:
             self.end("Crashed")
+        else:
+            self.leave("Scheduled")
 
     @precondition(lambda self: self.executes)
-    @rule(state=st.sampled_from(["Pending", "Running"]))
-    def move(self, state: str) -> None:
-        self.make_move(state)
+    @rule()
+    def begin_again(self) -> None:
+        refused_by = self.do(
+            lambda: runs.move(bus.current(), self.made, "Running", epoch=self.epoch)
+        )
+        assert refused_by == (None if "Running" in MOVES[self.state] else self.state)
+        if refused_by is None:
+            self.enter("Running")
+
+    @precondition(lambda self: self.executes)
+    @rule()
+    def fail_once(self) -> None:
+        """Its retry follows in the same execution, unless it is to end."""
+        self.conclude_as("Pending", retry=1)
 
     @precondition(lambda self: self.executes and self.steps > EARLY)
     @rule(state=st.sampled_from(["Completed", "Failed"]))
     def conclude(self, state: str) -> None:
-        self.make_move(state)
-
-    def make_move(self, state: str) -> None:
-        refused_by = self.do(lambda: runs.move(bus.current(), self.run_id, state, epoch=self.epoch))
-        assert refused_by == (None if state in MOVES[self.state] else self.state)
-        if refused_by is None:
-            self.end(state) if state in FINAL else self.enter(state)
+        self.conclude_as(state)
 
     @precondition(lambda self: self.executes)
-    @rule()
-    def hand_back(self) -> None:
-        refused_by = self.do(
-            lambda: runs.move(
-                bus.current(), self.run_id, "Scheduled", epoch=self.epoch, release=True
-            )
-        )
-        assert refused_by == (None if "Scheduled" in MOVES[self.state] else self.state)
-        if refused_by is None:
-            self.state, self.owner = "Scheduled", None
+    @rule(state=st.sampled_from(["Scheduled", "Suspended"]))
+    def hand_back(self, state: str) -> None:
+        self.conclude_as(state)
 
-    @precondition(lambda self: self.epoch > 1)
-    @rule(age=st.integers(1, 3), state=st.sampled_from(sorted(FINAL)))
-    def write_too_late(self, age: int, state: str) -> None:
+    def conclude_as(self, state: str, **others: Any) -> None:
+        now = replace(self.made, epoch=self.epoch)
+        expected = "Cancelled" if self.is_refused(state) else state
+        token = token_hex(8)
+        for _ in range(2):  # its reply was lost
+            reply = self.do(lambda: ended(now, state, token=token, **others))
+            assert reply == ("ENDED", expected)
+        if expected in FINAL:
+            self.end(expected)
+        elif expected == "Pending":
+            self.enter(expected)
+        else:
+            self.leave(expected)
+
+    def is_refused(self, state: str) -> bool:
+        """Whether the run is to be cancelled, which only an end forestalls."""
+        return self.state == "Cancelling" and state not in MOVES["Cancelling"]
+
+    @precondition(lambda self: self.old_epochs())
+    @rule(data=st.data(), state=st.sampled_from(sorted(FINAL)))
+    def write_too_late(self, data: st.DataObject, state: str) -> None:
         """An old epoch is refused, whatever it writes."""
-        epoch = self.epoch - age
+        epoch = data.draw(st.sampled_from(self.old_epochs()))
         form = pauses.Form()
+        old = replace(self.made, epoch=epoch)
+        assert self.do(lambda: ended(old, state)) == ("LOST", self.state)
         for write in (
-            lambda: runs.move(bus.current(), self.run_id, state, epoch=epoch),
+            lambda: runs.move(bus.current(), self.made, "Suspended", epoch=epoch),
             lambda: pauses.open_pause(
                 bus.current(), self.run_id, "late", form, timeout=None, retry=0, epoch=epoch
             ),
         ):
-            with pytest.raises(RunLost):
-                self.do(write)
+            if self.state not in FINAL:
+                with pytest.raises(RunLost):
+                    self.do(write)
+
+    def old_epochs(self) -> list[str]:
+        return [each for each in self.epochs if not self.executes or each != self.epoch]
 
     # --- Pauses ---
 
     @precondition(lambda self: self.executes)
-    @rule(key=st.sampled_from(["a", "b"]), state=st.sampled_from(["Paused", "Suspended"]))
-    def open_pause(self, key: str, state: Any) -> None:
+    @rule(
+        key=st.sampled_from(["a", "b"]),
+        state=st.sampled_from(["Paused", "Suspended"]),
+        waits_elsewhere=st.booleans(),
+    )
+    def open_pause(self, key: str, state: Any, *, waits_elsewhere: bool) -> None:
         def work() -> Coroutine[Any, Any, Any]:
             return pauses.open_pause(
                 *(bus.current(), self.run_id, key, pauses.Form()),
@@ -154,21 +182,22 @@ class RunMachine(RuleBasedStateMachine):
                 retry=0,
                 epoch=self.epoch,
                 state=state,
+                waits_elsewhere=waits_elsewhere,
             )
 
         if key in self.answered:
             assert self.do(work).is_answered
-        elif self.state not in {"Running", "Paused", state}:
+        elif self.state == "Cancelling":
             with pytest.raises((CannotPause, FlowRunCancelled)):
                 self.do(work)
-        elif self.pause not in {None, key} and self.state == "Paused":
+        elif self.pause not in {None, key} and self.state == "Paused" and waits_elsewhere:
             with pytest.raises(CannotPause):
                 self.do(work)
         else:
             assert not self.do(work).is_answered
             self.state, self.pause = state, key
             if state == "Suspended":
-                self.owner = None
+                self.leave(state)
 
     @rule()
     def answer(self) -> None:
@@ -180,6 +209,9 @@ class RunMachine(RuleBasedStateMachine):
             self.answered.add(self.pause)
             self.pause = None
             self.state = {"Paused": "Running", "Suspended": "Scheduled"}.get(self.state, self.state)
+        elif self.state == "Suspended":  # from outside: it asks nothing
+            self.do(work)
+            self.state = "Scheduled"
         else:
             with pytest.raises((NotPaused, AlreadyAnswered)):
                 self.do(work)
@@ -198,8 +230,13 @@ class RunMachine(RuleBasedStateMachine):
     def enter(self, state: str) -> None:
         self.state = state
 
+    def leave(self, state: str) -> None:
+        """Be in no process: nobody writes under the epoch that it had."""
+        self.state, self.owner, self.epoch = state, None, str(number_of(self.epoch))
+
     def end(self, state: str) -> None:
-        self.state, self.owner, self.pause = state, None, None
+        self.leave(state)
+        self.pause = None
 
     # --- What must be true ---
 
@@ -208,8 +245,9 @@ class RunMachine(RuleBasedStateMachine):
         if not hasattr(self, "run_id"):
             return
         run: FlowRun = self.do(lambda: runs.read(bus.current(), self.run_id))
-        found = (run.state.name, run.epoch, run.pause, run.losses)
-        assert found == (self.state, self.epoch, self.pause, self.losses)
+        found = (run.state.name, run.owner, run.pause, run.crash_count)
+        assert found == (self.state, self.owner, self.pause, self.crashes)
+        assert (run.epoch or "0") == (self.epoch or "0")
         assert run.state.type == TYPES[self.state]
         self.steps += 1
 
@@ -222,7 +260,7 @@ class RunMachine(RuleBasedStateMachine):
             for name, belongs in {
                 "scheduled": self.state == "Scheduled",
                 "executing": self.executes,
-                "pending": self.pause is not None,
+                "pending": self.pause is not None or self.state == "Suspended",
                 "active": self.state not in FINAL,
             }.items()
             if belongs
@@ -234,8 +272,8 @@ class RunMachine(RuleBasedStateMachine):
             keys = here.keys
             member = str(self.run_id)
             names = {
-                "scheduled": (keys.scheduled(place), member),
-                "executing": (keys.executing(place), f"{self.owner} {member}"),
+                "scheduled": (keys.scheduled(place, "f/x"), member),
+                "executing": (keys.executing(place), f"{self.owner} {member} {self.epoch}"),
                 "pending": (keys.pending(place), member),
                 "active": (keys.active(place), member),
             }
@@ -246,11 +284,16 @@ class RunMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "run_id") and self.state not in FINAL:  # so that its keys end
-            self.do(lambda: runs.move(bus.current(), self.run_id, "Crashed"))
+            self.do(lambda: runs.move(bus.current(), self.made, "Crashed"))
+
+
+def number_of(epoch: str) -> int:
+    """How many executions began up to an epoch."""
+    return int(epoch.partition("-")[0] or 0)
 
 
 def test_a_run_does_as_its_model(server: Server) -> None:
-    """Claims, losses, pauses, answers, cancels and late writes, in any order."""
+    """Claims, deaths, pauses, answers, cancels and late writes, in any order."""
     run_state_machine_as_test(
         RunMachine,
         settings=settings(

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from faults import LEASE_SECONDS, answer, result_of, started, state_of, until
-
-from runbus.bridge import run as block
-from runbus.store import bus, turns
+from monitor import Asked, Monitor
 
 if TYPE_CHECKING:
     from faults import StartWorker
@@ -20,22 +18,21 @@ WINDOW = 4 * LEASE_SECONDS
 
 def scans_per_second(server: Server) -> float:
     """How often the indexes are read: a sweep reads one for each of 256 tags."""
-    before = scans(server)
-    time.sleep(WINDOW)  # a rate has no event to wait for
-    return (scans(server) - before) / WINDOW
+    with server.client() as client, Monitor(client) as monitor:
+        time.sleep(WINDOW)  # a rate has no event to wait for
+    scans = [each for each in monitor.asked if each.words[0] == "ZRANGE" and sweeps(each)]
+    return len(scans) / WINDOW
 
 
-def scans(server: Server) -> int:
-    with server.client() as client:
-        statistics: Any = client.info("commandstats")
-    return statistics.get("cmdstat_zrange", {}).get("calls", 0)
+def sweeps(asked: Asked) -> bool:
+    return any(":scheduled:" in key for key in asked.keys)
 
 
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)
 def test_many_workers_sweep_no_more_often_than_one(
     server: Server, start_worker: StartWorker
 ) -> None:
-    """They take turns, of which there are as many as before; each serves the same deployment."""
+    """Each of many does so less often; each serves the same deployment."""
     start_worker("double")
     assert result_of(started("double/x", {"number": 1})) == 2
     alone = scans_per_second(server)
@@ -52,21 +49,6 @@ def connected(server: Server) -> set[str]:
     with server.client() as client:
         clients: Any = client.client_list()
     return {each["id"] for each in clients if each.get("redir", "-1") == "0"}
-
-
-def test_a_turn_is_one_processs_and_comes_round_again(valkey: Server) -> None:
-    """Who asks while it is taken goes without; who asks after that time has it."""
-
-    async def ask(duty: str) -> bool:
-        return await turns.take(bus.current(), duty, 0.5)
-
-    def take(duty: str) -> bool:
-        return block(lambda: ask(duty))
-
-    assert take("dishes")
-    assert not take("dishes")
-    assert take("laundry")
-    assert until(lambda: take("dishes"))
 
 
 def test_an_idle_worker_hears_of_a_run_that_was_taken_from_the_dead(

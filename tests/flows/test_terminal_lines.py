@@ -27,7 +27,7 @@ ASKED_FOR: list[tuple[Any, str]] = [
     (Guest, "Guest"),
     (Guest.with_initial_data(description="\n## Who **comes**?\n\nTell us."), '"Who comes?"'),
     (Guest.with_initial_data(description="x" * 300), f'"{"x" * 80}"'),
-    (Guest.with_initial_data(description="\x1b[31mred"), '"[31mred"'),
+    (Guest.with_initial_data(description="\x1b[31mred"), r'"\x1b[31mred"'),
 ]
 
 

@@ -15,11 +15,13 @@ from uuid import UUID, uuid4
 
 import pytest
 from faults import started, until
+from owners import claimed, created, died, ended
 
 from runbus import get_client, run_deployment
 from runbus.bridge import run as block
 from runbus.protocol.keys import Keys
-from runbus.store import bus, runs
+from runbus.store import bus
+from runbus.store.records import executions
 
 if TYPE_CHECKING:
     import subprocess
@@ -126,23 +128,34 @@ def test_the_neighbours_of_a_killer_complete(server: Server, start_worker: Start
     assert (crashed.state.name, crashed.run_count) == ("Crashed", 3)
 
 
-async def test_losses_are_forgotten_after_a_probation(valkey: Server) -> None:
+async def test_crashes_are_forgotten_after_a_probation(valkey: Server) -> None:
     """By the execution that survives, and not by an older one."""
     here, run_id = bus.current(), uuid4()
-    await runs.create(here, run_id, {"flow": "f", "deployment": "f/x"})
-    epochs: list[int] = []
+    await created(run_id, {"flow": "f", "deployment": "f/x"})
+    for process in ("one", "two"):
+        assert await claimed(run_id, process)
+        await died(run_id, process)
+    run = await claimed(run_id, "three")
+    assert run is not None
+    await executions.reset_crashes(here, run_id, "1-00000000")
+    assert (await get_client().read_flow_run(run_id)).crash_count == 2
+    await executions.reset_crashes(here, run_id, run.epoch)
+    assert (await get_client().read_flow_run(run_id)).crash_count == 0
+    await ended(run, "Completed")
 
-    async def claim() -> None:
-        run = await runs.claim(here, run_id, "one", ["f/x"])
+
+async def test_a_crash_that_was_none_is_not_counted(valkey: Server) -> None:
+    """A process whose run was taken while it lived says so, once; the others are counted on."""
+    here, run_id, taken = bus.current(), uuid4(), []
+    await created(run_id, {"flow": "f", "deployment": "f/x"})
+    for process in ("one", "two"):
+        run = await claimed(run_id, process)
         assert run is not None
-        epochs.append(run.epoch)
-
+        taken.append(run.epoch)
+        await died(run_id, process)
     for _ in range(2):
-        await claim()
-        assert await runs.reclaim(here, run_id, "one", 3)
-    await claim()
-    await runs.forgive(here, run_id, epochs[0])
-    assert (await get_client().read_flow_run(run_id)).losses == 2
-    await runs.forgive(here, run_id, epochs[-1])
-    assert (await get_client().read_flow_run(run_id)).losses == 0
-    await runs.move(here, run_id, "Completed", epoch=epochs[-1])
+        await executions.reset_crashes(here, run_id, taken[0])
+    assert (await get_client().read_flow_run(run_id)).crash_count == 1
+    run = await claimed(run_id, "three")
+    assert run is not None
+    await ended(run, "Completed")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 RUN_FIELDS = (
     *("state_name", "state", "name", "flow", "message", "moved", "result", "deployment", "parent"),
     *("parameters", "created", "started", "ended", "run_count", "pause", "retry", "epoch", "tags"),
-    *("losses", "exact", "owner", "move"),
+    *("crashes", "lease", "exact", "owner", "move"),
 )
 PAUSE_FIELDS = (
     *("state", "generation", "schema", "description", "opened", "deadline", "answered", "by"),

@@ -65,7 +65,7 @@ def test_runs(reply: dict[bytes, bytes]) -> None:
     if run is not None:
         assert isinstance(run, FlowRun)
         assert isinstance(run.parameters, dict)
-        assert isinstance(run.epoch, int)
+        assert isinstance(run.epoch, str)
         assert all(isinstance(each, str) for each in run.tags)
         assert isinstance(run.state.is_final(), bool)
         assert "id" in repr(run)

@@ -15,7 +15,10 @@ from fuzz import foreign
 from runbus import flow, get_client, pause_flow_run, receive_input, resume_flow_run, send_input
 from runbus.errors import MalformedEntry, NotPaused, RunMissing
 from runbus.flow_run_context import get_run_context
-from runbus.store import bus, deadlines, recovery, runs
+from runbus.protocol.keys import TAGS
+from runbus.store import bus, runs
+from runbus.store.maintenance import deadlines, recovery
+from runbus.store.maintenance.index_repair import TAGS_AT_ONCE, IndexRepair
 
 if TYPE_CHECKING:
     from servers import Server
@@ -105,8 +108,8 @@ async def test_lists_go_on_past_foreign_runs(valkey: Server, hash_: dict[bytes, 
     with valkey.client() as client:
         client.hset(key_of(foreigner, "run"), mapping=hash_)
         tag = f"runbus:{{{foreigner.hex[-2:]}}}"
-        for index in ("runs", "active", "pending", "scheduled", "executing", "ended"):
-            member = f"x {foreigner}" if index == "executing" else str(foreigner)
+        for index in ("runs", "active", "pending", "scheduled:f/x", "executing", "ended"):
+            member = f"x {foreigner} 1-0" if index == "executing" else str(foreigner)
             client.zadd(f"{tag}:{index}", {member: 1})
     client = get_client()
     assert ours in [run.id for run in await client.read_flow_runs(limit=5)]
@@ -120,15 +123,18 @@ async def test_lists_go_on_past_foreign_runs(valkey: Server, hash_: dict[bytes, 
 async def test_indexes_with_garbage(valkey: Server) -> None:
     """Members that are no run ids do not keep a worker from its duties."""
     with valkey.client() as client:
-        for index in ("runs", "pending", "scheduled", "executing"):
+        for index in ("runs", "active", "pending", "scheduled:f/x", "executing"):
             for score, member in enumerate(GARBAGE):
                 client.zadd(f"runbus:{{0a}}:{index}", {member: score})
         for name in ("workers", "deployments"):
             client.sadd(f"runbus:{name}", b"\xff", b"x")
     here = bus.current()
-    assert await runs.scheduled(here) == []
-    await recovery.take_from_the_dead(here, 0.01)
-    await deadlines.expire_overdue(here, 0.01)
+    assert await runs.scheduled(here, ["f/x"], 20) == []
+    assert await recovery.recover_orphaned_runs(here) == 0
+    await deadlines.expire_overdue(here)
+    repair = IndexRepair(here)
+    for _ in range(len(TAGS) // TAGS_AT_ONCE):
+        await repair.step()
     client = get_client()
     assert await client.read_flow_runs() == []
     assert await client.read_waiting() == []

@@ -84,3 +84,58 @@ def test_many_problems_are_cut_short() -> None:
     problems = problems_of(schema, {f"f{number}": number for number in range(50)})
     assert len(problems) == MOST_PROBLEMS + 1
     assert problems[""] == "there are more problems"
+
+
+RUNAWAYS = [
+    r"^(a+)+$",
+    r"^(a|aa)+$",
+    r"^(a|a?)+$",
+    r"^((a|aa)+)(?!b)$",
+    r"^(a+)+\1$",
+    r"(a+a+)+\1y",
+    r"(?=.*[0-9])(?=.*[a-z]).{8,}",
+    r"^[ab]*a[ab]{5000}x$",
+    r"(?<=a+)b",
+]
+
+
+@pytest.mark.parametrize("length", [30, 3000, 100_000, 1_000_000])
+@pytest.mark.parametrize("pattern", RUNAWAYS)
+@pytest.mark.parametrize(
+    "place", ["pattern", "items", "patternProperties", "propertyNames"], ids=str
+)
+def test_no_pattern_runs_away(pattern: str, length: int, place: str) -> None:
+    """Whatever the pattern and the text, wherever it stands, a verdict takes a second at most."""
+    text = "ab" * (length // 2 - 1) + "a!"
+    schemas: dict[str, tuple[Any, Any]] = {
+        "pattern": ({"type": "string", "pattern": pattern}, text),
+        "items": ({"items": {"pattern": pattern}}, [text[:1000]] * (length // 1000 + 1)),
+        "patternProperties": ({"patternProperties": {pattern: False}}, {text: 1}),
+        "propertyNames": ({"propertyNames": {"pattern": pattern}}, {text: 1}),
+    }
+    schema, answer = schemas[place]
+    begun = time.process_time()
+    problems_of({"properties": {"x": schema}}, {"x": answer})
+    assert time.process_time() - begun < 1
+
+
+def test_a_pattern_that_looks_ahead_still_decides() -> None:
+    """What the linear engine has not is matched by another, with the texts that people type."""
+    schema = {"properties": {"x": {"type": "string", "pattern": "^(?=.*[0-9])(?=.*[a-z]).{8,}$"}}}
+    assert problems_of(schema, {"x": "abcdefg1"}) == {}
+    assert "does not match" in problems_of(schema, {"x": "abcdefgh"})["x"]
+    assert problems_of(schema, {"x": "abcdefg1" * 400}) == {}
+    assert "too long" in problems_of(schema, {"x": "abcdefg1" * 100_000})[""]
+
+
+def test_a_wrong_answer_to_a_huge_form_costs_little() -> None:
+    """1,500 fields with 1 MB of definitions: what is wrong is found, in a second."""
+    texts = {f"t{i}": {"type": "string", "description": "x" * 600} for i in range(1500)}
+    fields = {
+        f"f{i}": {"anyOf": [{"$ref": f"#/$defs/t{i}"}, {"type": "null"}]} for i in range(1500)
+    }
+    schema = {"type": "object", "properties": fields, "$defs": texts}
+    begun = time.process_time()
+    problems = problems_of(schema, {**{f"f{i}": "good" for i in range(1500)}, "f1499": 1})
+    assert time.process_time() - begun < 1
+    assert list(problems) == ["f1499"]

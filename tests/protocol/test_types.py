@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 import typing
 from collections import Counter, OrderedDict, abc, defaultdict, deque
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
 from runbus.protocol.values import decoder, encode, is_broken_json, json_schema
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 LOOKS_LIKE_BASE64 = b"YWJj"  # a byte too many or too few of base64 turns it into something else
 
@@ -52,6 +54,15 @@ class Level(IntEnum):
 class Mode(Flag):
     READ = 1
     WRITE = 2
+
+
+class Day(Enum):
+    FIRST = date(2000, 1, 1)
+    NONE = None
+
+
+class Blob(Enum):
+    TWO = b"\xff\xfe"
 
 
 class Point(NamedTuple):
@@ -99,6 +110,11 @@ class Base64Model(BaseModel):
 
 class Box(BaseModel, Generic[T]):
     item: T
+
+
+class Two(BaseModel, Generic[T, U]):
+    first: T
+    second: U
 
 
 class Über_Größe(BaseModel):  # noqa: PLC2401
@@ -179,6 +195,36 @@ class AnswerToGreeting(Greeting):
 UserId = NewType("UserId", int)
 Alias = TypeAliasType("Alias", int | list[str])
 Pairs = TypeAliasType("Pairs", list[tuple[T, T]], type_params=(T,))
+Itself = TypeAliasType("Itself", T, type_params=(T,))
+Turned = TypeAliasType("Turned", dict[U, T], type_params=(T, U))
+TurnedModel = TypeAliasType("TurnedModel", Two[U, T], type_params=(T, U))
+AlwaysInt = TypeAliasType("AlwaysInt", int, type_params=(T,))
+Red = TypeAliasType("Red", Literal[Color.RED])
+RedOrNone = TypeAliasType("RedOrNone", Red | None)
+RedOrOne = TypeAliasType("RedOrOne", Literal[Red, 1])
+
+MADE_BY_TYPE_STATEMENTS = """
+type Red = Literal[Color.RED]
+type RedOrNone = Red | None
+type RedOrOne = Literal[Red, 1]
+type OrRed[T] = T | Red
+type OrRedTwice[T] = OrRed[OrRed[T]]
+type Turned[T, U] = dict[U, T]
+type Tree = dict[str, Tree] | list[Tree] | Red
+type Loop = Loop | int
+type Ping = Pong
+type Pong = Annotated[Ping, "pong"]
+"""
+"""For Python 3.12 and later, where such a statement is one."""
+
+
+def made_by_type_statement(name: str) -> Any:
+    if sys.version_info < (3, 12):
+        pytest.skip("the statement came with Python 3.12")
+    names = {"Literal": Literal, "Color": Color, "Annotated": Annotated}
+    exec(MADE_BY_TYPE_STATEMENTS, names)
+    return names[name]
+
 
 NAMED_VALUES = [
     (None, "NoneType"),
@@ -268,6 +314,23 @@ SPLIT_TYPES = [
     (UserId, {"int": int}),
     (Alias, {"int": int, "list": list[str]}),
     (Pairs[int], {"list": list[tuple[int, int]]}),
+    (Itself[int], {"int": int}),
+    (Turned[int, str], {"dict": dict[str, int]}),
+    (TurnedModel[int, str], {"Two": Two[str, int]}),
+    (AlwaysInt[str], {"int": int}),
+    (
+        Literal[Color.RED, Size.SMALL, "s"],
+        {
+            "Color": Literal[Color.RED],
+            "Size": Literal[Size.SMALL],
+            "str": Literal["s"],
+        },
+    ),
+    (Literal[Color.RED] | None, {"Color": Literal[Color.RED], "NoneType": NoneType}),
+    (Annotated[Literal[Color.RED], 1], {"Color": Annotated[Literal[Color.RED], 1]}),
+    (Red, {"Color": Literal[Color.RED]}),
+    (RedOrNone, {"Color": Literal[Color.RED], "NoneType": NoneType}),
+    (RedOrOne, {"Color": Literal[Color.RED], "int": Literal[1]}),
     (OrderedDict[str, int], {"dict": OrderedDict[str, int]}),
     (abc.Sequence[int], {"list": list[int], "tuple": tuple[int, ...]}),
     (typing.Sequence, {"list": list, "tuple": tuple}),
@@ -333,6 +396,23 @@ ROUND_TRIPS = [
     (Literal["a", 1], 1),
     (Literal[Color.RED, Size.SMALL], Size.SMALL),
     (Literal[True], True),
+    (Literal[Color.RED, Color.BLUE], Color.BLUE),
+    (Literal[Color.RED, "a", None], Color.RED),
+    (Literal[Color.RED, "a", None], None),
+    (Literal[Level.LOW], Level.LOW),
+    (Literal[Mode.READ], Mode.READ),
+    (Literal[Day.FIRST, Day.NONE], Day.FIRST),
+    (Literal[Day.FIRST, Day.NONE], Day.NONE),
+    (Literal[Blob.TWO], Blob.TWO),
+    (Literal[b"\xff", b"YWJj"], b"YWJj"),
+    (Literal[Color.RED] | None, Color.RED),
+    (Annotated[Literal[Color.RED], "metadata"], Color.RED),
+    (Annotated[Literal[Color.RED] | None, "metadata"], Color.RED),
+    (Red, Color.RED),
+    (RedOrNone, Color.RED),
+    (RedOrOne, Color.RED),
+    (Itself[Red], Color.RED),
+    (Turned[int, str], {"a": 1}),
     (Annotated[int, at.Gt(1)], 2),
     (Annotated[list[int], ["unhashable"]], [2]),
     (UserId, 3),
@@ -415,6 +495,60 @@ def test_literal_members_of_an_enum_are_told_apart():
     for value in (Color.BLUE, "purple"):
         with pytest.raises(ValidationError):
             decoder(types_by_name(Literal[Color.RED, 1])["Color"])(encode(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "value"),
+    [
+        ("Red", (), Color.RED),
+        ("RedOrNone", (), Color.RED),
+        ("RedOrNone", (), None),
+        ("RedOrOne", (), Color.RED),
+        ("RedOrOne", (), 1),
+        ("OrRed", (int,), Color.RED),
+        ("OrRed", (int,), 3),
+        ("OrRed", (Literal[Size.SMALL],), Size.SMALL),
+        ("OrRedTwice", (int,), Color.RED),
+        ("OrRedTwice", (int,), 3),
+        ("Turned", (int, str), {"a": 1}),
+        ("Tree", (), {"a": [Color.RED]}),
+        ("Tree", (), Color.RED),
+    ],
+)
+def test_sender_and_receiver_agree_on_what_a_type_statement_made(
+    name: str, args: tuple[Any, ...], value: Any
+):
+    """An alias is received as what it stands for, alone and inside of something else."""
+    alias = made_by_type_statement(name)
+    alias = alias[args] if args else alias
+    assert arrives(alias, value) == value
+    assert arrives(Annotated[alias, "metadata"] | bytes, value) == value
+    assert arrives(list[alias], [value]) == [value]
+
+
+@pytest.mark.parametrize("name", ["Loop", "Ping"])
+def test_an_alias_of_nothing_but_itself_has_no_name(name: str):
+    """What never comes to an end stands for no type."""
+    with pytest.raises(UnnamedType, match=name):
+        types_by_name(made_by_type_statement(name))
+
+
+def test_a_literals_member_that_is_not_named_is_refused_like_any_other():
+    """The refusal says which values there are, as JSON has them, and says it once."""
+    receive = decoder(list[Literal[Color.RED, "a", 1]])
+    assert receive(b'["red", "a", 1]') == [Color.RED, "a", 1]
+    with pytest.raises(ValidationError) as refused:
+        receive(b'["blue"]')
+    [error] = refused.value.errors()
+    assert (error["type"], error["loc"]) == ("literal_error", (0,))
+    assert error["msg"] == "Input should be 'red', 'a' or 1"
+
+
+def test_the_schema_of_a_literal_is_that_of_its_values():
+    """A form for members of an enum offers each of them once."""
+    assert json_schema(Literal[Color.RED]) == {"const": "red", "type": "string"}
+    mixed = json_schema(list[Literal[Color.RED, Color.BLUE, "a"]])
+    assert mixed["items"] == {"enum": ["red", "blue", "a"], "type": "string"}
 
 
 class Twice(BaseModel):

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 from clusters import Cluster, until
 from monitor import Asked, Monitor
+from owners import owner
 from told import assert_all_are_told
 
 from runbus import (
@@ -26,13 +27,14 @@ from runbus import (
     resume_flow_run,
     run_deployment,
     send_input,
+    wait_for_flow_run,
 )
 from runbus.errors import NotPaused, ReceiveTimeout, ServerRefused, SettingsError
 from runbus.protocol.keys import TAGS
 from runbus.settings import temporary_settings
 from runbus.store import bus, deployments, runs, scripts
 from runbus.variables import Variable
-from runbus.worker import Worker
+from runbus.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +83,7 @@ async def test_everybody_hears(cluster: Cluster) -> None:
     assert len(links) <= 3 * 3
     here = bus.current()
     for run_id in run_ids[:20]:
-        await runs.create(here, run_id, {"name": "n", "flow": "heard"}, owner="me")
+        await runs.create(here, run_id, {"name": "n", "flow": "heard"}, owner=owner("me"))
     found = await get_client().read_flow_runs(flow_name="heard", state="Running")
     assert {each.id for each in found} == set(run_ids[:20])
 
@@ -312,6 +314,43 @@ def add_on_the_way(cluster: Cluster, target: int, run_id: UUID, number: int) -> 
     with cluster.clients[target].pipeline(transaction=False) as pipe:
         pipe.execute_command("ASKING")
         pipe.xadd(f"runbus:{{{run_id.hex[-2:]}}}:{run_id}:input:int", {"value": str(number)})
+        pipe.execute()
+
+
+async def test_a_run_is_followed_while_its_slot_stays_on_its_way(cluster: Cluster) -> None:
+    """Who began to wait before, or begins then, hears of the end that comes where the slot goes."""
+    run_id = uuid4()
+    await runs.create(bus.current(), run_id, {"name": "n", "flow": "f"}, owner="me")
+    slot = cluster.slot_of(run_id)
+    source = cluster.owner_of(slot)
+    target = next(n for n in range(6) if n != source and cluster.call(n, "ROLE")[0] == "master")
+    pauses, moves, goes_on = itertools.count(), threading.Event(), threading.Event()
+
+    def pause() -> None:
+        if next(pauses) == 1:  # the keys have moved
+            moves.set()
+            assert goes_on.wait(30)
+
+    waiting = [asyncio.create_task(wait_for_flow_run(run_id, 20, poll_interval=600))]
+    await asyncio.sleep(0.2)
+    moving = asyncio.create_task(asyncio.to_thread(cluster.move_slot, slot, source, target, pause))
+    await asyncio.to_thread(moves.wait, 30)
+    waiting.append(asyncio.create_task(wait_for_flow_run(run_id, 20, poll_interval=600)))
+    await asyncio.sleep(1)
+    end_on_the_way(cluster, target, run_id)
+    assert [run.state.name for run in await asyncio.gather(*waiting)] == ["Completed"] * 2
+    goes_on.set()
+    await moving
+
+
+def end_on_the_way(cluster: Cluster, target: int, run_id: UUID) -> None:
+    tag = f"runbus:{{{run_id.hex[-2:]}}}"
+    with cluster.clients[target].pipeline(transaction=False) as pipe:
+        pipe.execute_command("ASKING")
+        state = {"state_name": "Completed", "state_type": "COMPLETED"}
+        pipe.hset(f"{tag}:{run_id}:run", mapping=state)
+        pipe.execute_command("ASKING")
+        pipe.xadd(f"{tag}:events", {"run": str(run_id), "state": "Completed"})
         pipe.execute()
 
 

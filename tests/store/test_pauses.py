@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 import pytest
+from owners import created
 
 from runbus import get_client, resume_flow_run
 from runbus.errors import NotPaused, RunMissing
@@ -29,7 +30,7 @@ async def test_an_answer_after_a_deadline_that_nobody_has_judged(
 ) -> None:
     """Its process stands still, or it has none: the answer itself finds the time to be over."""
     here, run_id = bus.current(), uuid4()
-    run = await runs.create(here, run_id, {"flow": "f", "deployment": "f/x"}, owner="nobody")
+    run = await created(run_id, {"flow": "f", "deployment": "f/x"}, "nobody")
     form = Form(schema=b'{"type": "object"}')
     await pauses.open_pause(
         here, run_id, "1", form, timeout=0.05, retry=0, epoch=run.epoch, state=state
@@ -42,4 +43,4 @@ async def test_an_answer_after_a_deadline_that_nobody_has_judged(
     assert pause.state == "expired"
     found = await get_client().read_flow_run(run_id)
     assert found.state.name == goes_on, "the flow learns of it when it goes on"
-    await runs.move(here, run_id, "Cancelled")
+    await runs.move(here, run, "Cancelled")

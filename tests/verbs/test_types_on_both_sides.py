@@ -252,6 +252,12 @@ VALUES: list[tuple[Any, Any]] = [
     ({Colour.RED: 1}, dict[Colour, int]),
     ("a", Literal["a", "b"]),
     (2, Literal["a", 2]),
+    (Colour.RED, Literal[Colour.RED, Colour.BLUE]),
+    (Colour.BLUE, Literal["a", Colour.BLUE, None]),
+    (Mode.FAST, Literal[Mode.FAST] | None),
+    (Colour.RED, Annotated[Literal[Colour.RED], Field(description="the only one")]),
+    ([Colour.RED, None], list[Literal[Colour.RED] | None]),
+    ({"a": b"\xff"}, dict[str, Literal[b"\xff"]]),
     (5, Annotated[int, Ge(3)]),
     ("x", Annotated[str, Field(max_length=3)]),
     (None, Optional[int]),  # noqa: UP045
@@ -368,6 +374,40 @@ def test_a_received_model_equals_the_sent_one(valkey: Server) -> None:
         assert received.wert == 5
         assert type(received) is Größe
         assert received.model_dump_json() == Größe(wert=5).model_dump_json()
+
+
+class Brush(BaseModel):
+    colour: Literal[Colour.RED, Colour.BLUE]
+    others: list[Literal[Colour.RED, "none"]] = []
+    default: dict[str, str] = {"type": "literal"}
+
+
+class Pen(RunInput):
+    kind: Literal[Level.LOW, Colour.RED] = Colour.RED
+    ink: Literal[b"\xff"] | None = None
+
+
+class Pencil(RunInput):
+    kind: Literal[Colour.BLUE] = Colour.BLUE
+
+
+class Case(RunInput):
+    tool: Annotated[Pen | Pencil, Field(discriminator="kind")]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Brush(colour=Colour.BLUE, others=[Colour.RED, "none"]),
+        Pen(ink=b"\xff"),
+        Case(tool=Pencil()),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_model_with_literals_of_enum_members(valkey: Server, model: BaseModel) -> None:
+    """A model reads the members that it writes, also where they tell models apart."""
+    for received in through_both(model, type(model)):
+        assert received.model_dump() == model.model_dump()
 
 
 def test_models_inside_containers(valkey: Server) -> None:

@@ -135,7 +135,10 @@ def browse(chromium):
 
 
 def _note(problems: list[str], said) -> None:
-    # How a refused answer or a missing page is answered is no problem of the page.
-    expected = ("status of 404", "status of 409", "status of 422")
-    if said.type in {"error", "warning"} and not any(each in said.text for each in expected):
+    # How a refused answer or a missing page is answered is no problem of the page; nor is a server
+    # that a test has stopped.
+    expected = ("status of 404", "status of 409", "status of 422", "status of 503")
+    gone = ("net::ERR_CONNECTION_", "net::ERR_INCOMPLETE", "net::ERR_EMPTY_RESPONSE")
+    known = (*expected, *gone)
+    if said.type in {"error", "warning"} and not any(each in said.text for each in known):
         problems.append(f"{said.text} {said.location.get('url')}")

@@ -8,7 +8,7 @@ from datetime import date  # noqa: TC003 - pydantic reads it
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from runbus import RunInput, flow, get_run_logger, pause_flow_run, receive_input
 from runbus.errors import FlowRunCancelled
@@ -98,6 +98,26 @@ def chat() -> str:
 def greet(name: str, times: int = 1, loud: bool = False) -> str:
     """Greets *somebody*, several times."""
     return " ".join([f"Hello, {name}{'!' if loud else '.'}"] * times)
+
+
+@flow
+def be_huge() -> int:
+    """Ask for 1,500 unions, with 1 MB of JSON Schema and a value for each."""
+    told = Field(description="x" * 400)
+    parts = [create_model(f"Part{number}", number=(int, told)) for number in range(1500)]
+    fields = {f"f{number}": (part | int, 5) for number, part in enumerate(parts)}
+    return pause_flow_run(create_model("Huge", __base__=RunInput, **fields), timeout=600).f0
+
+
+class Catastrophe(RunInput):
+    runaway: str = Field(json_schema_extra={"pattern": "^(a+)+$"})
+    again: str = Field(json_schema_extra={"pattern": "^(a|aa)+$"})
+    tame: str = Field(json_schema_extra={"pattern": "^[a-z]+$"})
+
+
+@flow
+def be_catastrophic() -> str:
+    return pause_flow_run(Catastrophe, timeout=600).tame
 
 
 if __name__ == "__main__":

@@ -341,3 +341,34 @@ def test_a_missing_run_is_said(site, browse):
         assert client.get(f"/runs/{run_id}").status_code == 404
         assert "there is no flow run" in client.get(f"/runs/{run_id}").text
         assert client.get("/runs/nonsense").status_code == 404
+
+
+def test_a_catastrophic_pattern_does_not_freeze_the_tab(site, browse, started):
+    """The browser is given only patterns that cannot run away; the server judges the others."""
+    started("be_catastrophic")
+    page = browse()
+    question = open_question(page, site, "be-catastrophic")
+    for name in ("Runaway", "Again"):
+        question.get_by_label(name).fill("a" * 60 + "!")
+    question.get_by_label("Tame").fill("UP")
+    page.keyboard.press("Enter")
+    expect(page.locator("#f_2ftame-problem")).to_contain_text("must match the pattern")
+    question.get_by_label("Tame").fill("down")
+    page.keyboard.press("Enter")
+    expect(page.locator("#f_2frunaway-problem")).to_contain_text("does not match")
+    expect(page.locator("#f_2fagain-problem")).to_contain_text("does not match")
+    for name in ("Runaway", "Again"):
+        question.get_by_label(name).fill("a" * 60)
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_text("Completed")
+
+
+def test_a_huge_form_is_asked_for_as_json(site, browse, started):
+    """1,500 unions in 1 MB: the page comes at once, with the JSON box, and takes the answer."""
+    started("be_huge")
+    page = browse()
+    question = open_question(page, site, "be-huge")
+    question.get_by_label("Answer as JSON").last.fill('{"f0": 7}')
+    question.get_by_role("button", name="Send the answer").last.click()
+    expect(page.locator("#state")).to_have_text("Completed")
+    assert result_of(only_run()) == 7

@@ -2,18 +2,22 @@
 // themselves, forms that are checked and sent in place, and times that go on.
 
 import { watchForms } from "./forms.js";
+import { hear, isSilent, isStale, markFresh, markStale } from "./freshness.js";
 import { take } from "./parts.js";
 import { watchTimes } from "./times.js";
 
 const QUIET = 150; // ms: a burst of events is one look
 const SELDOM = 1000; // ms between looks
 const ASIDE = 10000; // ms between looks at a run for what happens to others
+const LONGEST = 10000; // ms for one look
+const CUT = "The connection is lost.";
+const AWAY = "The store cannot be reached.";
 
 let source = null;
 let timer = 0;
 let due = 0;
 let looked = 0;
-let missed = false;
+let isOpen = false;
 
 function lookSoon(between = SELDOM) {
   const at = Math.max(Date.now() + QUIET, looked + between);
@@ -34,11 +38,18 @@ async function look() {
   looked = Date.now();
   try {
     // What was posted and refused stands at an address of its own, which cannot be read.
-    const response = await fetch(document.body.dataset.page || location.href, { headers: { Accept: "text/html" } });
+    const response = await fetch(document.body.dataset.page || location.href, {
+      headers: { Accept: "text/html" },
+      signal: AbortSignal.timeout(LONGEST),
+    });
     if (response.redirected) return location.assign(response.url); // logged out
-    if (response.ok) take(await response.text(), "[data-live]", askAnew);
+    if (response.status === 503) return markStale(AWAY);
+    if (!response.ok) return;
+    if (document.querySelector("[data-away]")) return location.assign(location.href);
+    take(await response.text(), "[data-live]", askAnew);
+    if (isOpen) markFresh();
   } catch {
-    missed = true; // the stream says when the server is back
+    markStale(CUT); // the stream says when the server is back
   }
 }
 
@@ -95,31 +106,54 @@ function listen() {
   if (!path || source) return;
   const url = new URL(path, location.href);
   if (lastLine) url.searchParams.set("after", lastLine);
+  hear();
   source = new EventSource(url);
   source.addEventListener("open", () => {
-    document.getElementById("lost").hidden = true;
-    if (missed) lookSoon();
-    missed = false;
+    isOpen = true;
+    hear();
+    if (isStale()) lookSoon();
   });
   source.addEventListener("error", () => {
-    missed = true;
-    document.getElementById("lost").hidden = false;
-    if (source.readyState === EventSource.CLOSED) {
-      source = null;
-      setTimeout(listen, 3000);
-    }
+    markStale(CUT);
+    isOpen = false;
+    if (source?.readyState !== EventSource.CLOSED) return;
+    stop();
+    lookSoon(); // who is logged out is told
+    setTimeout(listen, 3000);
   });
-  source.addEventListener("log", addLine);
-  source.addEventListener("input", () => lookSoon());
-  source.addEventListener("resync", () => lookSoon());
-  source.addEventListener("state", onState);
+  on("alive", () => {});
+  on("away", () => markStale(AWAY));
+  on("log", addLine);
+  on("input", () => lookSoon());
+  on("resync", () => lookSoon());
+  on("state", onState);
+}
+
+function on(name, act) {
+  source.addEventListener(name, (event) => {
+    hear();
+    act(event);
+  });
+}
+
+function stop() {
+  source?.close();
+  source = null;
+  isOpen = false;
+}
+
+// A connection that was cut without a word is open for ever, and says nothing.
+function checkSilence() {
+  if (!source || !isSilent()) return;
+  markStale(CUT);
+  stop();
+  listen();
 }
 
 // A browser opens few connections to one site: a page that nobody sees gives its own back.
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
-    source?.close();
-    source = null;
+    stop();
   } else {
     listen();
     lookSoon();
@@ -129,5 +163,7 @@ document.addEventListener("visibilitychange", () => {
 watchTimes();
 watchForms();
 listen();
+setInterval(checkSilence, 1000);
+if (document.querySelector("[data-away]")) lookSoon();
 const log = document.getElementById("log");
 if (log) log.scrollTop = log.scrollHeight;

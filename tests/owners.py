@@ -1,0 +1,79 @@
+"""Processes that are only names: they claim runs and die, step by step, as a test says.
+
+Nothing renews their leases, which last long; nobody listens for what their runs are told.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from runbus.protocol.execution import Ending, Owner
+from runbus.protocol.keys import tag
+from runbus.protocol.records import FlowRun
+from runbus.store import bus, runs
+from runbus.store.maintenance import recovery
+from runbus.store.records import executions
+from runbus.store.records.executions import ClaimRequest
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+LEASE_MS = 60_000
+
+
+def owner(process: str) -> Owner:
+    return Owner(process=process, lease=f"{LEASE_MS} {process}")
+
+
+async def created(run_id: UUID, fields: dict[str, Any], process: str | None = None) -> FlowRun:
+    """Make a run, scheduled or executed by a process."""
+    own = None if process is None else owner(process)
+    return await runs.create(bus.current(), run_id, fields, owner=own, digits=secrets.token_hex(4))
+
+
+async def claimed(run_id: UUID, process: str, deployment: str = "f/x") -> FlowRun | None:
+    """Claim a run for a process; None when it is not to be had."""
+    wanted = ClaimRequest(
+        run_id=run_id, deployment=deployment, digits=secrets.token_hex(4), may_be_alone=True
+    )
+    (reply,) = await executions.claim(bus.current(), [wanted], owner(process))
+    if isinstance(reply, Exception):
+        raise reply
+    assert reply is None or isinstance(reply, FlowRun)
+    return reply
+
+
+async def ended(run: FlowRun, state: str, **others: Any) -> tuple[str, str]:
+    """End an execution; return the verdict and the state that the run is in then."""
+    ending = Ending(
+        run_id=run.id,
+        run_name=run.name,
+        epoch=run.epoch,
+        deployment=run.deployment_id,
+        state=state,
+        **others,
+    )
+    return await executions.end(bus.current(), ending)
+
+
+async def handed_back(run: FlowRun) -> None:
+    assert await ended(run, "Scheduled") == ("ENDED", "Scheduled")
+
+
+async def end_lease(run_id: UUID, process: str) -> None:
+    """Let a process have no lease where it has a run, and others know for long enough."""
+    here, of_tag = bus.current(), tag(run_id)
+    longest = max(LEASE_MS, int(here.settings.lease_seconds * 1000))
+    seconds, microseconds = await here.requests.command("TIME")
+    now = 1000 * int(seconds) + int(microseconds) // 1000
+    pulse = ("since", now - longest - 1000, "last", now)
+    await here.requests.command("HSET", here.keys.pulse(of_tag), *pulse)
+    await here.requests.command("PEXPIRE", here.keys.pulse(of_tag), longest)
+    await here.requests.command("DEL", here.keys.lease(of_tag, process))
+
+
+async def died(run_id: UUID, process: str) -> None:
+    """Let a process die, and others take its runs."""
+    await end_lease(run_id, process)
+    await recovery.recover_orphaned_runs(bus.current())
