@@ -128,8 +128,8 @@ class LeaseHolder:
         self._upkeep.end()
 
     def _ensure_kept(self) -> None:
-        self._upkeep.ensure_runs()
         self._renewal.ensure_runs()
+        self._upkeep.ensure_runs()
 
     def _keep_again(self, end: KeptEnd) -> None:
         self.keep(end.ending)

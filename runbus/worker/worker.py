@@ -134,7 +134,8 @@ class Worker:
             for duty in (
                 periodic("recovery", partial(recovery.recover_orphaned_runs, here), third),
                 periodic("deadlines", partial(self._expire, here), self._sweep_seconds),
-                periodic("registration", self._register_again, third),
+                periodic("worker's record", self._register_worker, third),
+                periodic("deployments' records", self._register_deployments, third),
                 periodic("index repair", index_repair.IndexRepair(here).step, third),
             ):
                 supervisor.start(duty)
@@ -146,12 +147,16 @@ class Worker:
         await asyncio.sleep(self._sweep_seconds * (self._worker_count - 1))
 
     async def _register(self) -> None:
-        await bridge.in_background(self._register_again)
+        await bridge.in_background(self._register_deployments)
+        await bridge.in_background(self._register_worker)
 
-    async def _register_again(self) -> None:
+    async def _register_deployments(self) -> None:
         here = bus.of_settings(self._here.settings)
         for name, deployment in self._served.items():
             await deployments.register(here, name, deployment.fields())
+
+    async def _register_worker(self) -> None:
+        here = bus.of_settings(self._here.settings)
         described = {"host": socket.gethostname(), "pid": os.getpid()}
         served = {"deployments": to_json(sorted(self._served))}
         await workers.register(here, self._holder.owner.process, {**described, **served})
