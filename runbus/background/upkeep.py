@@ -16,7 +16,7 @@ from runbus import bridge
 from runbus.store import bus, wire
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.maintenance.kept_ends import KeptEnd, record
-from runbus.store.maintenance.reconciliation import reconcile
+from runbus.store.maintenance.reconciliation import Reconciliation
 from runbus.supervision.duty import Duty, periodic
 from runbus.supervision.supervisor import Supervisor
 
@@ -131,7 +131,12 @@ class Upkeep:
         await self._reconcile_tags(bus.of_settings(self._settings), tags)
 
     async def _reconcile_tags(self, here: Bus, tags: set[str]) -> None:
-        began_at, process = boot_time(), self._lease.owner.process
-        read = await reconcile(here, process, self._holdings, tags, keep_again=self._keep_again)
-        for tag in read:
+        began_at = boot_time()
+        reconciliation = Reconciliation(
+            bus=here,
+            process=self._lease.owner.process,
+            holdings=self._holdings,
+            keep_again=self._keep_again,
+        )
+        for tag in await reconciliation.compare(tags):
             self._lease.note_reconciled(tag, began_at)

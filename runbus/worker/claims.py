@@ -212,6 +212,6 @@ class Claims:
             self._quarantine.forget(run_id)
         elif self._is_closed:
             process = self._holder.owner.process
-            await executions.release(self._here, reply, reply.epoch, process)
+            await executions.release(self._here, run_id, request.deployment, reply.epoch, process)
         else:
             self._begin(reply, left.pop(run_id))
