@@ -61,7 +61,7 @@ _MOVES = (
     Grant("hkeys hset persist pexpire", "streams"),
     Grant("persist pexpire", "retried input resume control log", "W"),
 )
-_WIRE = Grant("get set", "wire")
+_WIRE = Grant("get", "wire", "R")  # of everybody
 # What looks whether the owner of a run lives.
 _OWNERS = (Grant("get pttl pexpire", "lease"), Grant("hmget hset pexpire", "pulse"))
 _HINTS = Grant("xadd pexpire", "queue", "W")
@@ -101,7 +101,8 @@ RIGHTS = {
     ),
     "follow": Right(grants=(Grant("get set", "here"),)),
     "start": Right(
-        scripts=(scripts.CREATE_RUN,), grants=(*_MOVES, _HINTS, Grant("set", "lease", "W"))
+        scripts=(scripts.CREATE_RUN,),
+        grants=(*_MOVES, _HINTS, Grant("set", "lease", "W"), Grant("set", "wire", "W")),
     ),
     "steer": Right(
         scripts=(scripts.MOVE_RUN, scripts.RESUME_RUN, scripts.CHECK_OWNER),
