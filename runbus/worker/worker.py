@@ -213,6 +213,9 @@ class Worker:
             self._wake_claims()
 
     def _wake_claims(self) -> None:
+        if bridge.running_loop() is self._loop:
+            self._claims.wake()
+            return
         with suppress(RuntimeError):  # its loop has ended meanwhile
             self._loop.call_soon_threadsafe(self._claims.wake)
 
@@ -276,7 +279,7 @@ async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
             state="Failed",
             message=f"{type(error).__name__}: {error}"[:500],
         )
-        if await asyncio.wrap_future(claim.holder.keep(ending).recorded) is not None:
+        if await claim.holder.record(bus.current(), claim.holder.keep(ending)) is not None:
             _log.error("%s: Failed (%s)", run.name, ending.message)
         return None
 
