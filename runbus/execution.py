@@ -33,7 +33,7 @@ from runbus.prints import watch_prints
 from runbus.protocol import states
 from runbus.protocol.execution import Ending
 from runbus.protocol.values import encode
-from runbus.store import bus, child_runs, runs
+from runbus.store import bus, child_runs, log, runs
 from runbus.store.control import Control
 from runbus.store.maintenance.boot_clock import boot_time
 
@@ -180,8 +180,7 @@ class Execution:
         recorded is kept, and recorded later; raises `EndNotRecorded` to who called the flow
         directly and has waited for `retry_seconds`.
         """
-        if shipper.has_lines:
-            await self._ship_lines()
+        await self._ship_lines()
         delay = None
         try:
             delay = await self._record(outcome)
@@ -198,10 +197,13 @@ class Execution:
             await self._parent.end_call(self._activity)
 
     async def _ship_lines(self) -> None:
-        # Before the end is recorded, so that who waited for it finds them.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(INTERRUPTED_SECONDS):
-                await bridge.in_background(shipper.ship)
+        # Before the end is recorded, on the same connection: who waited for it finds them.
+        if shipper.is_under_way(self._run_id):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERRUPTED_SECONDS):
+                    await bridge.in_background(shipper.ship)
+        if lines := shipper.take(self._run_id):
+            await log.tell(self._bus, self._run_id, lines)
 
     async def _record(self, outcome: Outcome) -> float | None:
         error, retries = outcome.error, self._plan.retries
