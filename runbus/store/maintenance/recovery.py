@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from runbus.protocol.keys import TAGS
 from runbus.store import child_runs, deployments, runs, scripts
 from runbus.store.available import available
 from runbus.store.counts import counts
+from runbus.store.maintenance.occupied import occupied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,7 @@ class Taken:
 
 async def recover_orphaned_runs(bus: Bus) -> int:
     """Take the runs of the dead, in all tags whose primary answers; return how many."""
-    after = dict.fromkeys(TAGS, "")
+    after = dict.fromkeys(await occupied(bus, bus.keys.executing), "")
     count = 0
     while after:
         replies = await bus.requests.each(*(call(bus, tag, start) for tag, start in after.items()))
