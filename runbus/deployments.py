@@ -86,13 +86,17 @@ async def arun_deployment(
 
 
 async def _tell_unserved(here: Bus, run: FlowRun) -> None:
-    if run.state.name != "Scheduled" or run.deployment_id is None:
-        return
     with suppress(RunbusError):
-        if await workers.is_served(here, run.deployment_id) is False:
-            _log.warning(
-                "no worker serves %s now: %s waits until one does", run.deployment_id, run.name
-            )
+        for _ in range(2):  # once more, as it may be a worker that has just left
+            if run.state.name != "Scheduled" or run.deployment_id is None:
+                return
+            if await workers.is_served(here, run.deployment_id) is False:
+                _log.warning(
+                    "no worker serves %s now: %s waits until one does", run.deployment_id, run.name
+                )
+                return
+            await asyncio.sleep(workers.SERVED_SECONDS)
+            run = await runs.read(here, run.id)
 
 
 def run_deployment(

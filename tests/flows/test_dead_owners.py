@@ -7,20 +7,27 @@ import os
 import signal
 import time
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import pytest
-from faults import LEASE_SECONDS, PATIENCE, answer, result_of, started, state_of, until
+from faults import LEASE_SECONDS, PATIENCE, result_of, started, state_of, until
 from monitor import Monitor
 
-from runbus import cancel_flow_run, flow, get_client, resume_flow_run, run_deployment
+from runbus import (
+    cancel_flow_run,
+    flow,
+    get_client,
+    resume_flow_run,
+    run_deployment,
+    wait_for_flow_run,
+)
 from runbus.bridge import run as block
 from runbus.errors import OwnerGone, OwnerSilent
-from runbus.store import scripts
+from runbus.store import bus, deployments, scripts, workers
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
+    from uuid import UUID
 
     from faults import StartProcess, StartWorker
     from servers import Server
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def short_lease(configure: Callable[..., None]) -> None:
+def short_lease(server: Server, configure: Callable[..., None]) -> None:
     configure(lease_seconds=LEASE_SECONDS)
 
 
@@ -126,13 +133,16 @@ def test_owners_are_looked_at_every_third_of_a_lease(
     server: Server, start_process: StartProcess, configure: Callable[..., None]
 ) -> None:
     """However often somebody lists what waits."""
-    asked_by(start_process("direct.py", "ask"))
+    process = start_process("direct.py", "ask")
+    run_id = asked_by(process)
     configure(lease_seconds=60)
     with server.client() as client, Monitor(client) as monitor:
         for _ in range(10):
             assert len(waiting(check_owners=True)) == 1
     sha = scripts.CHECK_OWNER.sha
     assert len([each for each in monitor.asked if sha in each.words[:2]]) == 1
+    resume_flow_run(run_id, {"value": 1})
+    assert process.wait(PATIENCE) == 0
 
 
 def test_a_deployed_run_that_is_answered_waits_for_a_worker(
@@ -148,35 +158,34 @@ def test_a_deployed_run_that_is_answered_waits_for_a_worker(
     assert resumed.waits_for_worker
     start_worker("sync-shop")
     until(lambda: state_of(run_id) == "Suspended")
-    assert block(
-        lambda: get_client().answer_flow_run(run_id, {"value": True})
-    ).waits_for_worker, "it was suspended"
+    assert block(lambda: get_client().answer_flow_run(run_id, {"value": True})).waits_for_worker, (
+        "it was suspended"
+    )
     assert result_of(run_id) == ["tea", 3, True]
 
 
 async def test_who_waits_for_a_run_that_nobody_serves_is_told(
-    valkey: Server, caplog: pytest.LogCaptureFixture
+    server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At once, by a warning; with a worker there is none, also when it has just come."""
+    """By a warning at once, or soon after the last worker has left; with one there is none."""
 
     @flow
     def nothing() -> int:
         return 1
 
-    serving = asyncio.create_task(nothing.serve("x"))
-    while await get_client().is_served("nothing/x") is not True:
-        await asyncio.sleep(0.01)
-    serving.cancel()
-    await asyncio.wait([serving])
-    run = await run_deployment("nothing/x", timeout=2)
-    assert run.state.name == "Scheduled"
-    assert "no worker serves nothing/x now" in caplog.text
+    await deployments.register(bus.current(), "nothing/x", {"flow": "nothing"})
+    first = await run_deployment("nothing/x", timeout=1)
+    assert first.state.name == "Scheduled"
+    assert f"no worker serves nothing/x now: {first.name} waits until one does" in caplog.text
     caplog.clear()
-    await cancel_flow_run(run.id)
     serving = asyncio.create_task(nothing.serve("x"))
     while await get_client().is_served("nothing/x") is not True:
         await asyncio.sleep(0.01)
     assert (await run_deployment("nothing/x", timeout=PATIENCE)).state.result() == 1
+    assert (await wait_for_flow_run(first.id)).state.result() == 1
     assert "no worker serves" not in caplog.text
     serving.cancel()
     await asyncio.wait([serving])
+    last = await run_deployment("nothing/x", timeout=1.5 * workers.SERVED_SECONDS)
+    assert f"no worker serves nothing/x now: {last.name} waits until one does" in caplog.text
+    await cancel_flow_run(last.id)

@@ -60,7 +60,7 @@ async def check(bus: Bus, listed: Iterable[FlowRun]) -> dict[UUID, str]:
     third = bus.settings.lease_seconds / 3
     due = [run for run in called if run.id not in seen or now - seen[run.id][0] >= third]
     try:
-        verdicts = await _look(bus, due)
+        verdicts = await _look(bus, due) if due else []
     except RunbusError:  # a list is shown all the same
         verdicts = [""] * len(due)
     seen.update((run.id, (now, each)) for run, each in zip(due, verdicts, strict=True))
