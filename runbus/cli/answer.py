@@ -63,6 +63,9 @@ async def _waiting(text: str) -> Waiting:
     client = get_client()
     run = await client.find_flow_run(text)
     pause = await client.read_pause(run.id)
+    if pause is None and run.state.is_crashed():
+        why = run.state.message or "its process ended"
+        raise Failed(f"{run.name} is {run.state.name}: {why}; nobody waits for an answer.")
     if pause is None and run.state.name != "Suspended":  # which it may be without a question
         raise Failed(f"{run.name} is {run.state.name} and waits for no answer{await _last(run)}.")
     return Waiting(run=run, pause=pause)

@@ -58,6 +58,23 @@ def test_starting_a_run(worker: BaseProcess) -> None:
     assert done("deployment", "run", "greet/demo", *once) == first
 
 
+def test_a_run_that_nobody_serves(worker: BaseProcess) -> None:
+    """It is said at once that it waits for a worker; so is what is answered meanwhile."""
+    run_id = done("deployment", "run", "greet/demo", "-p", "name=somebody").strip()
+    asyncio.run(into(run_id, "Paused"))
+    worker.terminate()
+    worker.join()
+    words = [run_id, "--input", '"Ada"']
+    assert "is answered, and goes on when a worker has it.\n" in done("resume", *words)
+    ended = run("deployment", "run", "greet/demo", "-p", "name=Ada")
+    assert ended.returncode == 0
+    assert "No worker serves greet/demo now: the run waits until one does." in ended.stderr
+    with terminal("deployment", "run", "greet/demo", "-p", "name=Ada", "--wait") as shell:
+        shell.until("No worker serves greet/demo now: the run waits until one does.")
+        shell.send("\x03")
+        assert shell.end() == 130
+
+
 def test_a_run_that_was_suspended_from_outside(worker: BaseProcess) -> None:
     """It waits without a question, and goes on when it is told to: once."""
     words = ("-p", "name=whoever writes", "--name", "held")
@@ -67,7 +84,7 @@ def test_a_run_that_was_suspended_from_outside(worker: BaseProcess) -> None:
     asyncio.run(into(run_id, "Suspended"))
     assert done("run", "ls", "--waiting").startswith(f"{run_id}\theld\t")
     assert "object with the fields" in failed(2, "resume", "held", "--input", "3")
-    assert done("resume", "held") == "held goes on.\n"
+    assert done("resume", "held") == "held goes on when a worker has it.\n"
     asyncio.run(into(run_id, "Running"))
     assert "held is Running and waits for no answer" in failed(1, "resume", "held")
     done("send", "held", "Ada")
