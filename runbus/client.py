@@ -323,6 +323,16 @@ class Client:
 
         return await diagnosis.examine(bus.current())
 
+    async def repair_indexes(self) -> int:
+        """Let the indexes of all runs say what the runs' records say. Return how many did not.
+
+        That is for when somebody has deleted an index: workers find a part of it by themselves.
+        Raises `RightMissing` for a user who may not do this.
+        """
+        from runbus.store.maintenance import index_repair  # late: only who repairs needs it
+
+        return await index_repair.repair_all(bus.current())
+
 
 def get_client() -> Client:
     """Return a client. It may be used as it is, and in `async with`."""

@@ -24,7 +24,8 @@ class Check:
     """One thing that was looked at."""
 
     name: str
-    """`server`, `eviction`, `memory`, `persistence`, `clock`, `waking`, `leases` or `queue`."""
+    """`server`, `eviction`, `memory`, `persistence`, `replicas`, `clock`, `waking`, `leases`,
+    `queue` or `indexes`."""
     ok: bool | None
     """None when it could not be found out."""
     found: str
@@ -137,6 +138,41 @@ def judge_persistence(info: Info) -> Check:
         ok=False,
         found="there is no append-only file",
         advice="Set appendonly yes: what is newer than the last snapshot is lost with the server.",
+    )
+
+
+def judge_replicas(info: Info, fewest: int | None) -> Check:
+    """Judge whether a planned failover can lose what was confirmed.
+
+    `fewest` is `min-replicas-to-write`, None when the server does not say.
+    """
+    if "connected_slaves" not in info:
+        return unknown("replicas", "the server does not say whether it has replicas")
+    count = int(info["connected_slaves"])
+    if not count:
+        return Check(name="replicas", ok=True, found="there are none")
+    if fewest is None:
+        return unknown("replicas", f"there are {count}; min-replicas-to-write is not to be read")
+    found = f"there are {count}, and min-replicas-to-write is {fewest}"
+    advice = "" if fewest else (
+        "Set min-replicas-to-write 1 and min-replicas-max-lag: else a primary that is cut off from "
+        "its replicas goes on taking answers and ends of runs that a failover loses. Before a "
+        "planned failover, pause writes."
+    )  # fmt: skip
+    return Check(name="replicas", ok=fewest > 0, found=found, advice=advice)
+
+
+def judge_indexes(looked_at: int, wrong: int, *, is_all: bool) -> Check:
+    """Judge how many entries of indexes do not fit the records of the runs that were looked at."""
+    of_all = "all" if is_all else "the first"
+    if not wrong:
+        found = f"they fit {of_all} {looked_at:,} runs"
+        return Check(name="indexes", ok=True, found=found)
+    return Check(
+        name="indexes",
+        ok=False,
+        found=f"{wrong:,} entries do not fit {of_all} {looked_at:,} runs",
+        advice="Run `runbus doctor --repair`: runs that stand in no index begin and end nowhere.",
     )
 
 

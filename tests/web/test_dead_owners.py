@@ -102,9 +102,10 @@ def test_an_open_page_looks_whether_somebody_waits(quick_site, asking, valkey):
 
 def heard(told, *words):
     """Read a stream to one of these words."""
-    text = ""
+    text, end = "", time.monotonic() + 20
     for part in told:
         text += part
+        assert time.monotonic() < end, text
         if any(each in text for each in words):
             return text
     raise AssertionError(text)

@@ -4,14 +4,15 @@
 -- ARGV  1 what every key of the tag begins with
 --       2 '' for the runs that follow, else how many runs of `active` to pass over
 --       3 how many runs to look at
---       4… the ids of the runs, where 2 is ''
--- Reply: {how many of `active` to pass over next time, -1 at its end; how many entries were put
---        right; then of each run that is part of another and has no process: its id and its parent's}
+--       4 '1' to put right what does not fit, '0' to count it
+--       5… the ids of the runs, where 2 is ''
+-- Reply: {how many of `active` to pass over next time, -1 at its end; how many entries did
+--        not fit; then of each run that is part of another and has no process: its id and its parent's}
 
-local reply, repaired = { -1, 0 }, 0
+local reply, wrong, changes = { -1, 0 }, 0, ARGV[4] == '1'
 local ids = {}
 if ARGV[2] == '' then
-  for i = 4, #ARGV do
+  for i = 5, #ARGV do
     ids[#ids + 1] = ARGV[i]
   end
 else
@@ -20,11 +21,21 @@ else
 end
 
 local function put(key, score, member)
-  repaired = repaired + redis.call('ZADD', key, 'NX', score, member)
+  if not redis.call('ZSCORE', key, member) then
+    wrong = wrong + 1
+    if changes then
+      redis.call('ZADD', key, score, member)
+    end
+  end
 end
 
 local function drop(key, member)
-  repaired = repaired + redis.call('ZREM', key, member)
+  if redis.call('ZSCORE', key, member) then
+    wrong = wrong + 1
+    if changes then
+      redis.call('ZREM', key, member)
+    end
+  end
 end
 
 for _, id in ipairs(ids) do
@@ -62,5 +73,5 @@ for _, id in ipairs(ids) do
     end
   end
 end
-reply[2] = repaired
+reply[2] = wrong
 return reply
