@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
+from owners import created, ended
 from test_lost_entries import Pair, just_after, pair, wait_for_replica
 
 from runbus import get_client, send_input, wait_for_flow_run
@@ -32,12 +33,12 @@ FOR_EVER = 600.0
 async def make(run_id: UUID | None = None, tag: str = "") -> UUID:
     """Make a run that some process executes."""
     run_id = run_id or UUID(uuid4().hex[:-2] + (tag or uuid4().hex[-2:]))
-    await runs.create(bus.current(), run_id, {"name": "n", "flow": "f"}, owner="me")
+    await created(run_id, {"name": "n", "flow": "f"}, "me")
     return run_id
 
 
 async def end(run_id: UUID) -> None:
-    await runs.move(bus.current(), run_id, "Completed", epoch=(await read(run_id)).epoch)
+    await ended(await read(run_id), "Completed")
 
 
 async def read(run_id: UUID) -> Any:
