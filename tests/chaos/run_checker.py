@@ -109,9 +109,8 @@ class _History:
     def runs_end(self) -> Violations:
         """Every run that was started has ended, and none failed by itself."""
         for event in self._of("started"):
-            if event["run"] not in self._found:
-                if not self._terms.loses_runs:
-                    yield f"{event['name']} {event['run']} is lost"
+            if event["run"] not in self._found and not self._terms.loses_runs:
+                yield f"{event['name']} {event['run']} is lost"
         for run, event in self._found.items():
             shown = f"{event['flow']} {run} is {event['state']}"
             if event["state"] not in FINAL:
