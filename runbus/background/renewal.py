@@ -7,6 +7,7 @@ together and wait for no other primary.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import signal
 import threading
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 0.25
 """How long to wait after a renewal that failed."""
 CLOSE_SECONDS = 2.0
+_log = logging.getLogger("runbus")
 
 
 class Renewal:
@@ -104,8 +106,7 @@ class Renewal:
             work, third = partial(self._work, here, supervisor), self._lease.seconds / 3
             supervisor.start(Duty("lease renewal", work, interval=third))
             await self._ended.wait()
-        self._on_idle()
-        if here.links():  # else nobody need be told
+        if self._closing and here.links():  # else nobody need be told
             with suppress(RunbusError, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS / 2):
                     await self._lease.give_up(here, self._holdings.recent_tags())
@@ -130,6 +131,7 @@ class Renewal:
             idle = not held and not (recent and self._settings.are_current())
             if idle or self._closing:
                 self._thread = self._loop = None
+                self._on_idle()  # under the lock: who needs it from here on starts it anew
             return idle or self._closing
 
     def _renew(self, here: Bus, supervisor: Supervisor, duty: Duty, tags: set[str]) -> None:
@@ -151,7 +153,8 @@ class Renewal:
         finally:
             self._under_way.discard(address)
         if self._error is not None:
-            duty.note_failure(self._error)
+            if duty.note_failure(self._error):
+                _log.warning("leases of this process are not renewed: %s", self._error)
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._woken.set)
         elif not self._under_way:
             duty.beat()

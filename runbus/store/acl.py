@@ -61,7 +61,7 @@ _MOVES = (
     Grant("hkeys hset persist pexpire", "streams"),
     Grant("persist pexpire", "retried input resume control log", "W"),
 )
-_WIRE = Grant("get set", "wire")
+_WIRE = Grant("get", "wire", "R")  # of everybody
 # What looks whether the owner of a run lives.
 _OWNERS = (Grant("get pttl pexpire", "lease"), Grant("hmget hset pexpire", "pulse"))
 _HINTS = Grant("xadd pexpire", "queue", "W")
@@ -101,7 +101,8 @@ RIGHTS = {
     ),
     "follow": Right(grants=(Grant("get set", "here"),)),
     "start": Right(
-        scripts=(scripts.CREATE_RUN,), grants=(*_MOVES, _HINTS, Grant("set", "lease", "W"))
+        scripts=(scripts.CREATE_RUN,),
+        grants=(*_MOVES, _HINTS, Grant("set", "lease", "W"), Grant("set", "wire", "W")),
     ),
     "steer": Right(
         scripts=(scripts.MOVE_RUN, scripts.RESUME_RUN, scripts.CHECK_OWNER),
@@ -129,7 +130,7 @@ RIGHTS = {
             Grant("xrange xrevrange", "resume", "R"),
             *_OWNERS,
             Grant("set del", "lease", "W"),
-            Grant("sadd srem pexpire", "deployments workers"),
+            Grant("sadd srem scard pexpire", "deployments workers"),
             Grant("hset pexpire", "deployment", "W"),
             Grant("hset hsetnx pexpire del", "worker", "W"),
             Grant("xadd pexpire", "log", "W"),
@@ -234,9 +235,9 @@ def _patterns(prefix: str) -> dict[str, str]:
     of_run = ("run", "streams", "retried", "history", "ends", "resume", "control", "log")
     of_tag = (
         *("runs", "active", "pending", "executing", "ended", "pulse"),
-        *("events", "barrier", "here"),
+        *("events", "barrier"),
     )
-    named = ("deployment", "queue", "worker", "block", "variable")
+    named = ("deployment", "queue", "worker", "block", "variable", "here")
     return {
         **{kind: _of_any_run(getattr(keys, kind)(_SOME_RUN)) for kind in of_run},
         **{kind: _of_any_run(getattr(keys, kind)(_SOME_RUN, "*")) for kind in ("input", "pause")},

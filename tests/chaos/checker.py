@@ -146,7 +146,10 @@ def receivers_catch_up(of: Of, promise: Promise) -> Violations:
 
 
 def one_process_writes_in_an_epoch(of: Of, _: Promise) -> Violations:
-    """An epoch is one process's, and who comes later has a higher one."""
+    """An epoch is one process's, and who comes later has a higher number.
+
+    Two may have the same number, after a failover that lost what one of them had begun.
+    """
     for run, steps in grouped(of("step"), lambda event: event["run"]).items():
         for epoch, same in grouped(steps, lambda event: event["epoch"]).items():
             writers = {event["process"] for event in same}
@@ -154,9 +157,14 @@ def one_process_writes_in_an_epoch(of: Of, _: Promise) -> Violations:
                 yield f"{len(writers)} processes wrote in epoch {epoch} of {run}: {writers}"
         for after in steps:
             # It may be written down late; it must not have been begun late.
-            later = [x for x in steps if x["epoch"] > after["epoch"] and x.time < after["began"]]
+            later = [x for x in steps if count_of(x) > count_of(after) and x.time < after["began"]]
             if later:
                 yield f"epoch {after['epoch']} of {run} wrote after epoch {later[0]['epoch']}"
+
+
+def count_of(event: Event) -> int:
+    """The number in an epoch, `<n>-<digits>`."""
+    return int(str(event["epoch"]).partition("-")[0])
 
 
 def one_answer_is_accepted(of: Of, promise: Promise) -> Violations:

@@ -22,7 +22,7 @@ def history(*lines: str) -> list[Event]:
         kind, *fields = line.split()
         data: dict[str, Any] = dict(field.split("=") for field in fields)
         when = float(data.pop("at", number))
-        data |= {name: int(data[name]) for name in ("number", "epoch") if name in data}
+        data |= {name: int(data[name]) for name in ("number",) if name in data}
         if kind == "step":
             data["began"] = float(data.get("began", when))
         if "pause" in data:
@@ -51,7 +51,7 @@ def stored(*names: str) -> list[str]:
 
 
 ANSWER = ["answering answer=yes pause=p", "accepted answer=yes pause=p"]
-RESUME = ["resumed answer=yes pause=p epoch=1 process=w"]
+RESUME = ["resumed answer=yes pause=p epoch=1-a process=w"]
 
 GOOD = [
     *sends("a", "b", "c"),
@@ -60,11 +60,12 @@ GOOD = [
     *ANSWER,
     "answering answer=no pause=p",
     "rejected answer=no pause=p error=AlreadyAnswered",
-    "step run=r epoch=1 process=w",
+    "step run=r epoch=1-a process=w",
     *RESUME,
-    "step run=r epoch=2 process=v",
-    "step run=r epoch=1 process=w began=11.5",  # written down late
-    "resumed answer=yes pause=p epoch=2 process=v",  # a replay gets the recorded answer
+    "step run=r epoch=2-a process=v",
+    "step run=r epoch=1-a process=w began=11.5",  # written down late
+    "step run=r epoch=2-b process=u",  # a failover had lost who was to have it
+    "resumed answer=yes pause=p epoch=2-a process=v",  # a replay gets the recorded answer
     "ended run=r state=Completed message=",
 ]
 
@@ -83,13 +84,13 @@ BAD = {
     "r has a gap: b instead of a": [*sends("a", "b"), *received("b"), *stored("a", "b")],
     "r has a gap: c instead of nothing": [*sends("c"), *received("c"), *stored()],
     "r never got 1 inputs of x, b first": [*sends("a", "b"), *received("a"), *stored("a", "b")],
-    "2 processes wrote in epoch 1": [
-        "step run=r epoch=1 process=w",
-        "step run=r epoch=1 process=v",
+    "2 processes wrote in epoch 1-a": [
+        "step run=r epoch=1-a process=w",
+        "step run=r epoch=1-a process=v",
     ],
-    "epoch 1 of r wrote after epoch 2": [
-        "step run=r epoch=2 process=w",
-        "step run=r epoch=1 process=v",
+    "epoch 1-a of r wrote after epoch 2-a": [
+        "step run=r epoch=2-a process=w",
+        "step run=r epoch=1-a process=v",
     ],
     "2 answers were accepted for p": [
         *ANSWER,
@@ -101,12 +102,12 @@ BAD = {
         *ANSWER,
         "answering answer=no pause=p",
         *RESUME,
-        "resumed answer=no pause=p epoch=2 process=w",
+        "resumed answer=no pause=p epoch=2-a process=w",
     ],
     "yes was accepted for p, and the flow got ['no']": [
         *ANSWER,
         "answering answer=no pause=p",
-        "resumed answer=no pause=p epoch=1 process=w",
+        "resumed answer=no pause=p epoch=1-a process=w",
     ],
     "which nobody had given": RESUME,
     "went on with yes, which nobody had given": [*RESUME, *ANSWER],
@@ -115,7 +116,7 @@ BAD = {
         "rejected answer=yes pause=p error=AlreadyAnswered",
         *RESUME,
     ],
-    "p was resumed 2 times in epoch 1": [*ANSWER, *RESUME, *RESUME],
+    "p was resumed 2 times in epoch 1-a": [*ANSWER, *RESUME, *RESUME],
     "yes was accepted for p, which never went on": ANSWER,
     "r is Failed: why": ["ended run=r state=Failed message=why"],
     "r got b 11.0 s too late": [

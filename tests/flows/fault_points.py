@@ -34,7 +34,7 @@ def set_fault(point: str) -> None:
         owner = attrgetter(".".join(parents))(owner)
     setattr(owner, name, _marked(getattr(owner, name)))
     left = iter(range(int(number) - 1))
-    for request in ("command", "commands", "script", "tell"):
+    for request in ("command", "commands", "each", "script", "tell"):
         setattr(Requests, request, _fatal(getattr(Requests, request), left))
 
 

@@ -138,8 +138,9 @@ def test_a_worker_killed_at_each_step_of_a_pause(
 @pytest.mark.parametrize(
     "point",
     [
-        *(f"runbus.worker:Worker._take:{step}" for step in (1, 2)),
+        "runbus.worker.claims:Claims._ask:1",
         "runbus.execution:Execution.conclude:1",
+        "runbus.background.upkeep:record:1",
     ],
 )
 def test_a_worker_killed_around_a_run(start_worker: StartWorker, point: str) -> None:

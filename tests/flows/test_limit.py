@@ -20,7 +20,7 @@ from runbus.bridge import run as block
 from runbus.caller import blocked_loops
 from runbus.errors import NotPaused
 from runbus.places import SlotLimit
-from runbus.worker import GRACE_SECONDS
+from runbus.worker.worker import GRACE_SECONDS
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -16,7 +16,7 @@ from runbus import receive_input, send_input
 from runbus.errors import SettingsError
 from runbus.monitoring import monitored
 from runbus.settings import temporary_settings
-from runbus.store import bus, gauges, runs
+from runbus.store import bus, deployments, gauges, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from servers import Server
 
 Samples = dict[tuple[str, str], float]
+DUTIES = {
+    *("claims", "hints", "sweep", "recovery", "deadlines", "registration", "index repair"),
+    *("lease renewal", "reconciliation", "wire check"),
+}
+"""What a worker does again and again."""
 
 
 @contextmanager
@@ -85,20 +90,26 @@ def test_waiting_runs_and_queues_are_measured(
     assert found["runbus_pending_pauses", ""] == 1
     assert 0 <= found["runbus_oldest_wait_seconds", ""] < 30
     assert found["runbus_executing_runs", ""] == 1
-    assert fetched(f"{url}/livez") == fetched(f"{url}/readyz") == (200, "ok\n")
+    for check in ("livez", "readyz"):
+        status, text = fetched(f"{url}/{check}")
+        first, *duties = text.splitlines()
+        assert (status, first) == (200, "ok")
+        assert {line.partition(":")[0] for line in duties} == DUTIES
     assert fetched(f"{url}/other")[0] == 404
     answer(run_id, 1)
     answer(run_id, True)
     result_of(run_id)
 
 
+@pytest.mark.keys_without_lifetime
 async def test_queues_are_measured(server: Server) -> None:
     """By deployment: the runs that wait for a worker."""
     here = bus.current()
     for number in range(5):
         name = f"f/{number % 2}"
+        await deployments.register(here, name, {"flow": "f"})
         await runs.create(here, uuid4(), {"name": "n", "flow": "f", "deployment": name})
-    found = (await gauges.read(here)).queue_lengths
+    found = (await gauges.read(here, [])).queue_lengths
     assert found == {"f/0": 3, "f/1": 2}
     for run_id, _ in await runs.scheduled(here, found, 20):
         await runs.move(here, await runs.read(here, run_id), "Cancelled")

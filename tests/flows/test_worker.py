@@ -22,12 +22,14 @@ from runbus import (
     flow,
     get_client,
     receive_input,
+    resume_flow_run,
     run_deployment,
     suspend_flow_run,
     wait_for_flow_run,
 )
 from runbus.bridge import run as block
-from runbus.errors import AlreadyEnded, CannotPause, DeploymentMissing, RunFailed
+from runbus.errors import AlreadyEnded, CannotPause, DeploymentMissing, NotPaused, RunFailed
+from runbus.settings import temporary_settings
 
 if TYPE_CHECKING:
     from faults import StartWorker
@@ -276,8 +278,8 @@ def test_what_is_not_deployed(valkey: Server) -> None:
         direct()
 
 
-def test_a_killed_script_leaves_no_ghost(server: Server) -> None:
-    """A run whose process is gone is recorded as crashed, by the next process that runs a flow."""
+def killed_script(server: Server) -> UUID:
+    """The run of a script that was killed while it waited for an answer."""
     code = """
 from runbus import *
 @flow
@@ -287,22 +289,50 @@ def wait():
 wait()
 """
     environment = {**os.environ, "RUNBUS_URL": server.url, "RUNBUS_LEASE_SECONDS": "1"}
-    command = [sys.executable, "-c", code]
     script = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", code],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     with script:
         assert script.stdout is not None
         run_id = UUID(script.stdout.readline().strip())
         until(lambda: state_of(run_id) == "Paused")
         script.kill()
-    other = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    with other:
-        assert wait_for_flow_run(run_id, timeout=PATIENCE).state.name == "Crashed"
-        other.kill()
-    for run in block(lambda: get_client().read_flow_runs()):
-        if not run.state.is_final():  # the second script's, which was killed in turn
-            with server.client() as client:
-                client.flushall()
+    return run_id
+
+
+def test_a_killed_script_leaves_no_ghost(server: Server, start_worker: StartWorker) -> None:
+    """A run whose process is gone is recorded as crashed, by a worker, whatever it serves."""
+    run_id = killed_script(server)
+    start_worker("double")
+    assert wait_for_flow_run(run_id, timeout=PATIENCE).state.name == "Crashed"
+    with pytest.raises(NotPaused):
+        resume_flow_run(run_id)
+
+
+def test_nobody_is_told_that_a_killed_script_goes_on(server: Server) -> None:
+    """Where no worker looks, who answers it does: once it is sure, the answer is not taken."""
+    run_id = killed_script(server)
+    with server.client() as client:
+        until(lambda: not client.keys("runbus:{*}:lease:*"))
+    with temporary_settings(url=server.url, lease_seconds=1), pytest.raises(NotPaused):
+        resume_flow_run(run_id)
+    assert state_of(run_id) == "Crashed"
+
+
+def test_another_script_ends_nobodys_run(server: Server) -> None:
+    """Only workers look for the dead: who runs a flow of their own has nothing to do with them."""
+    run_id = killed_script(server)
+
+    @flow
+    def busy() -> str:
+        time.sleep(3)  # longer than the lease of the dead, and than who looks has to look
+        return state_of(run_id)
+
+    with temporary_settings(url=server.url, lease_seconds=1):
+        assert busy() == "Paused"
+        with pytest.raises(NotPaused):
+            resume_flow_run(run_id)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fuzz import foreign, hostile
 from runbus.protocol.states import TYPES
+from runbus.protocol.wire import WIRE
 
 if TYPE_CHECKING:
     from servers import Server
@@ -72,6 +73,7 @@ def store(server: Server, run: Any, pause: Any, deployment: Any, entry: Any, str
         for key in (f"{TAG}:{RUN_ID}:input:{stream}", f"{TAG}:{RUN_ID}:log"):
             pipe.xadd(key, entry)
         pipe.hset(f"{TAG}:{RUN_ID}:streams", mapping={f"read:{stream}": 1, "pause:1": 1})
+        pipe.set("runbus:wire", WIRE)
         pipe.hset(f"{TAG}:{RUN_ID}:run", mapping=run)
         pipe.hset(f"{TAG}:{RUN_ID}:pause:1", mapping=pause)
         for index in ("runs", "active", "pending"):

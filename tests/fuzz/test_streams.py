@@ -16,6 +16,7 @@ from runbus import flow, get_client, pause_flow_run, receive_input, resume_flow_
 from runbus.errors import MalformedEntry, NotPaused, RunMissing
 from runbus.flow_run_context import get_run_context
 from runbus.protocol.keys import TAGS
+from runbus.protocol.wire import WIRE
 from runbus.store import bus, runs
 from runbus.store.maintenance import deadlines, recovery
 from runbus.store.maintenance.index_repair import TAGS_AT_ONCE, IndexRepair
@@ -123,6 +124,7 @@ async def test_lists_go_on_past_foreign_runs(valkey: Server, hash_: dict[bytes, 
 async def test_indexes_with_garbage(valkey: Server) -> None:
     """Members that are no run ids do not keep a worker from its duties."""
     with valkey.client() as client:
+        client.set("runbus:wire", WIRE)
         for index in ("runs", "active", "pending", "scheduled:f/x", "executing"):
             for score, member in enumerate(GARBAGE):
                 client.zadd(f"runbus:{{0a}}:{index}", {member: score})

@@ -28,10 +28,12 @@ from runbus import (
     send_input,
     wait_for_flow_run,
 )
+from runbus.background import lease_holder
+from runbus.background.renewal import RETRY_SECONDS
 from runbus.errors import RightMissing, RunFinished, ServerRefused
 from runbus.protocol.keys import Keys
 from runbus.settings import temporary_settings
-from runbus.store import acl, bus, gauges, scripts
+from runbus.store import acl, bus, gauges, runs, scripts
 from runbus.variables import Variable
 
 if TYPE_CHECKING:
@@ -143,7 +145,7 @@ async def test_a_reader_sees_everything(guarded: Guarded, worker: None) -> None:
         assert (await client.find_flow_run(str(run_id)[:30])).id == run_id
         assert run_id in [each.run.id for each in await client.read_waiting()]
         assert await client.count_waiting() >= 1
-        assert (await gauges.read(bus.current())).pending_pauses >= 1
+        assert (await gauges.read(bus.current(), [])).pending_pauses >= 1
         assert [each.key for each in await client.read_pauses(run_id)] == ["1"]
         assert "Paused" in [each.state for each in await client.read_history(run_id)]
         assert [each.name for each in await client.read_streams(run_id)] == ["str"]
@@ -294,10 +296,15 @@ def test_only_who_answers_writes_to_the_resume_stream(guarded: Guarded) -> None:
 def keys_of_all_kinds() -> list[str]:
     """A key of each kind that there is."""
     of_run = [
-        KEYS.of_run(RUN) + part for part in ("run", "streams", "retried", "history", "resume")
+        KEYS.of_run(RUN) + part
+        for part in ("run", "streams", "retried", "history", "resume", "ends", "control", "log")
     ]
-    of_tag = [KEYS.of_tag("b7") + part for part in ("runs", "pending", "events", "here")]
-    named = [KEYS.lease("x"), KEYS.deployment("x"), KEYS.queue("x"), KEYS.worker("x")]
+    of_tag = [
+        KEYS.of_tag("b7") + part
+        for part in ("runs", "active", "pending", "executing", "ended", "events", "pulse", "here")
+    ]
+    of_tag += [KEYS.scheduled("b7", "x"), KEYS.lease("b7", "x")]
+    named = [KEYS.deployment("x"), KEYS.queue("x"), KEYS.worker("x"), KEYS.wire()]
     values = [KEYS.block("x"), KEYS.variable("x"), KEYS.deployments(), KEYS.workers()]
     return [*of_run, *of_tag, *named, *values, KEYS.input(RUN, "str"), KEYS.pause(RUN, "1")]
 
@@ -340,7 +347,7 @@ REFUSED = {
     "a sender receives": ("sender", lambda: receive_input(int, flow_run_id=RUN).next(), "TRACKING"),
     "a sender reads a run": ("sender", lambda: get_client().read_flow_run(RUN), "HGETALL on "),
     "a sender resumes": ("sender", lambda: resume_flow_run(RUN), "'look'"),
-    "a sender runs a flow": ("sender", nothing, "SET on "),
+    "a sender runs a flow": ("sender", nothing, "'start'"),
     "a reader sends": ("reader", lambda: send_input(1, RUN), "'send'"),
     "a reader cancels": ("reader", lambda: cancel_flow_run(RUN), "'steer'"),
     "a reader serves": ("reader", lambda: nothing.serve("x"), "SET on "),
@@ -353,6 +360,8 @@ REFUSED = {
 async def test_a_missing_right_is_told(guarded: Guarded, case: str) -> None:
     """It is told at once, by name, however long a server that is down would be asked again."""
     user, attempt, right = REFUSED[case]
+    with guarded.settings("web"):
+        await runs.create(bus.current(), RUN, {"flow": "f", "deployment": "f/x"})
     with guarded.settings(user, retry_seconds=3600):
         async with asyncio.timeout(10):
             with pytest.raises(RightMissing) as told:
@@ -376,14 +385,17 @@ async def test_who_is_not_let_in_is_told(guarded: Guarded, user: str) -> None:
 async def test_a_lost_right_does_not_keep_a_lease_busy(
     guarded: Guarded, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A process that may not look for the dead any more says so at each turn, not in between."""
+    """A process that may not renew its leases any more says so once, and asks now and then."""
+    guarded.refused()
     with guarded.settings("reader", lease_seconds=1):
-        lease = bus.current().lease
-        keeping = asyncio.create_task(lease._keep())
-        lease._holders.add(None)  # pyright: ignore[reportArgumentType]
-        await asyncio.sleep(1)
-        keeping.cancel()
-    assert 1 <= caplog.text.count("not renewed") <= 3
+        with lease_holder.current().intent(RUN):
+            await asyncio.sleep(1)
+        lease_holder.close_all()
+    assert caplog.text.count("not renewed") == 1
+    with guarded.client("admin") as admin:
+        refused = [each for each in admin.acl_log() if each["object"] == "evalsha"]
+        admin.acl_log_reset()
+    assert 1 <= sum(each["count"] for each in refused) <= 1 + 1 / RETRY_SECONDS
 
 
 # --- The lists -------------------------------------------------------------------------------

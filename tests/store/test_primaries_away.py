@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from clusters import Cluster, until
+from owners import created, ended
 
 from runbus import get_client, resume_flow_run, run_deployment, wait_for_flow_run
 from runbus.protocol.ids import flow_run_id_for
@@ -96,9 +97,9 @@ def id_on(cluster: Cluster, number: int) -> UUID:
 async def make(run_id: UUID, state: str = "", **fields: str) -> None:
     here = bus.current()
     fields = {"name": "n", "flow": "f", **fields}
-    await runs.create(here, run_id, fields, owner="" if "deployment" in fields else "me")
+    run = await created(run_id, fields, None if "deployment" in fields else "me")
     if state:
-        await runs.move(here, run_id, state, after=["Scheduled"])
+        await runs.move(here, run, state, after=["Scheduled"])
 
 
 @contextmanager
@@ -188,7 +189,7 @@ async def test_events_go_on(cluster: Cluster, how: str, *, is_away_before: bool)
                 waiting = asyncio.create_task(wait_for_flow_run(run_id, 10, poll_interval=600))
                 await make(run_id)
                 assert (await soon(events)).flow_run_id == run_id
-                await runs.move(bus.current(), run_id, "Completed", epoch=1)
+                await ended(await client.read_flow_run(run_id), "Completed")
                 assert (await soon(events)).state == "Completed"
                 assert (await asyncio.wait_for(waiting, SOON)).state.is_completed()
         await making
@@ -237,7 +238,7 @@ async def _lists() -> list[Any]:
         {run.id for run in await client.read_flow_runs()},
         {run.id for run in await client.read_flow_runs(state="Scheduled", flow_name="f")},
         {each.name for each in await client.read_deployments()},
-        (await gauges.read(bus.current())).queue_lengths,
+        (await gauges.read(bus.current(), [])).queue_lengths,
     ]
 
 

@@ -26,8 +26,9 @@ def done(coroutine):
 async def suspended():
     """A run of a deployment that was suspended from outside, and asks for nothing."""
     here, run_id = bus.current(), uuid4()
-    await runs.create(here, run_id, {"flow": "f", "name": "calm-otter", "deployment": "f/x"})
-    await runs.move(here, run_id, "Suspended", after=["Scheduled"])
+    fields = {"flow": "f", "name": "calm-otter", "deployment": "f/x"}
+    run = await runs.create(here, run_id, fields)
+    await runs.move(here, run, "Suspended", after=["Scheduled"])
     return str(run_id)
 
 
@@ -88,3 +89,14 @@ def served(url: str, *words: str, says: str = "Invalid HTTP request", **environm
     assert process.returncode == 0, said
     told = [line for line in said.splitlines() if says not in line]
     assert told == [], said
+
+
+def read_until(client, path, words):
+    """What an event stream says, to the first of these words."""
+    text = ""
+    with client.stream("GET", path) as stream:
+        for part in stream.iter_text():
+            text += part
+            if words in text:
+                return text
+    raise AssertionError(text)
