@@ -43,7 +43,7 @@ async def doctor(
         show.json(shown | repaired)
     else:
         for count in repaired.values():
-            show.line(f"{count} entries of indexes were put right.")
+            show.line(f"entries of indexes put right: {count}")
         for check in report.checks:
             _show(check)
     return DONE if report.ok else FAILED

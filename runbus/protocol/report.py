@@ -164,16 +164,10 @@ def judge_replicas(info: Info, fewest: int | None) -> Check:
 
 def judge_indexes(looked_at: int, wrong: int, *, is_all: bool) -> Check:
     """Judge how many entries of indexes do not fit the records of the runs that were looked at."""
-    of_all = "all" if is_all else "the first"
-    if not wrong:
-        found = f"they fit {of_all} {looked_at:,} runs"
-        return Check(name="indexes", ok=True, found=found)
-    return Check(
-        name="indexes",
-        ok=False,
-        found=f"{wrong:,} entries do not fit {of_all} {looked_at:,} runs",
-        advice="Run `runbus doctor --repair`: runs that stand in no index begin and end nowhere.",
-    )
+    of_all = "all there are" if is_all else "not all"
+    found = f"wrong entries: {wrong:,} (runs looked at: {looked_at:,}, {of_all})"
+    advice = "Run `runbus doctor --repair`: a run that stands in no index is not found by workers."
+    return Check(name="indexes", ok=not wrong, found=found, advice=advice if wrong else "")
 
 
 def judge_clock(difference: float, uncertainty: float) -> Check:
@@ -218,7 +212,7 @@ def judge_leases(runs_of: Mapping[str, int], dead: set[str]) -> Check:
         name="leases",
         ok=False,
         found=f"{found}; {lost} runs belong to {len(dead)} processes that are gone",
-        advice="Start a worker: the next process that runs a flow takes them over within seconds.",
+        advice="Start a worker: it takes them over after the time of a lease (30 s by default).",
     )
 
 

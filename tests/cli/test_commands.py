@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
+    from conftest import Ask
     from servers import Server
 
 COMMANDS = {
@@ -155,6 +156,20 @@ def test_a_bad_server(valkey: Server, address: str) -> None:
     (wrong,) = [check for check in report["checks"] if check["ok"] is False]
     assert wrong["name"] == "eviction"
     assert "noeviction" in wrong["advice"]
+
+
+def test_indexes_that_somebody_has_spoilt(ask: Ask, valkey: Server) -> None:
+    """They are found, changed by --repair alone, and then found well."""
+    found = ask("count")
+    with valkey.client() as client:
+        client.delete(f"runbus:{{{found.id.hex[-2:]}}}:active")
+    told = run("doctor")
+    assert told.returncode == 1
+    assert "wrong\tindexes\twrong entries: 1 (runs looked at: 1, all there are)" in told.stdout
+    assert "runbus doctor --repair" in told.stdout
+    assert done("doctor", "--repair").startswith("entries of indexes put right: 1\nok\t")
+    report = as_json("doctor", "--repair")
+    assert (report["ok"], report["repaired"]) == (True, 0)
 
 
 def test_no_server() -> None:

@@ -41,12 +41,13 @@ async def test_a_lost_index_of_a_deployment_is_healed_by_workers(server: Server)
     await created(run_id, {"flow": "f", "deployment": "f/x"})
     await here.requests.command("DEL", here.keys.scheduled(tag(run_id), "f/x"))
     assert await runs.scheduled(here, ["f/x"], 20) == []
-    assert await indexes_check() == (False, "1 entries do not fit all 1 runs")
+    one = "(runs looked at: 1, all there are)"
+    assert await indexes_check() == (False, f"wrong entries: 1 {one}")
     assert await runs.scheduled(here, ["f/x"], 20) == [], "the doctor changes nothing"
     assert await round_of_repair() == 1
     assert await runs.scheduled(here, ["f/x"], 20) == [(run_id, "f/x")]
     assert await round_of_repair() == 0
-    assert await indexes_check() == (True, "they fit all 1 runs")
+    assert await indexes_check() == (True, f"wrong entries: 0 {one}")
     await runs.move(here, await runs.read(here, run_id), "Cancelled")
 
 
@@ -72,7 +73,8 @@ async def test_all_lost_indexes_are_healed_by_the_doctor(
         await here.requests.command("DEL", *lost, here.keys.scheduled(of_tag, "f/x"))
     assert await get_client().read_flow_runs() == []
     assert await round_of_repair() == 0, "who stands in no index is not found so"
-    assert await indexes_check() == (False, "6 entries do not fit all 2 runs")
+    two = "(runs looked at: 2, all there are)"
+    assert await indexes_check() == (False, f"wrong entries: 6 {two}")
     assert await index_repair.repair_all(here) == 6
     assert await index_repair.repair_all(here) == 0
     assert {each.id for each in await get_client().read_flow_runs()} == {waiting, executed}

@@ -2,8 +2,8 @@
 
 Scripts change both in one step, so there is nothing to repair unless somebody deleted an index or a
 failover cut a resharding short. A slow duty goes through the runs that have not ended, some at a
-time; `repair_all` goes through all keys, and so finds runs that stand in no index; so does `examine`,
-which changes nothing.
+time; `repair_all` goes through all keys, and so finds runs that stand in no index. So does
+`examine`, which changes nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class IndexRepair:
             self._passed[tag] = 0
             if not isinstance(reply, Exception):
                 self._passed[tag] = max(0, int(reply[0]))
-                repaired += await _follow_up(self._bus, tag, reply)
+                repaired += await _follow_up(self._bus, reply)
+        if repaired:
+            _log.warning("%d entries of indexes did not fit the records of runs", repaired)
         # Those with more runs come again first.
         more = [tag for tag in tags if self._passed[tag]]
         self._tags = [*more, *self._tags, *(tag for tag in tags if not self._passed[tag])]
@@ -65,7 +67,7 @@ async def repair_all(bus: Bus) -> int:
     async for runs_of in _all_runs(bus):
         for tag, ids in runs_of.items():
             (reply,) = await bus.requests.commands(_call(bus, tag, "", *ids))
-            repaired += await _follow_up(bus, tag, reply)
+            repaired += await _follow_up(bus, reply)
     return repaired
 
 
@@ -108,10 +110,8 @@ def _call(bus: Bus, tag: str, passed: str, *ids: str, changes: bool = True) -> C
     )
 
 
-async def _follow_up(bus: Bus, tag: str, reply: list[bytes]) -> int:
+async def _follow_up(bus: Bus, reply: list[bytes]) -> int:
     _, repaired, *left = reply
     parts = [UUID(each.decode()) for each in left]
     await end_abandoned(bus, dict(zip(parts[::2], parts[1::2], strict=True)))
-    if int(repaired):
-        _log.warning("tag %s: %d entries of indexes did not fit the records of runs", tag, repaired)
     return int(repaired)
