@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runbus.errors import RunbusError
+from runbus.errors import RightMissing, RunbusError
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import executions
 from runbus.store.records.executions import MUST_BE_ALONE, ClaimRequest
@@ -74,6 +74,8 @@ class Claims:
         self._woken = asyncio.Event()
         self._away: dict[str, float] = {}
         self._under_way = 0
+        self._forbidden: Exception | None = None
+        """Why nothing can be claimed, as long as this user may not do that."""
         self._is_closed = False
         self.has_room = asyncio.Event()
         """Is set while few of the runs that were offered wait."""
@@ -110,10 +112,17 @@ class Claims:
                 supervisor.spawn(partial(self._claim, address, wanted), "a claim")
             if not any(len(queue) > MOST_AT_ONCE for queue in self._offered.values()):
                 self.has_room.set()
-            duty.beat()
+            self._tell_how_it_goes(duty)
             with suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_SECONDS):
                     await self._woken.wait()
+
+    def _tell_how_it_goes(self, duty: Duty) -> None:
+        if self._forbidden is not None and any(self._offered.values()):
+            duty.note_failure(self._forbidden)
+        else:
+            self._forbidden = None
+            duty.beat()
 
     def _by_primary(self, chosen: Iterable[Wanted]) -> dict[str, list[Wanted]]:
         groups: dict[str, list[Wanted]] = {}
@@ -202,7 +211,7 @@ class Claims:
     ) -> None:
         run_id = request.run_id
         if isinstance(reply, Exception):
-            _log.debug("%s was not claimed: %s", run_id, reply)
+            self._note_not_claimed(run_id, reply)
             self._away[address] = asyncio.get_running_loop().time() + AWAY_SECONDS
             self.offer(run_id, request.deployment)
         elif reply == MUST_BE_ALONE:
@@ -214,4 +223,13 @@ class Claims:
             process = self._holder.owner.process
             await executions.release(self._here, run_id, request.deployment, reply.epoch, process)
         else:
+            self._forbidden = None
             self._begin(reply, left.pop(run_id))
+
+    def _note_not_claimed(self, run_id: UUID, error: Exception) -> None:
+        if isinstance(error, RightMissing):
+            if self._forbidden is None:
+                _log.warning("no run is claimed: %s", error)
+            self._forbidden = error
+        else:
+            _log.debug("%s was not claimed: %s", run_id, error)

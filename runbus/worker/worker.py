@@ -57,6 +57,14 @@ HAND_BACK_SECONDS = 3.0
 _log = logging.getLogger("runbus.flow_runs")
 
 
+_working: set[Worker] = set()
+
+
+def slots() -> list[str]:
+    """Say of each deployment that this process serves how many slots are taken, one line each."""
+    return sorted(line for worker in list(_working) for line in worker.slots())
+
+
 class Worker:
     """Executes the runs of several deployments."""
 
@@ -79,6 +87,7 @@ class Worker:
             name: SlotLimit(each.limit, self._use_slot) if each.limit else shared
             for name, each in self._served.items()
         }
+        self._limits = limits
         lease_seconds = self._here.settings.lease_seconds
         self._quarantine = Quarantine(lease_seconds, self._wake_claims)
         self._claims = Claims(self._here, self._holder, limits, self._quarantine, self._begin)
@@ -94,6 +103,7 @@ class Worker:
         show_on_terminal()
         _log.info("serving %s", ", ".join(self._served))
         beside = bridge.start(self._serve_all)
+        _working.add(self)
         try:
             async with Supervisor() as supervisor:
                 for duty in self._duties(supervisor):
@@ -102,6 +112,7 @@ class Worker:
                 await self._claims.close()
             await self._end_runs(self._grace_seconds)
         finally:
+            _working.discard(self)
             await asyncio.shield(self._end(beside))
 
     def stop(self) -> None:
@@ -116,6 +127,13 @@ class Worker:
     def unrecorded(self) -> int:
         """Return how many runs ended here, and are not recorded so."""
         return len(self._holder.holdings.kept_ends())
+
+    def slots(self) -> list[str]:
+        """Say of each limit which deployments share it, and how many slots are taken."""
+        sharing: dict[SlotLimit, list[str]] = {}
+        for name, limit in self._limits.items():
+            sharing.setdefault(limit, []).append(name)
+        return [f"slots of {', '.join(names)}: {limit}" for limit, names in sharing.items()]
 
     # What it does.
 

@@ -41,9 +41,8 @@ class IndexRepair:
     async def step(self) -> int:
         """Look at some runs of some tags. Return how many entries of indexes were put right."""
         tags, self._tags = self._tags[:TAGS_AT_ONCE], self._tags[TAGS_AT_ONCE:]
-        replies = await self._bus.requests.each(
-            *(_call(self._bus, tag, str(self._passed[tag])) for tag in tags)
-        )
+        commands = [_call(self._bus, tag, str(self._passed[tag])) for tag in tags]
+        replies = await self._bus.requests.each(*commands)
         repaired = 0
         for tag, reply in zip(tags, replies, strict=True):
             self._passed[tag] = 0
@@ -55,6 +54,7 @@ class IndexRepair:
         # Those with more runs come again first.
         more = [tag for tag in tags if self._passed[tag]]
         self._tags = [*more, *self._tags, *(tag for tag in tags if not self._passed[tag])]
+        self._bus.requests.raise_if_forbidden(commands, replies)
         return repaired
 
 

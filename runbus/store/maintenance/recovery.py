@@ -50,7 +50,9 @@ async def recover_orphaned_runs(bus: Bus) -> int:
     after = dict.fromkeys(TAGS, "")
     count = 0
     while after:
-        replies = await bus.requests.each(*(_call(bus, tag, start) for tag, start in after.items()))
+        commands = [_call(bus, tag, start) for tag, start in after.items()]
+        replies = await bus.requests.each(*commands)
+        bus.requests.raise_if_forbidden(commands, replies)
         pages = dict(zip(after, replies, strict=True))
         found = [each for reply in replies for each in _read(reply)]
         count += len(found)
