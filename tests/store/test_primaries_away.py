@@ -132,11 +132,11 @@ async def test_hints_go_on(cluster: Cluster, how: str, *, is_away_before: bool) 
     await deployments.hint(here, names[lost], uuid4())  # everything is connected
     if is_away_before:
         async with away(cluster, lost, how):
-            with taking(deployments.hints(here, names)) as hints:
+            with taking(deployments.hints(here, names, on_round=bool)) as hints:
                 await _hint_until_heard(others[0], hints)
                 assert await _hinted(others[1], hints)
         return
-    with taking(deployments.hints(here, names)) as hints:
+    with taking(deployments.hints(here, names, on_round=bool)) as hints:
         await _hint_until_heard(names[lost], hints)
         async with away(cluster, lost, how):
             begun = time.monotonic()

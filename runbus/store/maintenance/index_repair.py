@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from runbus.errors import RunbusError
 from runbus.protocol.keys import TAGS
 from runbus.store import scripts
+from runbus.store.available import available
 from runbus.store.maintenance.recovery import end_abandoned
 
 if TYPE_CHECKING:
@@ -35,20 +37,30 @@ class IndexRepair:
 
     async def step(self) -> int:
         """Look at some runs of some tags. Return how many entries of indexes were put right."""
-        tags, self._tags = self._tags[:TAGS_AT_ONCE], self._tags[TAGS_AT_ONCE:]
-        replies = await self._bus.requests.each(
-            *(_call(self._bus, tag, str(self._passed[tag])) for tag in tags)
-        )
-        repaired = 0
-        for tag, reply in zip(tags, replies, strict=True):
-            self._passed[tag] = 0
-            if not isinstance(reply, Exception):
-                self._passed[tag] = max(0, int(reply[0]))
-                repaired += await _follow_up(self._bus, tag, reply)
-        # Those with more runs come again first.
-        more = [tag for tag in tags if self._passed[tag]]
-        self._tags = [*more, *self._tags, *(tag for tag in tags if not self._passed[tag])]
-        return repaired
+        tags = self._tags[:TAGS_AT_ONCE]
+        try:
+            replies = await self._bus.requests.each(
+                *(_call(self._bus, tag, str(self._passed[tag])) for tag in tags)
+            )
+            found = dict(zip(tags, replies, strict=True))
+            works = [self._settle(tag, reply) for tag, reply in found.items()]
+            return sum(each or 0 for each in await available(works, 5.0, needs_one=False))
+        finally:
+            # Those with more runs come again first.
+            more = [tag for tag in tags if self._passed[tag]]
+            done = [tag for tag in tags if not self._passed[tag]]
+            self._tags = [*more, *self._tags[len(tags) :], *done]
+
+    async def _settle(self, tag: str, reply: Any) -> int:
+        self._passed[tag] = 0
+        if isinstance(reply, Exception):
+            return 0
+        self._passed[tag] = max(0, int(reply[0]))
+        try:
+            return await _follow_up(self._bus, tag, reply)
+        except RunbusError as error:
+            _log.debug("tag %s is looked at again later: %s", tag, error)
+            return 0
 
 
 async def repair_all(bus: Bus) -> int:
@@ -69,9 +81,10 @@ async def repair_all(bus: Bus) -> int:
 def _call(bus: Bus, tag: str, passed: str, *ids: str) -> Command:
     keys = bus.keys
     return (
-        *("EVALSHA", scripts.REPAIR_INDEX.sha, 4),
+        *("EVALSHA", scripts.REPAIR_INDEX.sha, 6),
         *(keys.runs(tag), keys.active(tag), keys.pending(tag), keys.executing(tag)),
-        *(keys.of_tag(tag), passed, RUNS_AT_ONCE, *ids),
+        *(keys.events(tag), keys.ended(tag)),
+        *(keys.of_tag(tag), passed, bus.lifetime_ms, RUNS_AT_ONCE, *ids),
     )
 
 
