@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from runbus.store.maintenance.kept_ends import KeptEnd
 
 INTERRUPTED_SECONDS = 3
+SLOT_SECONDS = 1.0
+"""How long a run that has ended keeps its slot for a server that does not take note of it."""
 LEAVES_PROCESS = (FlowRunSuspended, FlowRunHandedBack, RunLost)
 _STATES_AFTER: dict[type[BaseException], str] = {
     FlowRunCancelled: "Cancelled",
@@ -207,6 +209,7 @@ class Execution:
         end = self._holder.keep(ending)
         self._leave()  # what is kept explains why the server says that it executes here
         if self._claim is not None:
+            await asyncio.wait([asyncio.wrap_future(end.recorded)], timeout=SLOT_SECONDS)
             self._claim.slot.close()
         in_haste = error is not None and not isinstance(error, (Exception, FlowInterrupt))
         state = await self._wait_for_record(end, outcome, in_haste=in_haste)
@@ -375,4 +378,8 @@ def _kind(value: Any) -> str:
 
 
 def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".split("\n", 1)[0][:500]
+    try:
+        told = f"{type(error).__name__}: {error}"
+    except Exception:  # of its own code
+        told = type(error).__name__
+    return told.split("\n", 1)[0][:500]

@@ -105,6 +105,10 @@ class LeaseHolder:
             self._renewal.wake()
             await asyncio.sleep(delay)
 
+    async def reconcile_now(self) -> None:
+        """Compare what is held with what the server says; on the background loop."""
+        await self._upkeep.reconcile_now(self.holdings.recent_tags())
+
     @property
     def is_full(self) -> bool:
         """Whether so much is kept that no more runs are to be taken."""
@@ -124,8 +128,8 @@ class LeaseHolder:
         self._upkeep.end()
 
     def _ensure_kept(self) -> None:
-        self._upkeep.ensure_runs()
         self._renewal.ensure_runs()
+        self._upkeep.ensure_runs()
 
     def _keep_again(self, end: KeptEnd) -> None:
         self.keep(end.ending)

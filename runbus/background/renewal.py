@@ -106,8 +106,7 @@ class Renewal:
             work, third = partial(self._work, here, supervisor), self._lease.seconds / 3
             supervisor.start(Duty("lease renewal", work, interval=third))
             await self._ended.wait()
-        self._on_idle()
-        if here.links():  # else nobody need be told
+        if self._closing and here.links():  # else nobody need be told
             with suppress(RunbusError, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS / 2):
                     await self._lease.give_up(here, self._holdings.recent_tags())
@@ -132,6 +131,7 @@ class Renewal:
             idle = not held and not (recent and self._settings.are_current())
             if idle or self._closing:
                 self._thread = self._loop = None
+                self._on_idle()  # under the lock: who needs it from here on starts it anew
             return idle or self._closing
 
     def _renew(self, here: Bus, supervisor: Supervisor, duty: Duty, tags: set[str]) -> None:

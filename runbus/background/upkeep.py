@@ -16,7 +16,7 @@ from runbus import bridge
 from runbus.store import bus, wire
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.maintenance.kept_ends import KeptEnd, record
-from runbus.store.maintenance.reconciliation import reconcile
+from runbus.store.maintenance.reconciliation import Reconciliation
 from runbus.supervision.duty import Duty, periodic
 from runbus.supervision.supervisor import Supervisor
 
@@ -119,18 +119,24 @@ class Upkeep:
             await self._woken.wait()
             self._woken.clear()
             tags, self._to_reconcile = self._to_reconcile, set()
-            began_at = boot_time()
             try:
-                read = await reconcile(
-                    here,
-                    self._lease.owner.process,
-                    self._holdings,
-                    tags,
-                    keep_again=self._keep_again,
-                )
+                await self._reconcile_tags(here, tags)
             except BaseException:
                 self._to_reconcile |= tags
                 raise
-            for tag in read:
-                self._lease.note_reconciled(tag, began_at)
             duty.beat()
+
+    async def reconcile_now(self, tags: set[str]) -> None:
+        """Compare what is held of these tags, on the background loop."""
+        await self._reconcile_tags(bus.of_settings(self._settings), tags)
+
+    async def _reconcile_tags(self, here: Bus, tags: set[str]) -> None:
+        began_at = boot_time()
+        reconciliation = Reconciliation(
+            bus=here,
+            process=self._lease.owner.process,
+            holdings=self._holdings,
+            keep_again=self._keep_again,
+        )
+        for tag in await reconciliation.compare(tags):
+            self._lease.note_reconciled(tag, began_at)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from runbus.store.records import executions
 from runbus.store.records.executions import MUST_BE_ALONE, ClaimRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from uuid import UUID
 
     from runbus.background.lease_holder import LeaseHolder
@@ -33,13 +35,22 @@ if TYPE_CHECKING:
 MOST_AT_ONCE = 50
 """How many runs are claimed together at most."""
 MOST_OFFERED = 10_000
-"""How many runs are remembered; sweeps find the others again."""
+"""How many runs of a deployment are remembered; sweeps find the others again."""
 PATIENCE_SECONDS = 2.0
 """How long a claim may take before its slot is given back; then it is not known who has the run."""
 AWAY_SECONDS = 2.0
 """How long nothing is claimed at a primary after one that failed there."""
 IDLE_SECONDS = 2.0
 _log = logging.getLogger("runbus")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A run that is to be claimed, and the slot that it is to have."""
+
+    run_id: UUID
+    deployment: str
+    slot: Slot
 
 
 class Claims:
@@ -59,86 +70,120 @@ class Claims:
         self._limits = limits
         self._quarantine = quarantine
         self._begin = begin
-        self._offered: dict[UUID, str] = {}
+        self._offered: dict[str, dict[UUID, None]] = {name: {} for name in limits}
         self._woken = asyncio.Event()
         self._away: dict[str, float] = {}
+        self._under_way = 0
         self._is_closed = False
+        self.has_room = asyncio.Event()
+        """Is set while few of the runs that were offered wait."""
+        self.has_room.set()
 
     def offer(self, run_id: UUID, deployment: str) -> None:
         """Take note that a run of a deployment waits."""
-        if deployment in self._limits and len(self._offered) < MOST_OFFERED:
-            self._offered.setdefault(run_id, deployment)
+        queue = self._offered.get(deployment)
+        if queue is not None and len(queue) < MOST_OFFERED:
+            queue[run_id] = None
             self.wake()
 
     def wake(self) -> None:
         """Look what can be claimed now."""
         self._woken.set()
 
-    def close(self) -> None:
-        """Claim no more."""
+    async def close(self) -> None:
+        """Claim no more; return when what is under way has come to its end."""
+        self._is_closed = True
+        while self._under_way:
+            self._woken.clear()
+            await self._woken.wait()
+
+    def stop(self) -> None:
+        """Claim no more, from any thread."""
         self._is_closed = True
 
     async def work(self, supervisor: Supervisor, duty: Duty) -> None:
         """Claim what is offered, whenever there are slots for it."""
         while True:
-            for address, wanted in self._choose().items():
-                work = partial(self._claim, address, wanted)
-                supervisor.spawn(work, "a claim")
-            duty.beat()
             self._woken.clear()
+            for address, wanted in self._by_primary(self._choose()).items():
+                self._under_way += 1
+                supervisor.spawn(partial(self._claim, address, wanted), "a claim")
+            if not any(len(queue) > MOST_AT_ONCE for queue in self._offered.values()):
+                self.has_room.set()
+            duty.beat()
             with suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_SECONDS):
                     await self._woken.wait()
 
-    def _choose(self) -> dict[str, list[tuple[UUID, str, Slot]]]:
-        chosen: dict[str, list[tuple[UUID, str, Slot]]] = {}
-        for run_id, deployment in list(self._may_be_claimed()):
-            slot = self._limits[deployment].try_slot()
-            if slot is None:
-                if len(set(map(id, self._limits.values()))) == 1:
-                    break
-                continue
-            del self._offered[run_id]
-            chosen.setdefault(self._address(run_id), []).append((run_id, deployment, slot))
-            if sum(map(len, chosen.values())) == MOST_AT_ONCE:
-                self._woken.set()
-                break
-        return chosen
+    def _by_primary(self, chosen: Iterable[Wanted]) -> dict[str, list[Wanted]]:
+        groups: dict[str, list[Wanted]] = {}
+        for each in chosen:
+            groups.setdefault(self._address(each.run_id), []).append(each)
+        return groups
 
-    def _may_be_claimed(self) -> Iterator[tuple[UUID, str]]:
+    def _choose(self) -> Iterator[Wanted]:
+        """Take slots for runs that were offered: of each deployment in turn, in their order."""
         if self._is_closed or self._holder.is_full:
             return
-        for run_id, deployment in self._offered.items():
-            if self._quarantine.allows_alone(run_id):
-                yield run_id, deployment
-                return
-        if self._quarantine.allows_others:
-            now = asyncio.get_running_loop().time()
-            for run_id, deployment in self._offered.items():
-                if self._away.get(self._address(run_id), now) <= now:
-                    yield run_id, deployment
+        if (alone := self._choose_alone()) is not None:
+            yield alone
+            return
+        if not self._quarantine.allows_others:
+            return
+        turns = deque((name, iter(list(queue))) for name, queue in self._offered.items() if queue)
+        count = 0
+        while turns and count < MOST_AT_ONCE:
+            name, run_ids = turns.popleft()
+            wanted = self._take_slot(name, run_ids)
+            if wanted is not None:
+                turns.append((name, run_ids))
+                count += 1
+                yield wanted
+        if count == MOST_AT_ONCE:
+            self._woken.set()  # there may be more
+
+    def _choose_alone(self) -> Wanted | None:
+        for run_id in self._quarantine.wanted():
+            for name, queue in self._offered.items():
+                if run_id in queue and self._quarantine.allows_alone(run_id):
+                    return self._take_slot(name, iter([run_id]))
+        return None
+
+    def _take_slot(self, deployment: str, run_ids: Iterator[UUID]) -> Wanted | None:
+        run_id = next((each for each in run_ids if not self._is_away(each)), None)
+        slot = None if run_id is None else self._limits[deployment].try_slot()
+        if run_id is None or slot is None:
+            return None
+        del self._offered[deployment][run_id]
+        return Wanted(run_id=run_id, deployment=deployment, slot=slot)
+
+    def _is_away(self, run_id: UUID) -> bool:
+        until = self._away.get(self._address(run_id))
+        return until is not None and asyncio.get_running_loop().time() < until
 
     def _address(self, run_id: UUID) -> str:
         return self._here.topology.owner(self._here.keys.run(run_id)).server.address
 
-    async def _claim(self, address: str, wanted: list[tuple[UUID, str, Slot]]) -> None:
-        left = {run_id: slot for run_id, _, slot in wanted}
+    async def _claim(self, address: str, wanted: list[Wanted]) -> None:
+        left = {each.run_id: each.slot for each in wanted}
         try:
             with ExitStack() as intents:
                 requests = [
                     ClaimRequest(
-                        run_id=run_id,
-                        deployment=deployment,
-                        digits=intents.enter_context(self._holder.intent(run_id)),
-                        may_be_alone=self._quarantine.allows_alone(run_id),
+                        run_id=each.run_id,
+                        deployment=each.deployment,
+                        digits=intents.enter_context(self._holder.intent(each.run_id)),
+                        may_be_alone=self._quarantine.allows_alone(each.run_id),
                     )
-                    for run_id, deployment, _ in wanted
+                    for each in wanted
                 ]
                 for request, reply in zip(requests, await self._ask(requests), strict=True):
-                    self._handle(address, request, reply, left)
+                    await self._handle(address, request, reply, left)
         finally:
+            self._under_way -= 1
             for slot in left.values():
                 slot.close()
+            self.wake()
 
     async def _ask(self, requests: list[ClaimRequest]) -> list[Any]:
         asked_at = boot_time()
@@ -152,19 +197,21 @@ class Claims:
                 self._holder.note_granted(request.run_id, asked_at)
         return replies
 
-    def _handle(
+    async def _handle(
         self, address: str, request: ClaimRequest, reply: Any, left: dict[UUID, Slot]
     ) -> None:
         run_id = request.run_id
         if isinstance(reply, Exception):
             _log.debug("%s was not claimed: %s", run_id, reply)
             self._away[address] = asyncio.get_running_loop().time() + AWAY_SECONDS
-            self._offered.setdefault(run_id, request.deployment)
+            self.offer(run_id, request.deployment)
         elif reply == MUST_BE_ALONE:
             self._quarantine.want(run_id)
-            self._offered.setdefault(run_id, request.deployment)
-        elif reply is None or self._is_closed:
-            # While it was closed: nobody executes it here, and reconciliation gives it back.
+            self.offer(run_id, request.deployment)
+        elif reply is None:
             self._quarantine.forget(run_id)
+        elif self._is_closed:
+            process = self._holder.owner.process
+            await executions.release(self._here, run_id, request.deployment, reply.epoch, process)
         else:
             self._begin(reply, left.pop(run_id))

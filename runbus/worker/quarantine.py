@@ -49,6 +49,10 @@ class Quarantine:
         is_alone = self._alone is not None and self._slots[self._alone].is_held
         return not is_alone and not any(map(self._is_wanted, self._wanted_since))
 
+    def wanted(self) -> list[UUID]:
+        """Return the runs that wait to be executed alone."""
+        return list(self._wanted_since)
+
     def allows_alone(self, run_id: UUID) -> bool:
         """Whether a run that has to be alone may be taken now."""
         return run_id in self._wanted_since and not any(

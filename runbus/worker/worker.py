@@ -50,6 +50,8 @@ SWEEP_SECONDS = 5.0
 """How often one worker looks for what no hint reached; each of many does so less often."""
 SWEEP_PAGE = 20
 """How many runs of each deployment a sweep takes from one tag."""
+MANY = 100
+"""After a sweep that found so many the next one does not wait, once they have begun."""
 GRACE_SECONDS = 30.0
 HAND_BACK_SECONDS = 3.0
 _log = logging.getLogger("runbus.flow_runs")
@@ -97,15 +99,15 @@ class Worker:
                 for duty in self._duties(supervisor):
                     supervisor.start(duty)
                 await self._stopping.wait()
+                await self._claims.close()
             await self._end_runs(self._grace_seconds)
         finally:
-            self._claims.close()
             await asyncio.shield(self._end(beside))
 
     def stop(self) -> None:
         """Claim no more runs. Any thread may call it: a run may block the worker's own loop."""
         self._is_stopped = True
-        self._claims.close()
+        self._claims.stop()
         self._say_what_is_waited_for()
         self._hand_back(waiting=True)
         with suppress(RuntimeError):  # its loop has ended meanwhile
@@ -132,7 +134,8 @@ class Worker:
             for duty in (
                 periodic("recovery", partial(recovery.recover_orphaned_runs, here), third),
                 periodic("deadlines", partial(self._expire, here), self._sweep_seconds),
-                periodic("registration", self._register_again, third),
+                periodic("worker's record", self._register_worker, third),
+                periodic("deployments' records", self._register_deployments, third),
                 periodic("index repair", index_repair.IndexRepair(here).step, third),
             ):
                 supervisor.start(duty)
@@ -144,12 +147,16 @@ class Worker:
         await asyncio.sleep(self._sweep_seconds * (self._worker_count - 1))
 
     async def _register(self) -> None:
-        await bridge.in_background(self._register_again)
+        await bridge.in_background(self._register_deployments)
+        await bridge.in_background(self._register_worker)
 
-    async def _register_again(self) -> None:
+    async def _register_deployments(self) -> None:
         here = bus.of_settings(self._here.settings)
         for name, deployment in self._served.items():
             await deployments.register(here, name, deployment.fields())
+
+    async def _register_worker(self) -> None:
+        here = bus.of_settings(self._here.settings)
         described = {"host": socket.gethostname(), "pid": os.getpid()}
         served = {"deployments": to_json(sorted(self._served))}
         await workers.register(here, self._holder.owner.process, {**described, **served})
@@ -163,10 +170,17 @@ class Worker:
 
     async def _sweep(self, duty: Duty) -> None:
         while True:
-            for run_id, name in await runs.scheduled(self._here, self._served, SWEEP_PAGE):
+            found = await runs.scheduled(self._here, self._served, SWEEP_PAGE)
+            for run_id, name in found:
                 self._claims.offer(run_id, name)
             duty.beat()
-            await asyncio.sleep(self._sweep_seconds * self._worker_count)
+            if len(found) >= MANY:  # as soon as most of them have begun, there may be more
+                self._claims.has_room.clear()
+            else:
+                await asyncio.sleep(self._sweep_seconds * self._worker_count)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._sweep_seconds * self._worker_count):
+                    await self._claims.has_room.wait()
 
     # What it executes.
 
@@ -238,11 +252,14 @@ class Worker:
     async def _end(self, beside: BackgroundCall[None]) -> None:
         # Cancelled, there was no time of grace: what still executes is handed back now.
         self._is_stopped = True
+        self._claims.stop()
         self._hand_back(waiting=False)
         await self._wait_for_runs(HAND_BACK_SECONDS)
         beside.cancel()
-        with suppress(RunbusError):
-            await workers.forget(self._here, self._holder.owner.process)
+        with suppress(RunbusError, TimeoutError):
+            async with asyncio.timeout(HAND_BACK_SECONDS):
+                await bridge.in_background(self._holder.reconcile_now)  # a claim was cancelled
+                await workers.forget(self._here, self._holder.owner.process)
 
 
 async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:

@@ -12,16 +12,20 @@ import random
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from servers import EngineMissing, Server
 
+from chaos.long_lived import LongLivedStorm
 from chaos.memory import SLACK_BYTES, WARM_PARTS, growth, measure
 from chaos.storm import Storm
-from chaos.worlds import WORLDS
+from chaos.worlds import LONG_LIVED, WORLDS
 
 STORM_SECONDS = 30.0
+LONG_SECONDS = 60.0
+ALL = [*WORLDS, *LONG_LIVED]
 
 
 def main() -> int:
@@ -33,11 +37,13 @@ def main() -> int:
         is_flat = _soak(options.inputs)
         good, bad = int(is_flat), int(not is_flat)
     rng, ends = random.Random(options.seed), time.monotonic() + 60 * options.minutes
-    names = options.world or list(WORLDS)
+    names = options.world or ALL
     while (left := ends - time.monotonic()) > 0:
-        seconds = min(STORM_SECONDS, max(5.0, left))
-        name, seed = names[(good + bad) % len(names)], rng.getrandbits(32)
-        is_good = _storm(name, options.storm_seed or seed, seconds)
+        name = names[(good + bad) % len(names)]
+        longest = LONG_SECONDS if name in LONG_LIVED else STORM_SECONDS
+        seconds = options.storm_seconds or min(longest, max(5.0, left))
+        seed = rng.getrandbits(32)
+        is_good = _storm(name, options.storm_seed or seed, seconds, keeps=options.keep)
         good, bad = good + is_good, bad + (not is_good)
     print(f"verdict: {good} ended well, {bad} did not")
     return bad > 0
@@ -47,8 +53,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
-    parser.add_argument("--world", action="append", choices=list(WORLDS), help="only in these")
+    parser.add_argument("--world", action="append", choices=ALL, help="only in these")
     parser.add_argument("--storm-seed", type=int, help="repeat the storm that was shown with it")
+    parser.add_argument("--storm-seconds", type=float, help="how long each storm is")
+    parser.add_argument("--keep", action="store_true", help="leave what was written down")
     parser.add_argument("--inputs", type=int, default=1_000_000, help="for the memory; 0: none")
     return parser.parse_args()
 
@@ -64,18 +72,22 @@ def _soak(inputs: int) -> bool:
     return is_flat
 
 
-def _storm(name: str, seed: int, seconds: float) -> bool:
+def _storm(name: str, seed: int, seconds: float, *, keeps: bool) -> bool:
     shown = f"{name}, storm seed {seed}"
     try:
-        world = WORLDS[name]()
+        world = (LONG_LIVED if name in LONG_LIVED else WORLDS)[name]()
     except EngineMissing as missing:
         print(f"{shown}: skipped, {missing}")
         return True
     with world:
-        storm = Storm(world, seed, seconds, _progress(shown))
+        if name in LONG_LIVED:
+            storm: Any = LongLivedStorm(world, seed, seconds, _progress(shown), keeps=keeps)
+        else:
+            storm = Storm(world, seed, seconds, _progress(shown))
         verdict = asyncio.run(storm.rage())
     _show(f"{shown}: {'good' if verdict.is_good else 'BAD'}; {len(storm.faults_made)} faults\n")
-    print(f"  {verdict}")
+    print(f"  {storm.figures}" if name in LONG_LIVED else f"  {verdict}")
+    print(*verdict.violations[:20] if name in LONG_LIVED else (), sep="\n  ", flush=True)
     if not verdict.is_good:
         print(f"  {' '.join(storm.faults_made)}")
     return verdict.is_good

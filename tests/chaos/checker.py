@@ -157,14 +157,14 @@ def one_process_writes_in_an_epoch(of: Of, _: Promise) -> Violations:
                 yield f"{len(writers)} processes wrote in epoch {epoch} of {run}: {writers}"
         for after in steps:
             # It may be written down late; it must not have been begun late.
-            number = _number(after)
-            later = [x for x in steps if _number(x) > number and x.time < after["began"]]
+            later = [x for x in steps if count_of(x) > count_of(after) and x.time < after["began"]]
             if later:
                 yield f"epoch {after['epoch']} of {run} wrote after epoch {later[0]['epoch']}"
 
 
-def _number(event: Event) -> int:
-    return int(event["epoch"].partition("-")[0])
+def count_of(event: Event) -> int:
+    """The number in an epoch, `<n>-<digits>`."""
+    return int(str(event["epoch"]).partition("-")[0])
 
 
 def one_answer_is_accepted(of: Of, promise: Promise) -> Violations:

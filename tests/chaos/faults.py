@@ -6,12 +6,18 @@ say) heals by doing nothing.
 
 from __future__ import annotations
 
+import shutil
 import signal
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from redis.exceptions import ResponseError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from clocks import ClockedServer
     from proxy import Proxy
@@ -215,6 +221,83 @@ class FullMemory:
     def heal(self) -> None:
         with self.server.client() as client:
             client.config_set("maxmemory", "0")
+
+
+@dataclass
+class FailedSnapshot:
+    """`MISCONF`: the snapshots that it is to make fail, and it takes no write until one does not.
+
+    A directory stands where the file is to be.
+    """
+
+    server: Server
+
+    def begin(self) -> None:
+        self._in_the_way.mkdir(exist_ok=True)
+        (self._in_the_way / "file").touch()
+        with self.server.client() as client:
+            client.config_set("save", "3600 1")
+            with suppress(ResponseError):  # it has begun one by itself
+                client.bgsave()
+            while client.info("persistence")["rdb_last_bgsave_status"] == "ok":
+                time.sleep(0.01)
+
+    def heal(self) -> None:
+        shutil.rmtree(self._in_the_way, ignore_errors=True)
+        with self.server.client() as client:
+            client.config_set("save", "")
+
+    @property
+    def _in_the_way(self) -> Path:
+        return self.server.directory / "dump.rdb"
+
+
+@dataclass
+class ReadOnly:
+    """`READONLY`: it was made a replica of something that is not there."""
+
+    server: Server
+
+    def begin(self) -> None:
+        with self.server.client() as client:
+            client.replicaof("127.0.0.1", "1")
+
+    def heal(self) -> None:
+        with self.server.client() as client:
+            client.replicaof("NO", "ONE")
+
+
+@dataclass
+class NoReplicas:
+    """`NOREPLICAS`: it takes no write without a replica, and has none."""
+
+    server: Server
+
+    def begin(self) -> None:
+        with self.server.client() as client:
+            client.config_set("min-replicas-to-write", "1")
+
+    def heal(self) -> None:
+        with self.server.client() as client:
+            client.config_set("min-replicas-to-write", "0")
+
+
+@dataclass
+class MissingRight:
+    """`NOPERM`: the user may call no scripts, or may write nothing."""
+
+    server: Server
+    right: str
+
+    def begin(self) -> None:
+        self._set_user(f"-{self.right}")
+
+    def heal(self) -> None:
+        self._set_user("+@all")
+
+    def _set_user(self, rule: str) -> None:
+        with self.server.client() as client:
+            client.execute_command("ACL", "SETUSER", "default", rule)
 
 
 @dataclass

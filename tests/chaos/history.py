@@ -13,8 +13,12 @@ rejected   answer, pause, error                        it raised
 resumed    answer, pause, run, epoch, process          the flow has got an answer
 step       run, epoch, process, began                  a write of the flow's that was accepted
 ended      run, state, message
-begun      fault
+begun      fault; of long-lived workers also: name, party (its process, or "")
 healed     fault
+started    run, name, began, healthy   the call returned; whether its primary was well meanwhile
+executing  run, epoch, process         the flow's body begins
+executed   run, epoch, process, how    it ends: "returned", or the error's name
+found      run, state, message, result, flow    the run's record in the end; a called child's, too
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class Party:
         environment: Mapping[str, str],
     ) -> None:
         self.role = role
+        self.name = name
         self._arguments = [str(directory), name, *map(str, runs)]
         self._environment = {**os.environ, **environment}
         self._log = (directory / f"{name}.log").open("a+b")
@@ -73,6 +74,11 @@ class Party:
         self._process = subprocess.Popen(
             command, env=self._environment, stdin=subprocess.DEVNULL, stderr=self._log
         )
+
+    @property
+    def process_name(self) -> str:
+        """What its present process is called in the history."""
+        return f"{self.name}.{self._lives}"
 
     def kill(self) -> None:
         if self._process is not None:
@@ -94,13 +100,17 @@ class Party:
             self.kill()
             return None
 
+    def said(self) -> str:
+        """What it has written to its terminal."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
     def failure(self) -> str:
         """What it said when it ended by itself; empty while it lives or when it was ended."""
         ended = (None, 0, -signal.SIGKILL, -signal.SIGTERM)  # the last one: before it had begun
         if self._process is None or self._process.poll() in ended:
             return ""
-        self._log.seek(0)
-        return f"{self.role} ended by itself: {self._log.read().decode()[-1500:]}"
+        return f"{self.role} ended by itself: {self.said()[-1500:]}"
 
     def close(self) -> None:
         self.kill()
@@ -250,5 +260,9 @@ if __name__ == "__main__":
     _runs = [UUID(each) for each in _ids]
     if _role == "worker":
         work()
+    elif _role == "long-lived":
+        from chaos.long_lived_flows import serve_all
+
+        serve_all(_recorder, _recorder_name, int(os.environ["CHAOS_LIMIT"]))
     else:
         asyncio.run({"sender": send, "receiver": receive}[_role](_recorder, _recorder_name, _runs))

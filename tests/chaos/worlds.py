@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from clocks import ClockedServer
-from clusters import Cluster, SentinelGroup, until
+from clusters import SLOTS, Cluster, SentinelGroup, until
 from proxy import Proxy
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 from servers import Server
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from random import Random
     from uuid import UUID
 
+    from redis import Redis
     from servers import Engine
 
     from chaos.faults import Fault
@@ -208,6 +211,151 @@ class Guarded(World):
         return self.group.clients[self._primary()].xrange(stream_of(run_id))
 
 
+# --- Worlds of long-lived workers --------------------------------------------------------------
+
+
+class LongLived(World):
+    """A world whose faults last, and whose workers are killed rarely or never."""
+
+    loses_runs = False
+    """Whether the last writes may get lost, with runs that were started by them."""
+    is_away_in_part = False
+    """Whether what goes wrong goes wrong on one of several primaries."""
+
+    def lasting_faults(self, rng: Random) -> list[Fault]:
+        """What goes wrong until it is healed."""
+        raise NotImplementedError
+
+    def brief_faults(self) -> list[Fault]:
+        """What is over at once, or is to be after a moment."""
+        raise NotImplementedError
+
+    def primaries(self) -> list[Redis]:
+        """Return clients of all servers that have keys, each of others."""
+        raise NotImplementedError
+
+    def is_healthy(self, run_id: UUID, fault: Fault) -> bool:
+        """Whether a fault leaves the primary of a run alone."""
+        del run_id, fault
+        return False
+
+
+class LongOutages(LongLived, Single):
+    """One server that is away, or refuses what it is asked, for longer than anybody waits."""
+
+    def lasting_faults(self, rng: Random) -> list[Fault]:
+        return [
+            faults.FrozenServer(self.server),
+            faults.KilledServer(self.server),
+            faults.Refusal(self.proxy),
+            faults.LostReplies(self.proxy),
+            faults.TooManyClients(self.server),
+            faults.FullMemory(self.server),
+            faults.FailedSnapshot(self.server),
+            faults.ReadOnly(self.server),
+            faults.NoReplicas(self.server),
+            faults.MissingRight(self.server, rng.choice(("evalsha", "@write"))),
+        ]
+
+    def brief_faults(self) -> list[Fault]:
+        return [
+            faults.Cut(self.proxy),
+            faults.LostReply(self.proxy),
+            faults.HalfOpen(self.proxy),
+            faults.ClientKill(self.server),
+            faults.ScriptFlush(self.server),
+        ]
+
+    def primaries(self) -> list[Redis]:
+        return [self.server.client()]
+
+
+class LostPromotions(LongLived, Guarded):
+    """A sentinel group whose replicas miss the last writes, and are promoted."""
+
+    loses_runs = True
+
+    def lasting_faults(self, rng: Random) -> list[Fault]:
+        node = self.group.nodes[self._primary()]
+        return [
+            faults.KilledServer(node),
+            faults.FrozenServer(node),
+            LossyPromotion(self.group, self._primary(), rng.uniform(0.2, 1)),
+        ]
+
+    def brief_faults(self) -> list[Fault]:
+        return [faults.Event("SentinelFailover", self._fail_over)]
+
+    def primaries(self) -> list[Redis]:
+        return [self.group.clients[self._primary()]]
+
+
+class LossyPromotion:
+    """The replicas hear nothing for a while; then the primary dies, and one of them takes over."""
+
+    def __init__(self, group: SentinelGroup, number: int, seconds: float) -> None:
+        self._group = group
+        self._number = number
+        self._seconds = seconds
+
+    def begin(self) -> None:
+        for number, client in enumerate(self._group.clients):
+            if number != self._number:
+                client.replicaof("127.0.0.1", "1")
+        time.sleep(self._seconds)
+        self._group.nodes[self._number].kill()
+        until(lambda: 1 + self._group.primary(but=self._number), "a new primary")
+
+    def heal(self) -> None:
+        self._group.nodes[self._number].restart()
+
+
+class AwayInPart(LongLived):
+    """Three primaries, of which one is away for a while and nobody takes over."""
+
+    is_away_in_part = True
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        options = ("--cluster-require-full-coverage", "no", "--cluster-replica-no-failover", "yes")
+        self.cluster = self.stack.enter_context(Cluster(engine, *options))
+        self.url = self.cluster.url
+
+    def lasting_faults(self, rng: Random) -> list[Fault]:
+        node = self.cluster.nodes[rng.randrange(3)]
+        return [
+            faults.FrozenServer(node),
+            faults.KilledServer(node),
+            faults.FullMemory(node),
+            faults.FailedSnapshot(node),
+        ]
+
+    def brief_faults(self) -> list[Fault]:
+        node = self.cluster.nodes[0]
+        return [faults.ClientKill(node), faults.ScriptFlush(node)]
+
+    def primaries(self) -> list[Redis]:
+        return self.cluster.clients[:3]
+
+    def is_healthy(self, run_id: UUID, fault: Fault) -> bool:
+        server = getattr(fault, "server", None)
+        number = self._number_of(run_id)
+        return server is not None and server is not self.cluster.nodes[number]
+
+    def _number_of(self, run_id: UUID) -> int:
+        # As they were given out in the beginning: nothing moves here.
+        slot = key_slot(run_id.hex[-2:].encode())
+        return next(n for n in reversed(range(3)) if slot >= n * SLOTS // 3)
+
+
+LONG_LIVED: dict[str, Callable[[], LongLived]] = {
+    "long outages, valkey": lambda: LongOutages("valkey"),
+    "long outages, redis": lambda: LongOutages("redis"),
+    "lost promotions, valkey": lambda: LostPromotions("valkey"),
+    "lost promotions, redis": lambda: LostPromotions("redis"),
+    "away in part, valkey": lambda: AwayInPart("valkey"),
+    "away in part, redis": lambda: AwayInPart("redis"),
+}
 WORLDS: dict[str, Callable[[], World]] = {
     "bad connections, valkey": lambda: BadConnections("valkey"),
     "bad connections, redis": lambda: BadConnections("redis"),

@@ -150,9 +150,9 @@ def test_a_thread_takes_what_came_before_it_waits(
         send_input(["large" * 40_000], run_id)
     run = bridge.run
 
-    def run_late(*work: Any) -> Any:
+    def run_late(*work: Any, **options: Any) -> Any:
         time.sleep(0.1)  # as if the thread were slow just here
-        return run(*work)
+        return run(*work, **options)
 
     monkeypatch.setattr(bridge, "run", run_late)
     inbox = receive_input(str | list[str], flow_run_id=run_id, timeout=2)

@@ -89,3 +89,14 @@ def served(url: str, *words: str, says: str = "Invalid HTTP request", **environm
     assert process.returncode == 0, said
     told = [line for line in said.splitlines() if says not in line]
     assert told == [], said
+
+
+def read_until(client, path, words):
+    """What an event stream says, to the first of these words."""
+    text = ""
+    with client.stream("GET", path) as stream:
+        for part in stream.iter_text():
+            text += part
+            if words in text:
+                return text
+    raise AssertionError(text)

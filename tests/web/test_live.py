@@ -4,20 +4,9 @@ from __future__ import annotations
 
 import re
 
-from page_process import done, served, suspended
+from page_process import done, read_until, suspended
 
 NOBODY = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
-
-
-def read_until(client, path, words):
-    """What an event stream says, to the first of these words."""
-    text = ""
-    with client.stream("GET", path) as stream:
-        for part in stream.iter_text():
-            text += part
-            if words in text:
-                return text
-    raise AssertionError(text)
 
 
 def test_what_happens_before_a_browser_listens_is_told(site, valkey):
@@ -43,16 +32,3 @@ def test_a_run_that_is_not_there_is_not_followed_for_ever(site):
     """Its stream is open, silent and costs nothing: no error is logged (the fixture looks)."""
     with site.client() as client:
         assert "hello" in read_until(client, f"/events?run={NOBODY}", "hello")
-
-
-def test_a_browser_looks_again_after_the_store_was_reconnected(valkey):
-    """What came meanwhile may have been missed, and a failover takes states back: `resync`."""
-    with served(valkey.url, says="no connection") as site, site.client() as client:
-        told = re.search(r'/events\?told=([^"&]+)', client.get("/").text)[1]
-        assert "hello" in read_until(client, f"/events?told={told}", "hello")
-        run = done(suspended())
-        read_until(client, f"/events?told={told}", run)  # by now it is followed
-        with valkey.client() as redis:
-            redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        assert "event: resync" in read_until(client, f"/events?told={told}", "resync")
-        client.post(f"/api/runs/{run}/cancel")

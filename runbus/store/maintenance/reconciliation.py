@@ -8,10 +8,12 @@ only the process knows of ends here: another one has it.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runbus.errors import RunbusError, RunLost
+from runbus.errors import FlowRunCancelled, RunLost
 from runbus.store import deployments, runs
+from runbus.store.available import available
 from runbus.store.counts import counts
 from runbus.store.maintenance.recovery import end_abandoned
 from runbus.store.records import executions
@@ -20,71 +22,71 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from runbus.store.bus import Bus
-    from runbus.store.maintenance.holdings import Execution, Held, Holdings
+    from runbus.store.maintenance.holdings import Execution, Held, Holdings, Snapshot
     from runbus.store.maintenance.kept_ends import KeptEnd
 
+PATIENCE_SECONDS = 3.0
+"""How long one tag may take; one that takes longer is compared again after the next renewal."""
 _log = logging.getLogger("runbus.flow_runs")
 
 
-async def reconcile(
-    bus: Bus,
-    process: str,
-    holdings: Holdings,
-    tags: Iterable[str],
-    *,
-    keep_again: Callable[[KeptEnd], object],
-) -> list[str]:
-    """Compare, in these tags; return those that could be read."""
-    wanted = sorted(tags)
-    before = {tag: holdings.snapshot(tag) for tag in wanted}
-    replies = await executions.held_by(bus, process, wanted)
-    for tag, found in replies.items():
+@dataclass(frozen=True, kw_only=True)
+class Reconciliation:
+    """One comparison, of one process."""
+
+    bus: Bus
+    process: str
+    holdings: Holdings
+    keep_again: Callable[[KeptEnd], object]
+    """Records an end once more."""
+
+    async def compare(self, tags: Iterable[str]) -> list[str]:
+        """Compare, in these tags; return those that could be read."""
+        wanted = sorted(tags)
+        before = {tag: self.holdings.snapshot(tag) for tag in wanted}
+        found = await executions.held_by(self.bus, self.process, wanted)
+        works = [self._settle(tag, before[tag], held) for tag, held in found.items()]
+        done = await available(works, PATIENCE_SECONDS, needs_one=False)
+        return [tag for tag, is_done in zip(found, done, strict=True) if is_done]
+
+    async def _settle(self, tag: str, before: Snapshot, found: set[Held]) -> bool:
         # What is only here is judged by what was here before the read, what is only there after.
-        now = holdings.snapshot(tag)
-        for held, execution in before[tag].executions.items():
+        now = self.holdings.snapshot(tag)
+        for held, execution in before.executions.items():
             if held not in found and held in now.executions:
-                await _lose(bus, execution)
+                await self._lose(execution)
         for held in found:
             if not now.explains(held):
-                await _release(bus, process, holdings, held, keep_again)
-    return list(replies)
+                await self._release(held)
+        return True
 
+    async def _lose(self, execution: Execution) -> None:
+        if execution.interrupt is not None:
+            return  # it knows, and has not come to its end yet
+        (run,) = await runs.read_several(self.bus, [execution.run_id])
+        if run is not None and run.state.is_cancelled():
+            execution.end(FlowRunCancelled(run.id))
+            return
+        counts.runs_lost += 1
+        execution.end(RunLost(execution.run_id))
+        _log.warning("flow run %s is not this process's any more", execution.run_id)
+        # It was taken from a process that lives, so that was no crash.
+        await executions.reset_crashes(self.bus, execution.run_id, execution.epoch)
 
-async def _lose(bus: Bus, execution: Execution) -> None:
-    counts.runs_lost += 1
-    execution.end(RunLost(execution.run_id))
-    _log.warning("flow run %s is not this process's any more", execution.run_id)
-    # It was taken from a process that lives, so that was no crash.
-    try:
-        await executions.reset_crashes(bus, execution.run_id, execution.epoch)
-    except RunbusError as error:
-        _log.debug("the crash of %s stays counted: %s", execution.run_id, error)
-
-
-async def _release(
-    bus: Bus,
-    process: str,
-    holdings: Holdings,
-    held: Held,
-    keep_again: Callable[[KeptEnd], object],
-) -> None:
-    run_id, epoch = held
-    end = holdings.recorded_end(held)
-    if end is not None:
-        _log.warning(
-            "%s: its end (%s) was lost, and is recorded again",
-            end.ending.run_name,
-            end.ending.state,
-        )
-        keep_again(end)
-        return
-    (run,) = await runs.read_several(bus, [run_id])
-    if run is None:
-        return
-    state = await executions.release(bus, run, epoch, process)
-    if state:
-        _log.warning("flow run %s: %s (this process does not execute it)", run_id, state)
-    if state == "Scheduled" and run.deployment_id is not None:
-        await deployments.hint(bus, run.deployment_id, run_id)
-    elif state == "Pending" and run.parent_run_id is not None:
-        await end_abandoned(bus, {run_id: run.parent_run_id})
+    async def _release(self, held: Held) -> None:
+        run_id, epoch = held
+        end = self.holdings.recorded_end(held)
+        if end is not None:
+            name, state = end.ending.run_name, end.ending.state
+            _log.warning("%s: its end (%s) was lost, and is recorded again", name, state)
+            self.keep_again(end)
+            return
+        (run,) = await runs.read_several(self.bus, [run_id])
+        deployment = None if run is None else run.deployment_id
+        state = await executions.release(self.bus, run_id, deployment, epoch, self.process)
+        if state:
+            _log.warning("flow run %s: %s (this process does not execute it)", run_id, state)
+        if state == "Scheduled" and deployment is not None:
+            await deployments.hint(self.bus, deployment, run_id)
+        elif state == "Pending" and run is not None and run.parent_run_id is not None:
+            await end_abandoned(self.bus, {run_id: run.parent_run_id})

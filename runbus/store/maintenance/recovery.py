@@ -13,6 +13,7 @@ from uuid import UUID
 
 from runbus.protocol.keys import TAGS
 from runbus.store import child_runs, deployments, runs, scripts
+from runbus.store.available import available
 from runbus.store.counts import counts
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ PROBATION_LEASES = 2
 """How many lease times after it has begun in another process its crashes are forgotten."""
 PAGE = 32
 """How many runs one call takes at most."""
+FOLLOW_UP_SECONDS = 3.0
+"""How long a page may take beyond its own primaries."""
 
 _log = logging.getLogger("runbus.flow_runs")
 
@@ -51,7 +54,8 @@ async def recover_orphaned_runs(bus: Bus) -> int:
         pages = dict(zip(after, replies, strict=True))
         found = [each for reply in replies for each in _read(reply)]
         count += len(found)
-        await _follow_up(bus, found)
+        # What another primary keeps from being done now, the walk through the indexes does later.
+        await available([_follow_up(bus, found)], FOLLOW_UP_SECONDS, needs_one=False)
         after = {tag: _next(reply) for tag, reply in pages.items() if _next(reply)}
     return count
 

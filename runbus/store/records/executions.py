@@ -114,7 +114,7 @@ async def end(bus: Bus, ending: Ending) -> tuple[str, str]:
     return verdict.decode(), state.decode(errors="replace")
 
 
-async def release(bus: Bus, run: FlowRun, epoch: str, process: str) -> str:
+async def release(bus: Bus, run_id: UUID, deployment: str | None, epoch: str, process: str) -> str:
     """Give up a run that a process has by the server's word alone; return the state it is in then.
 
     Empty when it was not so.
@@ -122,8 +122,8 @@ async def release(bus: Bus, run: FlowRun, epoch: str, process: str) -> str:
     reply = await bus.requests.script(
         scripts.RELEASE_RUN,
         (
-            *(8, *owned_keys(bus, run.id, run.deployment_id or "")),
-            *(str(run.id), bus.lifetime_ms, process, epoch),
+            *(8, *owned_keys(bus, run_id, deployment or "")),
+            *(str(run_id), bus.lifetime_ms, process, epoch),
         ),
     )
     return reply.decode()

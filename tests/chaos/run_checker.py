@@ -1,0 +1,229 @@
+"""What must never be seen of runs whose workers live: events in, violations out. Pure.
+
+Runs may fail by what their verbs raised while the server was away, and that only. They are executed
+again only when their process was away for longer than a lease, or a failover has lost their claim.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from chaos.checker import (
+    Promise,
+    Verdict,
+    an_answer_resumes_once,
+    answers_are_sent_before_they_arrive,
+    count_of,
+    one_answer_is_accepted,
+    one_process_writes_in_an_epoch,
+)
+from chaos.history import Event, by_kind, grouped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from chaos.checker import Of, Violations
+
+FINAL = {"Completed", "Failed", "Crashed", "Cancelled"}
+TROUBLE = ("ServerUnreachable", "ServerRefused", "RightMissing", "RunLost", "EndNotRecorded")
+"""What a flow's verbs may raise while a fault lasts."""
+LEAVES = {"ask-later": {"FlowRunSuspended", "CancelledError"}, "stumble": {"ValueError"}}
+"""How an execution of a flow may end that is followed by another one.
+
+What awaits in an interrupted flow sees the interrupt as its cancellation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What is promised in a world of long-lived workers."""
+
+    lease_seconds: float
+    loses_runs: bool = False
+    soon_seconds: float = 5.0
+    """How soon a run begins whose primary is well."""
+
+
+@dataclass
+class Figures:
+    """What a storm came to."""
+
+    begun: int = 0
+    ended: Counter[str] = field(default_factory=Counter[str])
+    answered: int = 0
+    missing: int = 0
+    repeated: Counter[str] = field(default_factory=Counter[str])
+    faults: Counter[str] = field(default_factory=Counter[str])
+    slowest_begin: float = 0.0
+    fresh: list[float] = field(default_factory=list[float])
+
+    def __str__(self) -> str:
+        ended = ", ".join(f"{count} {state}" for state, count in sorted(self.ended.items()))
+        repeated = ", ".join(f"{count} by {why}" for why, count in self.repeated.items())
+        made = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
+        slowest = max(self.fresh, default=0.0)
+        return (
+            f"{self.begun} runs begun ({ended}; {self.missing} lost by failovers), "
+            f"{self.answered} answers; executed again: {repeated or 'none'}\n"
+            f"  slowest begin during the faults {self.slowest_begin:.1f} s, "
+            f"slowest fresh run {1000 * slowest:.0f} ms of {len(self.fresh)}\n  faults: {made}"
+        )
+
+
+def check_runs(events: Iterable[Event], terms: Terms) -> tuple[Verdict, Figures]:
+    """Check a history that ended calmly: all faults healed, all runs waited for."""
+    kinds = by_kind(events)
+    history = _History(kinds, terms)
+    promise = Promise(answers_may_get_lost=terms.loses_runs)
+
+    def of(kind: str) -> list[Event]:
+        return kinds.get(kind, [])
+
+    violations = [
+        *history.runs_end(),
+        *history.ends_are_of_executions(),
+        *history.repeats_have_reasons(),
+        *history.healthy_runs_begin(),
+        *history.answers_arrive(),
+    ]
+    rules = [one_process_writes_in_an_epoch, an_answer_resumes_once]
+    if not terms.loses_runs:
+        rules += [one_answer_is_accepted, answers_are_sent_before_they_arrive]
+    violations += [each for rule in rules for each in rule(of, promise)]
+    counts = {kind: len(found) for kind, found in kinds.items()}
+    return Verdict(counts=counts, violations=violations), history.figures()
+
+
+class _History:
+    def __init__(self, kinds: dict[str, list[Event]], terms: Terms) -> None:
+        self._of: Of = lambda kind: kinds.get(kind, [])
+        self._terms = terms
+        self._found = {event["run"]: event for event in self._of("found")}
+        self._executions = grouped(self._of("executing"), lambda event: event["run"])
+        self._ends = grouped(self._of("executed"), lambda event: event["run"])
+        self._healed = {event["fault"]: event.time for event in self._of("healed")}
+        self._repeated: Counter[str] = Counter()
+
+    def runs_end(self) -> Violations:
+        """Every run that was started has ended, and none failed by itself."""
+        for event in self._of("started"):
+            if event["run"] not in self._found:
+                if not self._terms.loses_runs:
+                    yield f"{event['name']} {event['run']} is lost"
+        for run, event in self._found.items():
+            shown = f"{event['flow']} {run} is {event['state']}"
+            if event["state"] not in FINAL:
+                yield f"{shown}: {self._told(run)}"
+            elif event["state"] == "Failed" and not any(x in event["message"] for x in TROUBLE):
+                yield f"{shown}: {event['message']}"
+            elif event["state"] in {"Crashed", "Cancelled"} and not self._is_part_of_failed(event):
+                yield f"{shown}: {event['message']}; {self._told(run)}"
+
+    def _is_part_of_failed(self, event: Event) -> bool:
+        parent = self._found.get(event["parent"])
+        if parent is None:
+            return bool(event["parent"]) and self._terms.loses_runs
+        return parent["state"] != "Completed" and parent["state"] in FINAL
+
+    def _told(self, run: str) -> str:
+        events = sorted([*self._executions[run], *self._ends[run]], key=lambda event: event.time)
+        return " ".join(
+            f"{event.time:.1f}:{event.kind}:{event['process']}:{event['epoch']}:"
+            f"{event.data.get('how', '')}"
+            for event in events
+        )
+
+    def ends_are_of_executions(self) -> Violations:
+        """A result is that of an execution that returned, and nothing was executed after it."""
+        for run, event in self._found.items():
+            returned = [end for end in self._ends[run] if end["how"] == "returned"]
+            epochs = {end["epoch"] for end in returned}
+            if event["result"] and event["result"] not in epochs:
+                yield f"{run} has the result of {event['result']}: {self._told(run)}"
+            if not event["result"] or self._terms.loses_runs:
+                continue
+            number = int(event["result"].partition("-")[0])
+            if any(count_of(each) > number for each in self._executions[run]):
+                yield f"{run} ended in epoch {event['result']} and went on: {self._told(run)}"
+
+    def repeats_have_reasons(self) -> Violations:
+        """A run is executed again after it left, or its process or its claim was lost."""
+        self._repeated.clear()
+        for run, executions in self._executions.items():
+            leaves = LEAVES.get(self._found[run]["flow"], set()) if run in self._found else set()
+            for before, after in pairwise(executions):
+                end = self._end_of(run, before)
+                if end is not None and end["how"] in leaves and end.time < after.time:
+                    continue
+                why = self._reason(before, after)
+                self._repeated[why or "nothing"] += 1
+                if not why:
+                    yield f"{run} was executed again for no reason: {self._told(run)}"
+
+    def _end_of(self, run: str, execution: Event) -> Event | None:
+        return next(
+            (
+                end
+                for end in self._ends[run]
+                if end.time >= execution.time
+                and end["epoch"] == execution["epoch"]
+                and end["process"] == execution["process"]
+            ),
+            None,
+        )
+
+    def _reason(self, before: Event, after: Event) -> str:
+        for fault in self._of("begun"):
+            healed = self._healed.get(fault["fault"], after.time)
+            seconds = min(healed, after.time) - fault.time
+            if healed < before.time or fault.time > after.time:
+                continue
+            if fault["party"] == before["process"]:
+                is_killed = "Killed" in fault["name"]
+                if is_killed or seconds > self._terms.lease_seconds:
+                    return fault["name"]
+            elif self._terms.loses_runs and not fault["party"]:
+                return fault["name"]
+        return ""
+
+    def healthy_runs_begin(self) -> Violations:
+        """A run whose primary is well begins soon, whatever the others do."""
+        for event in self._of("started"):
+            executions = self._executions[event["run"]]
+            if event["healthy"] and executions:
+                seconds = executions[0].time - event["began"]
+                if seconds > self._terms.soon_seconds:
+                    yield (
+                        f"{event['name']} {event['run']} began {seconds:.1f} s after its start "
+                        f"at {event['began']:.1f}, on a healthy primary"
+                    )
+
+    def answers_arrive(self) -> Violations:
+        """A run that completed has got every answer that was accepted."""
+        resumed = {event["pause"] for event in self._of("resumed")}
+        for event in self._of("accepted"):
+            found = self._found.get(event["pause"].partition(" ")[0])
+            is_completed = found is not None and found["state"] == "Completed"
+            if is_completed and event["pause"] not in resumed and not self._terms.loses_runs:
+                yield f"{event['answer']} was accepted for {event['pause']}, which never went on"
+
+    def figures(self) -> Figures:
+        """Count what was done."""
+        started = self._of("started")
+        begins = [
+            self._executions[event["run"]][0].time - event["began"]
+            for event in started
+            if self._executions[event["run"]]
+        ]
+        return Figures(
+            begun=len(started),
+            ended=Counter(event["state"] for event in self._found.values()),
+            answered=len(self._of("accepted")),
+            missing=sum(event["run"] not in self._found for event in started),
+            repeated=self._repeated,
+            faults=Counter(event["name"] for event in self._of("begun")),
+            slowest_begin=max(begins, default=0.0),
+            fresh=[event["seconds"] for event in self._of("fresh")],
+        )
