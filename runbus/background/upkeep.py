@@ -67,7 +67,8 @@ class Upkeep:
         with self._lock:
             life, self._life = self._life, None
         if life is not None:
-            life.cancel()
+            with suppress(RuntimeError):  # the background loop has ended
+                life.cancel()
 
     def reconcile_soon(self, tags: Iterable[str]) -> None:
         """Compare what is held of these tags."""
