@@ -141,8 +141,12 @@ def _not_opened(flow_run_id: UUID, key: str, reply: list[Any]) -> BaseException:
 
 async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
     """Read a pause; None when it is not there."""
-    (found,) = await read_several(bus, [(flow_run_id, key)])
-    return found
+    record = read_fields(await _read_record(bus, flow_run_id, key))
+    entry_id, entries = record.get("entry", b""), ()
+    if entry_id:
+        stream = bus.keys.resume(flow_run_id)
+        entries = await bus.requests.command("XRANGE", stream, entry_id, entry_id)
+    return read_pause(key, record, next(iter(entries), None))
 
 
 async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pause | None]:

@@ -127,7 +127,7 @@ async def scheduled(bus: Bus, deployments: Iterable[str], count: int) -> list[tu
 async def count_scheduled(bus: Bus, deployments: Iterable[str]) -> dict[str, int]:
     """Count the runs that wait for a worker, by deployment, of those whose primary answers."""
     wanted = [(each, name) for each in TAGS for name in deployments]
-    replies = await bus.requests.each(
+    replies = await bus.requests.available(
         *(("ZCARD", bus.keys.scheduled(each, name)) for each, name in wanted)
     )
     found: dict[str, int] = {}

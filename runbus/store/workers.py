@@ -44,8 +44,15 @@ async def forget(bus: Bus, process: str) -> None:
 
 
 async def count(bus: Bus) -> int:
-    """Return how many workers there are, about: one that died is counted for a while."""
-    return await bus.requests.command("SCARD", bus.keys.workers())
+    """Return how many workers there are; those that are gone are forgotten."""
+    names = await bus.requests.command("SMEMBERS", bus.keys.workers())
+    found = await bus.requests.available(
+        *(("EXISTS", bus.keys.worker(name.decode(errors="replace"))) for name in names)
+    )
+    gone = [name for name, exists in zip(names, found, strict=True) if exists == 0]
+    if gone:
+        await bus.requests.command("SREM", bus.keys.workers(), *gone)
+    return len(names) - len(gone)
 
 
 async def read_all(bus: Bus) -> list[WorkerInfo]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runbus.errors import RightMissing, RunbusError
+from runbus.errors import RightMissing, RunbusError, ServerRefused
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import executions
 from runbus.store.records.executions import MUST_BE_ALONE, ClaimRequest
@@ -159,16 +159,18 @@ class Claims:
         return None
 
     def _take_slot(self, deployment: str, run_ids: Iterator[UUID]) -> Wanted | None:
-        run_id = next((each for each in run_ids if not self._is_away(each)), None)
+        run_id = next((each for each in run_ids if self._may_be_claimed(each)), None)
         slot = None if run_id is None else self._limits[deployment].try_slot()
         if run_id is None or slot is None:
             return None
         del self._offered[deployment][run_id]
         return Wanted(run_id=run_id, deployment=deployment, slot=slot)
 
-    def _is_away(self, run_id: UUID) -> bool:
+    def _may_be_claimed(self, run_id: UUID) -> bool:
+        if run_id in self._quarantine.wanted() and not self._quarantine.allows_alone(run_id):
+            return False
         until = self._away.get(self._address(run_id))
-        return until is not None and asyncio.get_running_loop().time() < until
+        return until is None or asyncio.get_running_loop().time() >= until
 
     def _address(self, run_id: UUID) -> str:
         return self._here.topology.owner(self._here.keys.run(run_id)).server.address
@@ -227,9 +229,8 @@ class Claims:
             self._begin(reply, left.pop(run_id))
 
     def _note_not_claimed(self, run_id: UUID, error: Exception) -> None:
-        if isinstance(error, RightMissing):
-            if self._forbidden is None:
-                _log.warning("no run is claimed: %s", error)
-            self._forbidden = error
+        if isinstance(error, ServerRefused):
+            _log.warning("%s cannot be claimed: %s", run_id, error)  # a sweep offers it again
+            self._forbidden = error if isinstance(error, RightMissing) else None
         else:
             _log.debug("%s was not claimed: %s", run_id, error)

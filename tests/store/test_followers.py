@@ -265,7 +265,7 @@ async def hinted(*names: str) -> AsyncIterator[asyncio.Queue[tuple[str, str]]]:
     found: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     async def take() -> None:
-        async with aclosing(deployments.hints(bus.current(), list(names))) as hints:
+        async with aclosing(deployments.hints(bus.current(), list(names), on_round=bool)) as hints:
             async for hint in hints:
                 found.put_nowait((hint[0], hint[1].decode()))
 

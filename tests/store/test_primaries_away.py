@@ -132,11 +132,11 @@ async def test_hints_go_on(cluster: Cluster, how: str, *, is_away_before: bool) 
     await deployments.hint(here, names[lost], uuid4())  # everything is connected
     if is_away_before:
         async with away(cluster, lost, how):
-            with taking(deployments.hints(here, names)) as hints:
+            with taking(deployments.hints(here, names, on_round=bool)) as hints:
                 await _hint_until_heard(others[0], hints)
                 assert await _hinted(others[1], hints)
         return
-    with taking(deployments.hints(here, names)) as hints:
+    with taking(deployments.hints(here, names, on_round=bool)) as hints:
         await _hint_until_heard(names[lost], hints)
         async with away(cluster, lost, how):
             begun = time.monotonic()
@@ -147,17 +147,17 @@ async def test_hints_go_on(cluster: Cluster, how: str, *, is_away_before: bool) 
         assert await soon(hints, 15) == late
 
 
-async def _hint(name: str) -> str:
+async def _hint(name: str) -> tuple[str, bytes]:
     run_id = uuid4()
     await deployments.hint(bus.current(), name, run_id)
-    return str(run_id)
+    return name, str(run_id).encode()
 
 
-async def _hinted(name: str, hints: asyncio.Queue[str]) -> bool:
+async def _hinted(name: str, hints: asyncio.Queue[tuple[str, bytes]]) -> bool:
     return await _hint(name) == await soon(hints, 1)
 
 
-async def _hint_until_heard(name: str, hints: asyncio.Queue[str]) -> None:
+async def _hint_until_heard(name: str, hints: asyncio.Queue[tuple[str, bytes]]) -> None:
     # It begins with what comes after it has looked where the queue ends.
     async with asyncio.timeout(SOON):
         while hints.empty():

@@ -59,7 +59,9 @@ end
 -- one that was to be cancelled is cancelled; one of a deployment waits for a worker; one that was
 -- called in another waits for that one to run again; any other has crashed.
 local function state_without_process(state, deployment, parent)
-  if state == 'Cancelling' then
+  if is_final(state) then
+    return state -- a step of its end was denied, and is made up for
+  elseif state == 'Cancelling' then
     return 'Cancelled'
   elseif deployment then
     return 'Scheduled'

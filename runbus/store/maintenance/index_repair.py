@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from runbus.errors import RunbusError
 from runbus.protocol.ids import read_run_ids
 from runbus.protocol.keys import TAGS
 from runbus.protocol.keys import tag as tag_of_run
 from runbus.store import scripts
+from runbus.store.available import available
 from runbus.store.maintenance.recovery import end_abandoned
 
 if TYPE_CHECKING:
@@ -40,22 +42,33 @@ class IndexRepair:
 
     async def step(self) -> int:
         """Look at some runs of some tags. Return how many entries of indexes were put right."""
-        tags, self._tags = self._tags[:TAGS_AT_ONCE], self._tags[TAGS_AT_ONCE:]
+        tags = self._tags[:TAGS_AT_ONCE]
         commands = [_call(self._bus, tag, str(self._passed[tag])) for tag in tags]
-        replies = await self._bus.requests.each(*commands)
-        repaired = 0
-        for tag, reply in zip(tags, replies, strict=True):
-            self._passed[tag] = 0
-            if not isinstance(reply, Exception):
-                self._passed[tag] = max(0, int(reply[0]))
-                repaired += await _follow_up(self._bus, reply)
+        try:
+            replies = await self._bus.requests.each(*commands)
+            found = dict(zip(tags, replies, strict=True))
+            works = [self._settle(tag, reply) for tag, reply in found.items()]
+            repaired = sum(each or 0 for each in await available(works, 5.0, needs_one=False))
+        finally:
+            # Those with more runs come again first.
+            more = [tag for tag in tags if self._passed[tag]]
+            done = [tag for tag in tags if not self._passed[tag]]
+            self._tags = [*more, *self._tags[len(tags) :], *done]
         if repaired:
             _log.warning("%d entries of indexes did not fit the records of runs", repaired)
-        # Those with more runs come again first.
-        more = [tag for tag in tags if self._passed[tag]]
-        self._tags = [*more, *self._tags, *(tag for tag in tags if not self._passed[tag])]
         self._bus.requests.raise_if_forbidden(commands, replies)
         return repaired
+
+    async def _settle(self, tag: str, reply: Any) -> int:
+        self._passed[tag] = 0
+        if isinstance(reply, Exception):
+            return 0
+        self._passed[tag] = max(0, int(reply[0]))
+        try:
+            return await _follow_up(self._bus, reply)
+        except RunbusError as error:
+            _log.debug("tag %s is looked at again later: %s", tag, error)
+            return 0
 
 
 async def repair_all(bus: Bus) -> int:
@@ -104,9 +117,10 @@ async def _all_runs(bus: Bus) -> AsyncGenerator[dict[str, list[str]]]:
 def _call(bus: Bus, tag: str, passed: str, *ids: str, changes: bool = True) -> Command:
     keys = bus.keys
     return (
-        *("EVALSHA", scripts.REPAIR_INDEX.sha, 4),
+        *("EVALSHA", scripts.REPAIR_INDEX.sha, 6),
         *(keys.runs(tag), keys.active(tag), keys.pending(tag), keys.executing(tag)),
-        *(keys.of_tag(tag), passed, RUNS_AT_ONCE, int(changes), *ids),
+        *(keys.events(tag), keys.ended(tag)),
+        *(keys.of_tag(tag), passed, bus.lifetime_ms, RUNS_AT_ONCE, int(changes), *ids),
     )
 
 

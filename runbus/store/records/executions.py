@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hiredis import ReplyError
+
 from runbus.protocol.fields import read_fields
 from runbus.protocol.ids import read_run_id
 from runbus.protocol.keys import TAGS, tag
 from runbus.protocol.records import FlowRun, read_flow_run
 from runbus.store import scripts
+from runbus.store.link import is_transient
+from runbus.store.refusal import refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,11 +60,17 @@ async def claim(
     """
     commands = [_claim(bus, each, owner) for each in wanted]
     replies = await bus.requests.each(*commands)
-    bus.requests.raise_if_forbidden(commands, replies)
-    return [_read_claim(each.run_id, reply) for each, reply in zip(wanted, replies, strict=True)]
+    return [
+        _read_claim(bus, each.run_id, command, reply)
+        for each, command, reply in zip(wanted, commands, replies, strict=True)
+    ]
 
 
-def _read_claim(run_id: UUID, reply: Any) -> FlowRun | Exception | str | None:
+def _read_claim(
+    bus: Bus, run_id: UUID, command: Command, reply: Any
+) -> FlowRun | Exception | str | None:
+    if isinstance(reply, ReplyError) and not is_transient(reply):
+        return refused(bus.topology.owner(bus.keys.run(run_id)).server.address, reply, command)
     if isinstance(reply, Exception):
         return reply
     if reply == [b"ALONE"]:
