@@ -23,6 +23,13 @@ def tag(flow_run_id: UUID) -> str:
     return text_of(flow_run_id)[-2:]
 
 
+def pattern_of_runs(prefix: str) -> str:
+    """Return what the keys of all runs under a prefix match (SCAN), and those of nothing else."""
+    escaped = re.sub(r"([*?\[\]\\^])", r"\\\1", prefix)
+    run_id = "-".join("?" * length for length in (8, 4, 4, 4, 12))
+    return f"{escaped}:{{??}}:{run_id}:run"
+
+
 TAGS = [f"{number:02x}" for number in range(256)]
 """All hash tags."""
 
@@ -168,12 +175,6 @@ class Keys:
 
     def _of_tag(self, tag: str, part: str) -> str:
         return f"{self.prefix}:{{{tag}}}:{part}"
-
-    def pattern_of_runs(self) -> str:
-        """Return what the keys of all runs match (SCAN), and those of nothing else."""
-        prefix = re.sub(r"([*?\[\]\\^])", r"\\\1", self.prefix)
-        run_id = "-".join("?" * length for length in (8, 4, 4, 4, 12))
-        return f"{prefix}:{{??}}:{run_id}:run"
 
     def of_run(self, flow_run_id: UUID) -> str:
         """What every key of a run begins with."""
