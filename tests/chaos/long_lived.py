@@ -188,13 +188,9 @@ class LongLivedStorm:
 
     def _note_started(self, run_id: UUID, kind: str, began: float, before: Fault | None) -> None:
         fault = self._fault
-        is_healthy = (
-            fault is not None and fault is before and self.world.is_healthy(run_id, fault)
-        )
+        is_healthy = fault is not None and fault is before and self.world.is_healthy(run_id, fault)
         self._runs[run_id] = kind
-        self._recorder.note(
-            "started", run=str(run_id), name=kind, began=began, healthy=is_healthy
-        )
+        self._recorder.note("started", run=str(run_id), name=kind, began=began, healthy=is_healthy)
 
     async def _answer_runs(self) -> None:
         while True:

@@ -74,7 +74,9 @@ end
 -- Take a run from its owner, which is gone or does not know it. Returns the state it is in then.
 local function take(run, id, found, state, message, now, lifetime, events, indexes)
   enter(run, events, id, found.state, state, now, lifetime)
-  redis.call('HSET', run, 'message', message)
+  if found.state ~= state then
+    redis.call('HSET', run, 'message', message)
+  end
   let_go(run, id, found.owner, found.epoch, indexes.executing)
   if is_final(state) then
     finish(run, id, state, now, lifetime, indexes)

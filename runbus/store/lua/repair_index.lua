@@ -6,14 +6,15 @@
 --       2 '' for the runs that follow, else how many runs of `active` to pass over
 --       3 lifetime in ms of what outlives a run
 --       4 how many runs to look at
---       5… the ids of the runs, where 2 is ''
--- Reply: {how many of `active` to pass over next time, -1 at its end; how many entries were put
---        right; then of each run that is part of another and has no process: its id and its parent's}
+--       5 '1' to put right what does not fit, '0' to count it
+--       6… the ids of the runs, where 2 is ''
+-- Reply: {how many of `active` to pass over next time, -1 at its end; how many entries did
+--        not fit; then of each run that is part of another and has no process: its id and its parent's}
 
-local reply, repaired = { -1, 0 }, 0
+local reply, wrong, changes = { -1, 0 }, 0, ARGV[5] == '1'
 local ids = {}
 if ARGV[2] == '' then
-  for i = 5, #ARGV do
+  for i = 6, #ARGV do
     ids[#ids + 1] = ARGV[i]
   end
 else
@@ -22,11 +23,21 @@ else
 end
 
 local function put(key, score, member)
-  repaired = repaired + redis.call('ZADD', key, 'NX', score, member)
+  if not redis.call('ZSCORE', key, member) then
+    wrong = wrong + 1
+    if changes then
+      redis.call('ZADD', key, score, member)
+    end
+  end
 end
 
 local function drop(key, member)
-  repaired = repaired + redis.call('ZREM', key, member)
+  if redis.call('ZSCORE', key, member) then
+    wrong = wrong + 1
+    if changes then
+      redis.call('ZREM', key, member)
+    end
+  end
 end
 
 -- Somebody was denied a step half-way: a run that has ended has an owner, or one that goes on has
@@ -37,7 +48,10 @@ local function put_right(run, id, owned)
     runs = KEYS[1], active = KEYS[2], pending = KEYS[3], ended = KEYS[6], executing = KEYS[4],
     scheduled = ARGV[1] .. 'scheduled:' .. (owned.deployment or ''),
   }
-  repaired = repaired + 1
+  wrong = wrong + 1
+  if not changes then
+    return owned.state
+  end
   return take(run, id, owned, state, 'no process had it', time_ms(), ARGV[3], KEYS[5], indexes)
 end
 
@@ -80,5 +94,5 @@ for _, id in ipairs(ids) do
     end
   end
 end
-reply[2] = repaired
+reply[2] = wrong
 return reply

@@ -147,15 +147,26 @@ async def check_owner(bus: Bus, run: FlowRun) -> tuple[str, str]:
     `ALIVE`; `UNSURE` until those who look have done so for a whole lease; `TAKEN` when it is dead:
     then a run that was called directly has ended, and one of a deployment waits for a worker.
     """
-    verdict, state = await bus.requests.script(
-        scripts.CHECK_OWNER,
-        (
-            *(9, *owned_keys(bus, run.id, run.deployment_id or ""), bus.keys.pulse(tag(run.id))),
-            *(str(run.id), bus.lifetime_ms, bus.keys.of_tag(tag(run.id))),
-            int(bus.settings.lease_seconds * 1000),
-        ),
-    )
+    verdict, state = await bus.requests.script(scripts.CHECK_OWNER, _check_call(bus, run))
     return verdict.decode(), state.decode()
+
+
+async def check_owners(bus: Bus, wanted: Sequence[FlowRun]) -> list[tuple[str, str]]:
+    """Look the same way after several runs; a verdict is empty where that cannot be done now."""
+    calls = (scripts.CHECK_OWNER.command(_check_call(bus, run)) for run in wanted)
+    replies = await bus.requests.each(*calls)
+    return [
+        ("", "") if isinstance(reply, Exception) else (reply[0].decode(), reply[1].decode())
+        for reply in replies
+    ]
+
+
+def _check_call(bus: Bus, run: FlowRun) -> Command:
+    return (
+        *(9, *owned_keys(bus, run.id, run.deployment_id or ""), bus.keys.pulse(tag(run.id))),
+        *(str(run.id), bus.lifetime_ms, bus.keys.of_tag(tag(run.id))),
+        int(bus.settings.lease_seconds * 1000),
+    )
 
 
 def owned_keys(bus: Bus, run_id: UUID, deployment: str) -> tuple[str, ...]:
