@@ -15,6 +15,7 @@ local function finish(run, id, state, now, lifetime, indexes)
   local streams = base .. 'streams'
   redis.call('HSET', run, 'ended', now)
   redis.call('HSET', streams, 'ended', TYPES[state]) -- for who sends to it
+  redis.call('HSET', base .. 'ends', 'final', TYPES[state]) -- for who waits for its end
   local asked = redis.call('HGET', run, 'pause')
   if asked then
     local pause = base .. 'pause:' .. asked
