@@ -125,7 +125,8 @@ class Execution:
             async with self._context.waiting():
                 await self._context.interruptible(asyncio.sleep(delay))
             run, epoch = self._context.flow_run, self._context.epoch
-            if await runs.move(self._bus, run, "Running", epoch=epoch) is not None:
+            found = await runs.move(self._bus, run, "Running", epoch=epoch)
+            if found not in {None, "Running"}:  # where a failover has lost that it had left it
                 raise FlowRunCancelled(self._run_id)
             return self._enter(await self._read_again())
         except BaseException as error:
