@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from faults import PATIENCE
 
@@ -18,6 +17,7 @@ from runbus.store import bus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from servers import Server
 
