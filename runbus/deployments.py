@@ -16,7 +16,7 @@ from runbus.children import ordinal_ids
 from runbus.context import verb
 from runbus.errors import DeploymentMissing, InvalidArgument, RunbusError
 from runbus.flow_run_context import current_flow_run
-from runbus.flow_runs import await_for_flow_run
+from runbus.flow_runs import check_timeout, ended
 from runbus.flows import serve
 from runbus.friendly_names import friendly_name
 from runbus.protocol.entries import check_text
@@ -57,6 +57,7 @@ async def arun_deployment(
     the run's record is kept: until RUNBUS_RETENTION_SECONDS (by default 7 days) after its end. Then
     the same key starts another run. Raises `DeploymentMissing`.
     """
+    check_timeout(timeout)
     here = bus.current()
     flow = await deployments.flow_of(here, check_text("name", name))
     if flow is None:
@@ -78,7 +79,7 @@ async def arun_deployment(
         return run
     telling = asyncio.create_task(_tell_unserved(here, run))
     try:
-        return await await_for_flow_run(run_id, timeout, poll_interval)
+        return await ended(run_id, timeout, poll_interval, run)
     except TimeoutError:
         return await runs.read(here, run_id)
     finally:

@@ -127,7 +127,7 @@ class Execution:
                 await self._context.interruptible(asyncio.sleep(delay))
             run, epoch = self._context.flow_run, self._context.epoch
             found = await runs.move(self._bus, run, "Running", epoch=epoch)
-            if found is not None and found not in {"Running", "Paused"}:  # as a failover left it
+            if found not in {None, "Running", "Paused"}:  # as a failover may have left it
                 raise FlowRunCancelled(self._run_id)
             return self._enter(await self._read_again())
         except BaseException as error:

@@ -45,9 +45,9 @@ from runbus.protocol.types import check_key_prefix
 from runbus.protocol.values import encode
 from runbus.store import bus, child_runs, deployments, pauses, runs
 from runbus.store.control import Control
-from runbus.store.events import follow_run
 from runbus.store.maintenance import owners
 from runbus.store.pauses import Resumed
+from runbus.store.run_end import wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +104,7 @@ async def _pause(
     key: str | None,
 ) -> Any:
     question = await in_caller(partial(question_about, wait_for_input))
-    _check_timeout(timeout)
+    check_timeout(timeout)
     if key is None:
         run.pauses += 1
     name = str(run.pauses) if key is None else check_key_prefix(key)
@@ -404,29 +404,32 @@ async def await_for_flow_run(
     Raises `RunNotEnded`, which is a `TimeoutError`, and `RunMissing`.
     """
     run_id = parse_run_id(flow_run_id)
-    _check_timeout(timeout)
+    check_timeout(timeout)
     if timeout == 0:
         run = await runs.read(bus.current(), run_id)
         if run.state.is_final():
             return run
         raise RunNotEnded(flow_run_id=run_id, timeout=timeout)
+    return await ended(run_id, timeout, poll_interval)
+
+
+async def ended(
+    run_id: UUID, timeout: float | None, poll_interval: float, known: FlowRun | None = None
+) -> FlowRun:
+    """Wait until a run has ended; others execute meanwhile. `known` is what was just read of it.
+
+    Raises as `await_for_flow_run`.
+    """
     here = current_flow_run()
-    async with nullcontext() if here is None else here.waiting():
-        return await _ended(run_id, timeout, poll_interval)
-
-
-async def _ended(run_id: UUID, timeout: float | None, poll_interval: float) -> FlowRun:
     limit = asyncio.timeout(timeout)
-    try:
-        async with limit:
-            async for run in follow_run(bus.current(), run_id, poll_interval):
-                if run.state.is_final():
-                    return run
-    except TimeoutError:
-        if limit.expired():
-            raise RunNotEnded(flow_run_id=run_id, timeout=timeout or 0) from None
-        raise
-    raise AssertionError("a run is followed until it ends")
+    async with nullcontext() if here is None else here.waiting():
+        try:
+            async with limit:
+                return await wait_for_end(bus.current(), run_id, poll_interval, known)
+        except TimeoutError:
+            if limit.expired():
+                raise RunNotEnded(flow_run_id=run_id, timeout=timeout or 0) from None
+            raise
 
 
 def pause_flow_run(
@@ -500,6 +503,7 @@ def _encode_answer(run_input: object) -> bytes:
     return data
 
 
-def _check_timeout(timeout: object) -> None:
+def check_timeout(timeout: object) -> None:
+    """Raise `InvalidArgument` for what is no number of seconds."""
     if timeout is not None and not (isinstance(timeout, (int, float)) and timeout >= 0):
         raise InvalidArgument("timeout", timeout, "pass seconds, 0 or more, or None")

@@ -355,7 +355,13 @@ async def wait(
             if reader.take_cut():
                 opened = await reopen()
                 deadline = _deadline(bus, opened)
-            answered = await _look(bus, flow_run_id, opened, entries, tail.take_beside(), judge)
+            record = tail.take_beside()
+            try:
+                answered = await _look(bus, flow_run_id, opened, entries, record, judge)
+            except RunMissing:  # a failover has lost the pause, and the reader is to hear of it yet
+                opened = await reopen()
+                deadline = _deadline(bus, opened)
+                answered = await _look(bus, flow_run_id, opened, entries, None, judge)
             if answered is not None:
                 return answered
     finally:

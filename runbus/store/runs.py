@@ -139,8 +139,8 @@ async def count_scheduled(bus: Bus, deployments: Iterable[str]) -> dict[str, int
 
 async def read(bus: Bus, flow_run_id: UUID) -> FlowRun:
     """Read a run. Raises `RunMissing`."""
-    (found,) = await read_several(bus, [flow_run_id])
-    return _found(flow_run_id, found)
+    reply = await bus.requests.command("HGETALL", bus.keys.run(flow_run_id))
+    return _found(flow_run_id, read_flow_run(flow_run_id, read_fields(reply)))
 
 
 def _found(flow_run_id: UUID, run: FlowRun | None) -> FlowRun:

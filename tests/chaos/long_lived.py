@@ -52,7 +52,7 @@ DURATIONS = ((0.2, 1.5), (2.2, 2.8), (4.0, 8.0))
 CALM_SECONDS = 60.0
 FRESH_SECONDS = 0.05
 FRESH_TRIALS = 5
-DUTIES = {"claims", "deadlines", "hints", "index repair", "recovery", "registration", "sweep"}
+DUTIES = {"claims", "deadlines", "hints", "index repair", "recovery", "sweep", "worker's record"}
 
 
 @dataclass
@@ -133,7 +133,7 @@ class LongLivedStorm:
     # --- Faults ---
 
     async def _make_fault(self) -> None:
-        fault, seconds = self._next_fault()
+        fault, seconds = await asyncio.to_thread(self._next_fault)  # it may look for a primary
         number, name = len(self.faults_made), faults.name_of(fault)
         party = fault.party.process_name if hasattr(fault, "party") else ""
         self.faults_made.append(f"{name}({seconds:.1f})")

@@ -19,7 +19,8 @@ from owners import created, ended
 from runbus import get_client, resume_flow_run, run_deployment, wait_for_flow_run
 from runbus.protocol.ids import flow_run_id_for
 from runbus.settings import temporary_settings
-from runbus.store import bus, deployments, events, gauges, runs, workers
+from runbus.store import bus, deployments, gauges, runs, workers
+from runbus.store.run_end import wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -268,10 +269,14 @@ def _hinted_at(cluster: Cluster, name: str) -> list[str]:
     return [fields["run"] if isinstance(fields, dict) else fields[1] for _, fields in queue]
 
 
-async def test_a_run_is_followed_whatever_else_is_away(cluster: Cluster, how: str) -> None:
+async def test_the_end_of_a_run_is_heard_of_whatever_else_is_away(
+    cluster: Cluster, how: str
+) -> None:
     """Its own primary is all that it needs."""
     run_id = id_on(cluster, 2)
     await make(run_id)
-    states = events.follow_run(bus.current(), run_id, 600)
-    async with away(cluster, 0, how), aclosing(states):
-        assert (await asyncio.wait_for(anext(states), SOON)).state.name == "Running"
+    async with away(cluster, 0, how):
+        waiting = asyncio.create_task(wait_for_end(bus.current(), run_id, 600))
+        run = await runs.read(bus.current(), run_id)
+        assert await runs.move(bus.current(), run, "Failed") is None
+        assert (await asyncio.wait_for(waiting, SOON)).state.name == "Failed"

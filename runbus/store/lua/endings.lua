@@ -15,6 +15,7 @@ local function finish(run, id, state, now, lifetime, indexes)
   local streams = base .. 'streams'
   redis.call('HSET', run, 'ended', now)
   redis.call('HSET', streams, 'ended', TYPES[state]) -- for who sends to it
+  redis.call('HSET', base .. 'ends', 'final', TYPES[state]) -- for who waits for its end
   local asked = redis.call('HGET', run, 'pause')
   if asked then
     local pause = base .. 'pause:' .. asked
@@ -74,7 +75,9 @@ end
 -- Take a run from its owner, which is gone or does not know it. Returns the state it is in then.
 local function take(run, id, found, state, message, now, lifetime, events, indexes)
   enter(run, events, id, found.state, state, now, lifetime)
-  redis.call('HSET', run, 'message', message)
+  if found.state ~= state then
+    redis.call('HSET', run, 'message', message)
+  end
   let_go(run, id, found.owner, found.epoch, indexes.executing)
   if is_final(state) then
     finish(run, id, state, now, lifetime, indexes)

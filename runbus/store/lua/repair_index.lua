@@ -48,6 +48,10 @@ local function put_right(run, id, owned)
     runs = KEYS[1], active = KEYS[2], pending = KEYS[3], ended = KEYS[6], executing = KEYS[4],
     scheduled = ARGV[1] .. 'scheduled:' .. (owned.deployment or ''),
   }
+  wrong = wrong + 1
+  if not changes then
+    return owned.state
+  end
   return take(run, id, owned, state, 'no process had it', time_ms(), ARGV[3], KEYS[5], indexes)
 end
 
@@ -58,10 +62,7 @@ for _, id in ipairs(ids) do
   local state, has_process = owned.state, owned.owner
   if state and (is_final(state) and has_process or not has_process
     and (state == 'Running' or state == 'Paused' or state == 'Cancelling')) then
-    wrong = wrong + 1
-    if changes then
-      state = put_right(run, id, owned)
-    end
+    state = put_right(run, id, owned)
   end
   if not state then
     drop(KEYS[2], id)
