@@ -74,6 +74,7 @@ class Claims:
         self._woken = asyncio.Event()
         self._away: dict[str, float] = {}
         self._under_way = 0
+        self._is_alone_under_way = False
         self._is_closed = False
         self.has_room = asyncio.Event()
         """Is set while few of the runs that were offered wait."""
@@ -125,7 +126,10 @@ class Claims:
         """Take slots for runs that were offered: of each deployment in turn, in their order."""
         if self._is_closed or self._holder.is_full:
             return
+        if self._is_alone_under_way:
+            return
         if (alone := self._choose_alone()) is not None:
+            self._is_alone_under_way = True
             yield alone
             return
         if not self._quarantine.allows_others:
@@ -143,7 +147,7 @@ class Claims:
             self._woken.set()  # there may be more
 
     def _choose_alone(self) -> Wanted | None:
-        for run_id in self._quarantine.wanted():
+        for run_id in self._quarantine.wanted() if not self._under_way else ():
             for name, queue in self._offered.items():
                 if run_id in queue and self._quarantine.allows_alone(run_id):
                     return self._take_slot(name, iter([run_id]))
@@ -175,7 +179,7 @@ class Claims:
                         run_id=each.run_id,
                         deployment=each.deployment,
                         digits=intents.enter_context(self._holder.intent(each.run_id)),
-                        may_be_alone=self._quarantine.allows_alone(each.run_id),
+                        may_be_alone=self._is_alone_under_way,
                     )
                     for each in wanted
                 ]
@@ -183,6 +187,8 @@ class Claims:
                     await self._handle(address, request, reply, left)
         finally:
             self._under_way -= 1
+            if not self._under_way:
+                self._is_alone_under_way = False
             for slot in left.values():
                 slot.close()
             self.wake()

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 Samples = dict[tuple[str, str], float]
 DUTIES = {
-    *("claims", "hints", "sweep", "recovery", "deadlines", "registration", "index repair"),
+    *("claims", "hints", "sweep", "recovery", "deadlines", "index repair"),
+    *("worker's record", "deployments' records"),
     *("lease renewal", "reconciliation", "wire check"),
 }
 """What a worker does again and again."""
