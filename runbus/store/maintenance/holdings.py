@@ -114,7 +114,7 @@ class Holdings:
         """Take note that an end was recorded, or that another epoch has dropped it."""
         with self._lock:
             self._ends.pop(end.ending.token, None)
-            if is_recorded:
+            if is_recorded and end.ending.retry is None:  # a retry lets nothing go
                 self._remember(end)
 
     def kept_ends(self) -> list[KeptEnd]:

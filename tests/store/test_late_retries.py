@@ -1,0 +1,93 @@
+"""A retry is recorded like an end, and lets nothing go: its late tries, and what a failover loses.
+
+The calls are on a simulated wire, so that one can be executed late; code, scripts and server are
+real.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from runtime_judge import Judge, Violation
+from runtime_rules import Rules
+from simulated_process import DEPLOYMENT, Process
+from simulated_server import SimulatedServer
+from simulated_wire import Wire
+
+from runbus.store import scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from servers import Server
+    from simulated_process import Execution
+
+RUN = UUID(int=1 << 8)
+
+
+class World:
+    """One worker that executes a run."""
+
+    def __init__(self, valkey: Server) -> None:
+        client = valkey.client(decode_responses=False, protocol=3)
+        for script in scripts.ALL:
+            client.script_load(script.source)
+        connection = client.connection_pool.get_connection()
+        rules, processes = Rules(), {}
+        self.server = SimulatedServer(connection, rules.lease_pattern, has_replica=True)
+        self.judge = Judge(rules, self.server, processes, (Violation,))
+        self.judge.run_ids.append(str(RUN))
+        self.wire = Wire(self.judge.execute)
+        self.worker = processes["worker"] = Process("worker", self.wire, lambda: 0)
+        fields = {"flow": "flow", "name": "run", "parameters": "{}", "deployment": DEPLOYMENT}
+        self.do(self.worker.create(RUN, fields))
+        self.do(self.worker.claim(RUN))
+
+    def do(self, work: Coroutine[None, None, None], calls: int = 100) -> None:
+        self.wire.finish(self.wire.start(self.worker, work), calls)
+
+    @property
+    def execution(self) -> Execution:
+        return self.worker.executions()[0]
+
+    @property
+    def record(self) -> dict[str, str]:
+        return self.judge.records.runs[str(RUN)]
+
+
+@pytest.fixture
+def world(valkey: Server) -> Iterator[World]:
+    """A worker that executes a run."""
+    world = World(valkey)
+    yield world
+    world.wire.close()
+
+
+@pytest.mark.keys_without_lifetime
+def test_a_retry_that_is_recorded_late_once_more_changes_nothing(world: World) -> None:
+    """The first retry's lost try is executed after the second retry: the run goes on as it was."""
+    world.do(world.worker.retry(world.execution), calls=0)
+    (first,) = world.wire.calls
+    world.wire.lose(first, again=True)
+    world.wire.finish(first.task)
+    world.do(world.worker.retry(world.execution))
+    assert (world.record["state_name"], world.record["retry"]) == ("Running", "2")
+    world.wire.execute(first)
+    assert (world.record["state_name"], world.record["retry"]) == ("Running", "2")
+
+
+@pytest.mark.keys_without_lifetime
+def test_a_suspend_that_a_failover_loses_after_a_retry_gives_the_run_back(world: World) -> None:
+    """The retry is not taken for the run's end: the process knows nothing of the run any more."""
+    world.do(world.worker.retry(world.execution))
+    world.do(world.worker.pause(world.execution, "a", "Suspended", None))
+    assert world.record["state_name"] == "Suspended"
+    world.server.fail_over(1)
+    world.judge.read_again()
+    assert world.record["owner"] == "worker"
+    world.do(world.worker.renew())
+    world.do(world.worker.reconcile())
+    assert world.record["state_name"] == "Scheduled"
+    assert "owner" not in world.record
