@@ -195,7 +195,9 @@ class Process:
         if kept.recorded.result() == "Pending":
             run, epoch = execution.run, execution.epoch
             refused_by = await runs.move(self.bus, run, "Running", epoch=epoch)
-            assert refused_by in {None, "Cancelling"}, f"a retry was refused by {refused_by}"
+            assert refused_by != "Running", "a retry is taken for one that is cancelled"
+            if refused_by is not None:
+                await self.end(execution, "Cancelled")
             execution.is_busy = False
         else:
             self.discard(execution)

@@ -46,8 +46,18 @@ async def record(bus: Bus, end: KeptEnd) -> None:
         except RunbusError as error:
             _note_trouble(end, error)
         else:
+            if reply[0] == "LOST":
+                await _forgive(bus, end.ending)
             _settle(end, *reply)
             return
+
+
+async def _forgive(bus: Bus, ending: Ending) -> None:
+    # If it was taken from this process, that was no crash: the process lives.
+    try:
+        await executions.reset_crashes(bus, ending.run_id, ending.epoch)
+    except RunbusError as error:
+        _log.debug("the crash of %s stays counted: %s", ending.run_id, error)
 
 
 def _note_trouble(end: KeptEnd, error: RunbusError) -> None:
