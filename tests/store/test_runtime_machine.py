@@ -1,6 +1,6 @@
 """Who has a run, and how it ends, on a real server: whatever goes wrong, in whatever order.
 
-More of it, with `RUNBUS_TESTS_MACHINE_EXAMPLES=5000` in the environment (100 take about 20 s):
+More of it, with `RUNBUS_TESTS_MACHINE_EXAMPLES=5000` in the environment:
 `pytest -n 0 --timeout 0 -k whatever tests/store/test_runtime_machine.py`.
 """
 
