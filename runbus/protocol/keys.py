@@ -67,6 +67,7 @@ class Keys:
     def ends(self, flow_run_id: UUID) -> str:
         """Hash: epoch → `<token> <state>`, how each execution of the run ended. Lives as the run.
 
+        `<epoch> <number>` for each retry in an execution.
         `taken …` where it was taken from a process that did not answer.
         """
         return self._of_run(flow_run_id, "ends")

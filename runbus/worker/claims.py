@@ -76,6 +76,7 @@ class Claims:
         self._under_way = 0
         self._forbidden: Exception | None = None
         """Why nothing can be claimed, as long as this user may not do that."""
+        self._is_alone_under_way = False
         self._is_closed = False
         self.has_room = asyncio.Event()
         """Is set while few of the runs that were offered wait."""
@@ -134,7 +135,10 @@ class Claims:
         """Take slots for runs that were offered: of each deployment in turn, in their order."""
         if self._is_closed or self._holder.is_full:
             return
+        if self._is_alone_under_way:
+            return
         if (alone := self._choose_alone()) is not None:
+            self._is_alone_under_way = True
             yield alone
             return
         if not self._quarantine.allows_others:
@@ -152,7 +156,7 @@ class Claims:
             self._woken.set()  # there may be more
 
     def _choose_alone(self) -> Wanted | None:
-        for run_id in self._quarantine.wanted():
+        for run_id in self._quarantine.wanted() if not self._under_way else ():
             for name, queue in self._offered.items():
                 if run_id in queue and self._quarantine.allows_alone(run_id):
                     return self._take_slot(name, iter([run_id]))
@@ -184,7 +188,7 @@ class Claims:
                         run_id=each.run_id,
                         deployment=each.deployment,
                         digits=intents.enter_context(self._holder.intent(each.run_id)),
-                        may_be_alone=self._quarantine.allows_alone(each.run_id),
+                        may_be_alone=self._is_alone_under_way,
                     )
                     for each in wanted
                 ]
@@ -192,6 +196,8 @@ class Claims:
                     await self._handle(address, request, reply, left)
         finally:
             self._under_way -= 1
+            if not self._under_way:
+                self._is_alone_under_way = False
             for slot in left.values():
                 slot.close()
             self.wake()

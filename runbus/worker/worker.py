@@ -211,6 +211,7 @@ class Worker:
 
     def _begin(self, run: FlowRun, slot: Slot) -> None:
         claim = Claim(run=run, holder=self._holder, slot=slot)
+        self._quarantine.begin(run, slot)
         self._holder.add(claim)
         work = self._execute(self._served[run.deployment_id or ""], claim)
         task = self._executing[run.id, run.epoch] = self._loop.create_task(work)
@@ -220,7 +221,7 @@ class Worker:
         flow, run = deployment.flow, claim.run
         plan = partial(flow.plan, (), dict(run.parameters), run.name)
         try:
-            with self._quarantine.entered(self._here, run, claim):
+            with self._quarantine.entered(self._here, claim):
                 if not flow.is_async:
                     await _in_thread(partial(_run_sync, plan, claim), run)
                 elif (planned := await _planned(plan, claim)) is not None:

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runbus.errors import RunbusError
 from runbus.store.backoff import backoff
 from runbus.store.records import executions
 
@@ -45,8 +46,18 @@ async def record(bus: Bus, end: KeptEnd) -> None:
         except Exception as error:  # whatever it is, the run has ended
             _note_trouble(end, error)
         else:
+            if reply[0] == "LOST":
+                await _forgive(bus, end.ending)
             _settle(end, *reply)
             return
+
+
+async def _forgive(bus: Bus, ending: Ending) -> None:
+    # If it was taken from this process, that was no crash: the process lives.
+    try:
+        await executions.reset_crashes(bus, ending.run_id, ending.epoch)
+    except RunbusError as error:
+        _log.debug("the crash of %s stays counted: %s", ending.run_id, error)
 
 
 def _note_trouble(end: KeptEnd, error: Exception) -> None:
