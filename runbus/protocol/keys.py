@@ -8,6 +8,7 @@ hand from the id.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -167,6 +168,12 @@ class Keys:
 
     def _of_tag(self, tag: str, part: str) -> str:
         return f"{self.prefix}:{{{tag}}}:{part}"
+
+    def pattern_of_runs(self) -> str:
+        """Return what the keys of all runs match (SCAN), and those of nothing else."""
+        prefix = re.sub(r"([*?\[\]\\^])", r"\\\1", self.prefix)
+        run_id = "-".join("?" * length for length in (8, 4, 4, 4, 12))
+        return f"{prefix}:{{??}}:{run_id}:run"
 
     def of_run(self, flow_run_id: UUID) -> str:
         """What every key of a run begins with."""

@@ -46,8 +46,10 @@ class Bus:
         self.topology = topology_for(settings, self.keys)
         self.outbox = Outbox(self.topology, self.keys, settings)
         self.requests = Requests(self.topology, settings)
-        self.flows: dict[str, bytes] = {}
-        """Deployments that were found, and the flow of each."""
+        self.flows: dict[str, tuple[bytes, float]] = {}
+        """Deployments that were found: the flow of each, and when that was, by the loop's clock."""
+        self.renewed: dict[str, tuple[Link | None, float]] = {}
+        """Queues whose lifetime was renewed: on which connection, and when."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._life = self._live()
         _step(self._life)

@@ -20,13 +20,15 @@ from runbus.store.follower import REST_SECONDS, Follower
 from runbus.store.requests import AWAY_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
     from uuid import UUID
 
     from runbus.store.bus import Bus
 
 LONGEST_QUEUE = 10_000
 POLL_SECONDS = 10
+FRESH_SECONDS = 1.0
+RENEW_SECONDS = 60.0
 MOST_KNOWN = 1000
 """Of how many deployments an event loop remembers the flow."""
 
@@ -52,9 +54,12 @@ async def read(bus: Bus, name: str) -> dict[str, bytes] | None:
 async def flow_of(bus: Bus, name: str) -> bytes | None:
     """Return the name of the flow that is served under a name; None when none is.
 
+    It is asked for once a second at most: who starts many runs asks for the same.
     While the deployment's server is away, a flow that was found before is still known.
     """
-    known = bus.flows.get(name)
+    known, read_at = bus.flows.get(name, (None, 0.0))
+    if known is not None and bus.loop.time() - read_at < FRESH_SECONDS:
+        return known
     try:
         async with asyncio.timeout(None if known is None else AWAY_SECONDS):
             found = await bus.requests.command("HGET", bus.keys.deployment(name), "flow")
@@ -62,8 +67,10 @@ async def flow_of(bus: Bus, name: str) -> bytes | None:
         if known is None:
             raise
         return known
-    if found is not None and len(bus.flows) < MOST_KNOWN:
-        bus.flows[name] = found
+    if found is None:
+        bus.flows.pop(name, None)
+    elif known is not None or len(bus.flows) < MOST_KNOWN:
+        bus.flows[name] = found, bus.loop.time()
     return found
 
 
@@ -99,14 +106,29 @@ async def read_all(bus: Bus) -> list[DeploymentInfo]:
 async def hint(bus: Bus, name: str, flow_run_id: UUID) -> None:
     """Tell the workers of a deployment that a run waits. Nobody waits until they have been told."""
     key = bus.keys.queue(name)
-    await bus.requests.tell(
-        ("XADD", key, "MAXLEN", "~", LONGEST_QUEUE, "*", "run", str(flow_run_id)),
-        ("PEXPIRE", key, bus.lifetime_ms),
-    )
+    add = ("XADD", key, "MAXLEN", "~", LONGEST_QUEUE, "*", "run", str(flow_run_id))
+    renew = (("PEXPIRE", key, bus.lifetime_ms),) if _renews(bus, key) else ()
+    await bus.requests.tell(add, *renew)
 
 
-async def hints(bus: Bus, names: list[str]) -> AsyncGenerator[tuple[str, bytes]]:
+def _renews(bus: Bus, key: str) -> bool:
+    # Not with each hint. On a new connection: the server may have lost what it had.
+    link, now = bus.topology.route(key).link, bus.loop.time()
+    told_on, told_at = bus.renewed.get(key, (None, 0.0))
+    seconds = min(RENEW_SECONDS, bus.settings.retention_seconds / 100)
+    if link is not None and link is told_on and now - told_at < seconds:
+        return False
+    if key in bus.renewed or len(bus.renewed) < MOST_KNOWN:
+        bus.renewed[key] = link, now
+    return True
+
+
+async def hints(
+    bus: Bus, names: list[str], *, on_round: Callable[[], None]
+) -> AsyncGenerator[tuple[str, bytes]]:
     """Yield deployments and ids of runs that wait, as they are hinted at from now on.
+
+    `on_round` is called now and then while there is a server to hear from.
 
     Each queue is followed by itself, and whatever its server says, it is read on when that passes.
     """
@@ -115,7 +137,7 @@ async def hints(bus: Bus, names: list[str]) -> AsyncGenerator[tuple[str, bytes]]
     with closing(Follower(bus, queues, POLL_SECONDS, tells_beginning=False)) as follower:
         while True:
             try:
-                await follower.wait(None)
+                await follower.wait(POLL_SECONDS)
             except RunbusError as error:
                 if not is_told:
                     _log.warning("runs are found by sweeps for now: %s", error)
@@ -123,6 +145,7 @@ async def hints(bus: Bus, names: list[str]) -> AsyncGenerator[tuple[str, bytes]]
                 await asyncio.sleep(random.uniform(0.5, 1) * REST_SECONDS)  # noqa: S311
                 continue
             is_told = False
+            on_round()
             follower.take_gap()  # what was hinted at meanwhile, a sweep finds
             for name, _, fields in follower.taken():
                 yield name, fields[-1]

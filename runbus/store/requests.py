@@ -278,9 +278,14 @@ class Requests:
     async def _repeat(
         self, route: Channel | Route, ask: Callable[[Link], asyncio.Future[Any]], asked: Command
     ) -> Any:
+        cause: Exception | None = None
+        if route.link is not None:
+            try:
+                return await ask(route.link)
+            except (LinkLost, ReplyError) as error:
+                cause = _borne(error, route.server.address, asked)
         clock = asyncio.get_running_loop().time
         started = clock()
-        cause: Exception | None = None
         for delay in backoff():
             if clock() + delay - started > self._seconds:
                 break
@@ -291,14 +296,18 @@ class Requests:
                 if scripts.is_unknown(cause):
                     scripts.load(link)
                 return await ask(link)
-            except LinkLost as error:
-                counts.retries += 1
-                cause = error
-            except ReplyError as error:
-                if not is_transient(error):
-                    raise refused(route.server.address, error, asked) from None
-                cause = error
+            except (LinkLost, ReplyError) as error:
+                cause = _borne(error, route.server.address, asked)
         raise route.unreachable(clock() - started, cause)
+
+
+def _borne(error: LinkLost | ReplyError, address: str, asked: Command) -> Exception:
+    """Return an error after which the same is asked again. Raises what stands as it is."""
+    if isinstance(error, LinkLost):
+        counts.retries += 1
+    elif not is_transient(error):
+        raise refused(address, error, asked) from None
+    return error
 
 
 def _call(command: Command, link: Link) -> asyncio.Future[Any]:

@@ -127,7 +127,7 @@ async def scheduled(bus: Bus, deployments: Iterable[str], count: int) -> list[tu
 async def count_scheduled(bus: Bus, deployments: Iterable[str]) -> dict[str, int]:
     """Count the runs that wait for a worker, by deployment, of those whose primary answers."""
     wanted = [(each, name) for each in TAGS for name in deployments]
-    replies = await bus.requests.each(
+    replies = await bus.requests.available(
         *(("ZCARD", bus.keys.scheduled(each, name)) for each, name in wanted)
     )
     found: dict[str, int] = {}
@@ -139,8 +139,8 @@ async def count_scheduled(bus: Bus, deployments: Iterable[str]) -> dict[str, int
 
 async def read(bus: Bus, flow_run_id: UUID) -> FlowRun:
     """Read a run. Raises `RunMissing`."""
-    (found,) = await read_several(bus, [flow_run_id])
-    return _found(flow_run_id, found)
+    reply = await bus.requests.command("HGETALL", bus.keys.run(flow_run_id))
+    return _found(flow_run_id, read_flow_run(flow_run_id, read_fields(reply)))
 
 
 def _found(flow_run_id: UUID, run: FlowRun | None) -> FlowRun:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runbus.errors import RunbusError
+from runbus.errors import RunbusError, ServerRefused
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import executions
 from runbus.store.records.executions import MUST_BE_ALONE, ClaimRequest
@@ -150,16 +150,18 @@ class Claims:
         return None
 
     def _take_slot(self, deployment: str, run_ids: Iterator[UUID]) -> Wanted | None:
-        run_id = next((each for each in run_ids if not self._is_away(each)), None)
+        run_id = next((each for each in run_ids if self._may_be_claimed(each)), None)
         slot = None if run_id is None else self._limits[deployment].try_slot()
         if run_id is None or slot is None:
             return None
         del self._offered[deployment][run_id]
         return Wanted(run_id=run_id, deployment=deployment, slot=slot)
 
-    def _is_away(self, run_id: UUID) -> bool:
+    def _may_be_claimed(self, run_id: UUID) -> bool:
+        if run_id in self._quarantine.wanted() and not self._quarantine.allows_alone(run_id):
+            return False
         until = self._away.get(self._address(run_id))
-        return until is not None and asyncio.get_running_loop().time() < until
+        return until is None or asyncio.get_running_loop().time() >= until
 
     def _address(self, run_id: UUID) -> str:
         return self._here.topology.owner(self._here.keys.run(run_id)).server.address
@@ -201,7 +203,9 @@ class Claims:
         self, address: str, request: ClaimRequest, reply: Any, left: dict[UUID, Slot]
     ) -> None:
         run_id = request.run_id
-        if isinstance(reply, Exception):
+        if isinstance(reply, ServerRefused):
+            _log.warning("%s cannot be claimed: %s", run_id, reply)  # a sweep offers it again
+        elif isinstance(reply, Exception):
             _log.debug("%s was not claimed: %s", run_id, reply)
             self._away[address] = asyncio.get_running_loop().time() + AWAY_SECONDS
             self.offer(run_id, request.deployment)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from runbus.flow_run_context import Slot
     from runbus.plan import Plan
     from runbus.protocol.records import FlowRun
+    from runbus.store.maintenance.kept_ends import KeptEnd
     from runbus.worker.deployment import Deployment
 
 SWEEP_SECONDS = 5.0
@@ -133,7 +134,7 @@ class Worker:
         async with Supervisor() as supervisor:
             for duty in (
                 periodic("recovery", partial(recovery.recover_orphaned_runs, here), third),
-                periodic("deadlines", partial(self._expire, here), self._sweep_seconds),
+                Duty("deadlines", partial(self._expire, here), interval=self._sweep_seconds),
                 periodic("worker's record", self._register_worker, third),
                 periodic("deployments' records", self._register_deployments, third),
                 periodic("index repair", index_repair.IndexRepair(here).step, third),
@@ -141,10 +142,14 @@ class Worker:
                 supervisor.start(duty)
             await asyncio.Event().wait()
 
-    async def _expire(self, here: bus.Bus) -> None:
-        await deadlines.expire_overdue(here)
-        # Of many workers each looks less often.
-        await asyncio.sleep(self._sweep_seconds * (self._worker_count - 1))
+    async def _expire(self, here: bus.Bus, duty: Duty) -> None:
+        while True:
+            await deadlines.expire_overdue(here)
+            # Of many workers each looks less often.
+            interval = self._sweep_seconds * self._worker_count
+            duty.expect(interval)
+            duty.beat()
+            await asyncio.sleep(interval)
 
     async def _register(self) -> None:
         await bridge.in_background(self._register_deployments)
@@ -163,8 +168,8 @@ class Worker:
         self._worker_count = max(1, await workers.count(here))
 
     async def _follow_hints(self, duty: Duty) -> None:
-        async for name, text in deployments.hints(self._here, list(self._served)):
-            duty.beat()
+        hints = deployments.hints(self._here, list(self._served), on_round=duty.beat)
+        async for name, text in hints:
             if (run_id := read_run_id(text)) is not None:  # else somebody's own idea of a hint
                 self._claims.offer(run_id, name)
 
@@ -173,13 +178,15 @@ class Worker:
             found = await runs.scheduled(self._here, self._served, SWEEP_PAGE)
             for run_id, name in found:
                 self._claims.offer(run_id, name)
+            interval = self._sweep_seconds * self._worker_count
+            duty.expect(interval)
             duty.beat()
             if len(found) >= MANY:  # as soon as most of them have begun, there may be more
                 self._claims.has_room.clear()
             else:
-                await asyncio.sleep(self._sweep_seconds * self._worker_count)
+                await asyncio.sleep(interval)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._sweep_seconds * self._worker_count):
+                async with asyncio.timeout(interval):
                     await self._claims.has_room.wait()
 
     # What it executes.
@@ -256,10 +263,16 @@ class Worker:
         self._hand_back(waiting=False)
         await self._wait_for_runs(HAND_BACK_SECONDS)
         beside.cancel()
+        for execution in self._mine():  # code that does not let itself be interrupted
+            self._holder.discard(execution)  # ends with this process: so others need not find out
         with suppress(RunbusError, TimeoutError):
             async with asyncio.timeout(HAND_BACK_SECONDS):
                 await bridge.in_background(self._holder.reconcile_now)  # a claim was cancelled
                 await workers.forget(self._here, self._holder.owner.process)
+
+
+async def _recorded(end: KeptEnd) -> str | None:
+    return await asyncio.shield(asyncio.wrap_future(end.recorded))
 
 
 async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
@@ -276,7 +289,7 @@ async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
             state="Failed",
             message=f"{type(error).__name__}: {error}"[:500],
         )
-        if await asyncio.wrap_future(claim.holder.keep(ending).recorded) is not None:
+        if await _recorded(claim.holder.keep(ending)) is not None:
             _log.error("%s: Failed (%s)", run.name, ending.message)
         return None
 

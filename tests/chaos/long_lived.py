@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from chaos import faults
-from chaos.checker import Verdict
 from chaos.history import History, Recorder, by_kind
 from chaos.long_lived_flows import KINDS, Question
 from chaos.parties import Party
@@ -35,6 +34,7 @@ from runbus.settings import temporary_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from chaos.checker import Verdict
     from chaos.faults import Fault
     from chaos.worlds import LongLived
 

@@ -16,7 +16,7 @@ from runbus import receive_input, send_input
 from runbus.errors import SettingsError
 from runbus.monitoring import monitored
 from runbus.settings import temporary_settings
-from runbus.store import bus, gauges, runs
+from runbus.store import bus, deployments, gauges, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,11 +101,13 @@ def test_waiting_runs_and_queues_are_measured(
     result_of(run_id)
 
 
+@pytest.mark.keys_without_lifetime
 async def test_queues_are_measured(server: Server) -> None:
     """By deployment: the runs that wait for a worker."""
     here = bus.current()
     for number in range(5):
         name = f"f/{number % 2}"
+        await deployments.register(here, name, {"flow": "f"})
         await runs.create(here, uuid4(), {"name": "n", "flow": "f", "deployment": name})
     found = (await gauges.read(here, [])).queue_lengths
     assert found == {"f/0": 3, "f/1": 2}

@@ -33,7 +33,7 @@ from runbus.background.renewal import RETRY_SECONDS
 from runbus.errors import RightMissing, RunFinished, ServerRefused
 from runbus.protocol.keys import Keys
 from runbus.settings import temporary_settings
-from runbus.store import acl, bus, gauges, scripts
+from runbus.store import acl, bus, gauges, runs, scripts
 from runbus.variables import Variable
 
 if TYPE_CHECKING:
@@ -347,7 +347,7 @@ REFUSED = {
     "a sender receives": ("sender", lambda: receive_input(int, flow_run_id=RUN).next(), "TRACKING"),
     "a sender reads a run": ("sender", lambda: get_client().read_flow_run(RUN), "HGETALL on "),
     "a sender resumes": ("sender", lambda: resume_flow_run(RUN), "'look'"),
-    "a sender runs a flow": ("sender", nothing, "SET on "),
+    "a sender runs a flow": ("sender", nothing, "'start'"),
     "a reader sends": ("reader", lambda: send_input(1, RUN), "'send'"),
     "a reader cancels": ("reader", lambda: cancel_flow_run(RUN), "'steer'"),
     "a reader serves": ("reader", lambda: nothing.serve("x"), "SET on "),
@@ -360,6 +360,8 @@ REFUSED = {
 async def test_a_missing_right_is_told(guarded: Guarded, case: str) -> None:
     """It is told at once, by name, however long a server that is down would be asked again."""
     user, attempt, right = REFUSED[case]
+    with guarded.settings("web"):
+        await runs.create(bus.current(), RUN, {"flow": "f", "deployment": "f/x"})
     with guarded.settings(user, retry_seconds=3600):
         async with asyncio.timeout(10):
             with pytest.raises(RightMissing) as told:

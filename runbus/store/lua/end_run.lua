@@ -27,10 +27,11 @@ end
 local found = read_owned(run)
 if not found.state then
   return { 'MISSING', '' }
-elseif found.epoch ~= ARGV[3] or not found.owner or is_final(found.state) then
+elseif found.epoch ~= ARGV[3] or not found.owner
+  or (is_final(found.state) and found.state ~= ARGV[5]) then
   return { 'LOST', found.state }
 end
-local to = ARGV[5]
+local to = ARGV[5] -- the very state it is in, where a step of an earlier try was denied
 if to == 'Left' then
   to = state_without_process(found.state, nil, found.parent or '-')
 elseif found.state == 'Cancelling' and not may_move('Cancelling', to) then

@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runbus.errors import RunbusError
 from runbus.store.backoff import backoff
 from runbus.store.records import executions
 
@@ -43,14 +42,14 @@ async def record(bus: Bus, end: KeptEnd) -> None:
         await asyncio.sleep(delay)
         try:
             reply = await executions.end(bus, end.ending)
-        except RunbusError as error:
+        except Exception as error:  # whatever it is, the run has ended
             _note_trouble(end, error)
         else:
             _settle(end, *reply)
             return
 
 
-def _note_trouble(end: KeptEnd, error: RunbusError) -> None:
+def _note_trouble(end: KeptEnd, error: Exception) -> None:
     if end.trouble is None:
         _log.warning(
             "%s: its end (%s) is not recorded yet, and kept: %s",
