@@ -195,7 +195,7 @@ def test_who_answers_a_direct_run_whose_process_is_dead_is_told(
     process.kill()
     process.wait()
     until(lambda: not leases_of(server))  # until then it may be alive, as far as anybody knows
-    with pytest.raises(NotPaused, match="Crashed"):
+    with pytest.raises(NotPaused, match="Crashed: its process ended"):
         resume_flow_run(run_id, {"value": 1})
     assert state_of(run_id) == "Crashed"
     assert block(lambda: get_client().read_waiting()) == []
