@@ -27,7 +27,7 @@ from chaos.parties import Party
 from chaos.remains import executing, leases, read_runs, waiting_for_workers
 from chaos.run_checker import FINAL, Figures, Terms, check_runs
 from runbus import get_client, run_deployment, send_input
-from runbus.errors import RunbusError
+from runbus.errors import RunbusError, RunFinished
 from runbus.flow_runs import aresume_flow_run
 from runbus.settings import temporary_settings
 
@@ -52,6 +52,8 @@ DURATIONS = ((0.2, 1.5), (2.2, 2.8), (4.0, 8.0))
 CALM_SECONDS = 60.0
 FRESH_SECONDS = 0.05
 FRESH_TRIALS = 5
+ENDED = 1000
+"""More inputs than a conversation gets: it has ended."""
 DUTIES = {"claims", "deadlines", "hints", "index repair", "recovery", "sweep", "worker's record"}
 
 
@@ -221,7 +223,7 @@ class LongLivedStorm:
         talked: dict[UUID, int] = {}
         while True:
             for run_id, kind in list(self._runs.items()):
-                if kind == "converse" and talked.get(run_id, 0) < 20:
+                if kind == "converse" and talked.get(run_id, 0) < ENDED:
                     await self._talk(run_id, talked)
             await asyncio.sleep(0.3)
 
@@ -231,8 +233,8 @@ class LongLivedStorm:
         try:
             await send_input(Question(text=text), run_id, sender=str(uuid4()), key=f"{number}")
         except RunbusError as error:
-            if type(error).__name__ == "RunFinished":
-                talked[run_id] = 1000
+            if isinstance(error, RunFinished):
+                talked[run_id] = ENDED
         else:
             talked[run_id] = number + 1
 

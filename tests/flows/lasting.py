@@ -97,7 +97,9 @@ if __name__ == "__main__":
     what, *names = sys.argv[1:]
     if what == "called":
         called: Any = globals()[names[0]]
-        asyncio.run(called(*names[1:]))
+        call = called(*names[1:])
+        if called.is_async:
+            asyncio.run(call)
     else:
         served = [
             each.to_deployment("x")

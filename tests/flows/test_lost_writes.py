@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from redis import Redis
     from servers import Server
 
 
@@ -53,7 +54,7 @@ async def test_a_pause_that_is_lost_is_asked_once_more(server: Server) -> None:
     assert await asking == 5
 
 
-def lose_pause(client: object, run_id: UUID) -> None:
+def lose_pause(client: Redis, run_id: UUID) -> None:
     """Take back that a run's first pause was opened, in one step."""
     keys = bus.current().keys
     with client.pipeline(transaction=True) as undo:
