@@ -23,6 +23,7 @@ from uuid import uuid4
 import httpx
 
 from benchmarks.server import running_server
+from runbus.protocol.execution import Owner
 from runbus.settings import temporary_settings
 from runbus.store import bus, pauses, runs
 
@@ -52,18 +53,19 @@ def main() -> None:
 
 async def _fill(count: int, waiting: int) -> None:
     here, room = bus.current(), asyncio.Semaphore(AT_ONCE)
+    owner = Owner(process="benchmark", lease="60000 benchmark")
     form = pauses.Form(schema=b'{"type":"object"}', shape="x", description="May it **go on**?")
 
     async def one(number: int) -> None:
         async with room:
             run_id = uuid4()
             fields = {"flow": f"flow-{number % 50}", "name": f"run-{number}"}
-            await runs.create(here, run_id, fields, owner="benchmark")
+            run = await runs.create(here, run_id, fields, owner=owner, digits="benchmark")
             if number < waiting:
-                options = {"timeout": 3600 + number, "retry": 0, "epoch": 1}
+                options = {"timeout": 3600 + number, "retry": 0, "epoch": run.epoch}
                 await pauses.open_pause(here, run_id, "1", form, **options)
             else:
-                await runs.move(here, run_id, "Completed")
+                await runs.move(here, run, "Completed")
 
     for begin in range(0, count, 10_000):
         await asyncio.gather(*(one(each) for each in range(begin, min(count, begin + 10_000))))

@@ -16,6 +16,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from benchmarks.measure import Goal, Row, compared, limited
 from runbus import get_client
+from runbus.protocol.execution import Owner
 from runbus.protocol.keys import Keys
 from runbus.store import bus, pauses, runs
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 STORED = 100_000
 PAGE = 50
 _STORED_TOGETHER = 500
+_NOBODY = Owner(process="nobody", lease="60000 nobody")
 _FORM = pauses.Form(schema=b'{"type": "object"}', shape="object", description="Go on?")
 _GOAL = Goal("<=", 10)
 
@@ -73,8 +75,9 @@ async def _read_newest() -> float:
 
 async def _store(seconds: float | None) -> None:
     here, run_id = bus.current(), uuid4()
-    await runs.create(here, run_id, {"name": "calm-otter", "flow": "ask"}, owner="nobody")
-    await pauses.open_pause(here, run_id, "1", _FORM, timeout=seconds, retry=0, epoch=1)
+    fields = {"name": "calm-otter", "flow": "ask"}
+    run = await runs.create(here, run_id, fields, owner=_NOBODY, digits="benchmark")
+    await pauses.open_pause(here, run_id, "1", _FORM, timeout=seconds, retry=0, epoch=run.epoch)
 
 
 async def _read_plainly(client: AsyncRedis, prefix: str, ids: list[UUID]) -> None:

@@ -22,6 +22,7 @@ from runbus.store import (
     waiting,
     workers,
 )
+from runbus.store.maintenance import owners
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from runbus.protocol.records import FlowRun, Pause, StateChange, Waiting
     from runbus.protocol.report import ServerReport
     from runbus.protocol.stored_input import StoredInput, StreamInfo
+    from runbus.store.pauses import Resumed
 
 LARGEST_PAGE = 1000
 MOST_CANDIDATES = 5
@@ -133,12 +135,35 @@ class Client:
 
     # Pauses.
 
-    async def read_waiting(self, *, limit: int = 50, offset: int = 0) -> list[Waiting]:
-        """List the runs that wait for an answer with what they ask, the earliest deadline first."""
+    async def read_waiting(
+        self, *, limit: int = 50, offset: int = 0, check_owners: bool = False
+    ) -> list[Waiting]:
+        """List the runs that wait for an answer with what they ask, the earliest deadline first.
+
+        With `check_owners`, it is looked whether the processes of those that were called directly
+        live, and those that are found `Crashed` are left out (see `check_owners`).
+        """
         _check_page(limit, offset)
         here = bus.current()
-        page = await listing.page(listing.Deadlines(here), offset, limit)
-        return await waiting.read(here, page)
+        found = await self._read_waiting(limit, offset)
+        if check_owners:
+            verdicts = await owners.check(here, [each.run for each in found])
+            if owners.GONE in verdicts.values():  # others stand in their places now
+                found = await self._read_waiting(limit, offset)
+        return found
+
+    async def _read_waiting(self, limit: int, offset: int) -> list[Waiting]:
+        here = bus.current()
+        return await waiting.read(here, await listing.page(listing.Deadlines(here), offset, limit))
+
+    async def check_owners(self, runs_: Iterable[FlowRun]) -> dict[UUID, str]:
+        """Look whether the processes of runs that were called directly live.
+
+        Return of each of them `ALIVE`; `UNSURE` until it was looked for a whole lease
+        (RUNBUS_LEASE_SECONDS) again and again; or `TAKEN` when its process is dead and the run
+        has crashed. Each is looked at every third of a lease at most.
+        """
+        return await owners.check(bus.current(), runs_)
 
     async def count_waiting(self) -> int:
         """Return how many runs wait for an answer."""
@@ -167,6 +192,23 @@ class Client:
     ) -> None:
         """See `runbus.flow_runs.aresume_flow_run`."""
         await flow_runs.aresume_flow_run(flow_run_id, run_input, by, durability, key, generation)
+
+    async def answer_flow_run(
+        self,
+        flow_run_id: UUID | str,
+        run_input: Mapping[str, Any] | None = None,
+        by: str | None = None,
+        durability: Durability = "memory",
+        key: str | None = None,
+        generation: int | None = None,
+    ) -> Resumed:
+        """Do the same without waiting, and say what became of the run.
+
+        Raises `OwnerSilent` while it is not known whether the process that waits lives.
+        """
+        return await flow_runs.answer_flow_run(
+            flow_run_id, run_input, by, durability, key, generation
+        )
 
     # Log lines.
 
@@ -233,6 +275,13 @@ class Client:
             raise DeploymentMissing(name)
         return found
 
+    async def is_served(self, name: str) -> bool | None:
+        """Whether some worker serves a deployment; None while that is not to be known.
+
+        A worker that was killed counts for up to three leases.
+        """
+        return await workers.is_served(bus.current(), name)
+
     async def create_flow_run_from_deployment(
         self,
         name: str,
@@ -273,6 +322,16 @@ class Client:
         from runbus.store import diagnosis  # late: only who looks needs it
 
         return await diagnosis.examine(bus.current())
+
+    async def repair_indexes(self) -> int:
+        """Let the indexes of all runs say what the runs' records say. Return how many did not.
+
+        That is for when somebody has deleted an index: workers find a part of it by themselves.
+        Raises `RightMissing` for a user who may not do this.
+        """
+        from runbus.store.maintenance import index_repair  # late: only who repairs needs it
+
+        return await index_repair.repair_all(bus.current())
 
 
 def get_client() -> Client:

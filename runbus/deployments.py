@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -11,7 +14,7 @@ from pydantic_core import from_json
 from runbus.caller import in_caller
 from runbus.children import ordinal_ids
 from runbus.context import verb
-from runbus.errors import DeploymentMissing, InvalidArgument
+from runbus.errors import DeploymentMissing, InvalidArgument, RunbusError
 from runbus.flow_run_context import current_flow_run
 from runbus.flow_runs import check_timeout, ended
 from runbus.flows import serve
@@ -19,7 +22,7 @@ from runbus.friendly_names import friendly_name
 from runbus.protocol.entries import check_text
 from runbus.protocol.ids import flow_run_id_for
 from runbus.protocol.values import encode
-from runbus.store import bus, deployments, runs
+from runbus.store import bus, deployments, runs, workers
 from runbus.worker.deployment import Deployment
 
 if TYPE_CHECKING:
@@ -27,8 +30,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.protocol.records import FlowRun
+    from runbus.store.bus import Bus
 
 __all__ = ["Deployment", "arun_deployment", "run_deployment", "serve"]
+_log = logging.getLogger("runbus.flow_runs")
 
 
 async def arun_deployment(
@@ -45,7 +50,8 @@ async def arun_deployment(
 
     `timeout` is how long to wait for its end, in seconds: 0 returns the scheduled run at once, None
     waits for ever; a run that takes longer is returned as it is then. Inside a flow the run is that
-    flow's child (`as_subflow`), and is found again when the flow runs again.
+    flow's child (`as_subflow`), and is found again when the flow runs again. While no worker serves
+    the deployment, a warning says so.
 
     `idempotency_key` gives the same run for the same key, however often it is started, as long as
     the run's record is kept: until RUNBUS_RETENTION_SECONDS (by default 7 days) after its end. Then
@@ -71,10 +77,27 @@ async def arun_deployment(
     await deployments.hint(here, name, run_id)
     if timeout == 0:
         return run
+    telling = asyncio.create_task(_tell_unserved(here, run))
     try:
         return await ended(run_id, timeout, poll_interval, run)
     except TimeoutError:
         return await runs.read(here, run_id)
+    finally:
+        telling.cancel()
+
+
+async def _tell_unserved(here: Bus, run: FlowRun) -> None:
+    with suppress(RunbusError):
+        for _ in range(2):  # once more, as it may be a worker that has just left
+            if run.state.name != "Scheduled" or run.deployment_id is None:
+                return
+            if await workers.is_served(here, run.deployment_id) is False:
+                _log.warning(
+                    "no worker serves %s now: %s waits until one does", run.deployment_id, run.name
+                )
+                return
+            await asyncio.sleep(workers.SERVED_SECONDS)
+            run = await runs.read(here, run.id)
 
 
 def run_deployment(

@@ -17,6 +17,7 @@
     │   ├── RunMissing (LookupError)           runbus knows no run of this id
     │   ├── AmbiguousRun (LookupError)         several runs of this name
     │   ├── NotPaused                          the run does not wait for an answer
+    │   │   └── OwnerGone                      its process has ended: nobody waits any more
     │   ├── AlreadyAnswered                    somebody was first
     │   ├── OwnerSilent                        maybe nobody waits for the answer: ask again
     │   ├── DeploymentMissing (LookupError)
@@ -210,6 +211,17 @@ class NotPaused(UsageError):
         super().__init__(f"flow run {flow_run_id} is {state} and waits for no answer.")
 
 
+class OwnerGone(NotPaused):
+    """The process of a run that was called directly has ended: nobody waits for the answer."""
+
+    def __init__(self, *, flow_run_id: UUID, state: str) -> None:
+        super().__init__(flow_run_id=flow_run_id, state=state)
+        self.args = (
+            f"flow run {flow_run_id} is {state}: its process ended, and nobody waits for the "
+            "answer. It was not stored.",
+        )
+
+
 class AlreadyAnswered(UsageError):
     """Somebody else's answer was first; it stands."""
 
@@ -243,9 +255,19 @@ class OwnerSilent(UsageError):
     (`RUNBUS_LEASE_SECONDS`) of such calls the run has crashed, or its process has come back.
     """
 
-    def __init__(self, *, flow_run_id: UUID, retry_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        flow_run_id: UUID,
+        retry_seconds: float,
+        key: str = "",
+        generation: int | None = None,
+    ) -> None:
         self.flow_run_id = flow_run_id
         self.retry_seconds = retry_seconds
+        self.key = key
+        """The pause that was to be answered."""
+        self.generation = generation
         super().__init__(
             f"the process of flow run {flow_run_id} says nothing, so maybe nobody waits for the "
             f"answer any more. Try again in {retry_seconds:.3g} s: until it is known, nothing is "

@@ -34,6 +34,7 @@ from runbus.protocol import states
 from runbus.protocol.execution import Ending
 from runbus.protocol.values import encode
 from runbus.store import bus, child_runs, log, runs
+from runbus.store.backoff import backoff
 from runbus.store.control import Control
 from runbus.store.maintenance.boot_clock import boot_time
 
@@ -130,7 +131,8 @@ class Execution:
             async with self._context.waiting():
                 await self._context.interruptible(asyncio.sleep(delay))
             run, epoch = self._context.flow_run, self._context.epoch
-            if await runs.move(self._bus, run, "Running", epoch=epoch) is not None:
+            found = await runs.move(self._bus, run, "Running", epoch=epoch)
+            if found not in {None, "Running", "Paused"}:  # as a failover may have left it
                 raise FlowRunCancelled(self._run_id)
             return self._enter(await self._read_again())
         except BaseException as error:
@@ -147,9 +149,9 @@ class Execution:
         if self._ear is None:
             does = "begins" if flow_run.run_count <= 1 else "goes on"
             _log.info("%s: a run of %s %s", flow_run.name, flow_run.flow_name, does)
-        self._leave()
+        before = getattr(self, "_context", None) or self._claim or self._parent
         self._run_id = flow_run.id
-        self._context = FlowRunContext(
+        context = FlowRunContext(
             flow_run=flow_run,
             parameters=self._plan.parameters,
             timeout_seconds=self._plan.timeout_seconds,
@@ -159,11 +161,15 @@ class Execution:
             caller=self._parent,
             log_prints=self._logs_prints(),
         )
-        self._holder.add(self._context)
+        self._holder.add(context)
+        self._leave()
+        self._context = context
         if self._parent is not None:
-            self._parent.parts.add(self._context)
-        self._ear = Listening(partial(self._listen, self._context))
-        return self._context
+            self._parent.parts.add(context)
+        if before is not None and before.interrupt is not None:
+            context.end(before.interrupt)  # it came before there was this one to tell
+        self._ear = Listening(partial(self._listen, context))
+        return context
 
     def _leave(self) -> None:
         if self._ear is not None:
@@ -332,11 +338,19 @@ class Execution:
 
     async def _listen(self, context: FlowRunContext) -> None:
         # On the background loop: the flow may block its own for minutes.
-        async for word in Control(bus.current(), self._run_id).words(context.epoch):
-            if word == "cancel":
-                context.end(FlowRunCancelled(self._run_id))
-            elif word == "suspend":
-                context.end(FlowRunSuspended(self._run_id))
+        control, delays = Control(bus.of_settings(self._holder.settings), self._run_id), backoff()
+        for delay in delays:
+            await asyncio.sleep(delay)
+            try:
+                if delay and await control.is_cancelling(context.epoch):  # a word may be lost
+                    context.end(FlowRunCancelled(self._run_id))
+                async for word in control.words(context.epoch):
+                    if word == "cancel":
+                        context.end(FlowRunCancelled(self._run_id))
+                    elif word == "suspend":
+                        context.end(FlowRunSuspended(self._run_id))
+            except RunbusError as error:
+                _log.debug("%s is not told anything for now: %s", self._plan.run_name, error)
 
     def _slot(self) -> Slot | None:
         if self._claim is not None:

@@ -114,7 +114,8 @@ class FlowRunContext:
     @property
     def is_doubtful(self) -> bool:
         """Whether it is not known if the run is still this process's."""
-        return self.holder is not None and self.holder.is_doubtful(self.run_id)
+        holder = self.holder
+        return holder is not None and holder.is_of_this_process and holder.is_doubtful(self.run_id)
 
     def end(self, interrupt: BaseException) -> None:
         """End the run, and those that are parts of it.

@@ -28,6 +28,7 @@ from runbus.errors import (
     FlowRunSuspended,
     InvalidArgument,
     NotPaused,
+    OwnerGone,
     OwnerSilent,
     RunbusError,
     RunMissing,
@@ -44,6 +45,8 @@ from runbus.protocol.types import check_key_prefix
 from runbus.protocol.values import encode
 from runbus.store import bus, child_runs, deployments, pauses, runs
 from runbus.store.control import Control
+from runbus.store.maintenance import owners
+from runbus.store.pauses import Resumed
 from runbus.store.run_end import wait_for_end
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
     from runbus.flow_run_context import FlowRunContext
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
-    from runbus.store.pauses import Form, Opened, Reopen, Resumed
+    from runbus.store.pauses import Form, Opened, Reopen
 
 T = TypeVar("T")
 WITHDRAW_SECONDS = 3
@@ -259,9 +262,40 @@ async def aresume_flow_run(
     answer is for no other pause that the run may wait in by then; a `key` of `""` is for a run that
     waits in none.
 
+    Where the process of a run that was called directly says nothing, this looks for up to the time
+    of a lease (RUNBUS_LEASE_SECONDS) whether it lives. Raises `OwnerGone`, a `NotPaused`, when it
+    does not: then the run is `Crashed`.
+
     Raises `AnswerRefused`, which says per field what is wrong, `NotPaused`, `AlreadyAnswered` and
     `RunMissing`. In each case nothing is changed. Raises `NotDurable` where the answer is stored
     and the run goes on, but no more than that is known.
+    """
+    is_told = False
+    while True:
+        try:
+            resumed = await answer_flow_run(flow_run_id, run_input, by, durability, key, generation)
+            break
+        except OwnerSilent as silent:
+            if not is_told:
+                _log.warning("%s", silent)
+            is_told = True
+            await asyncio.sleep(silent.retry_seconds)
+            key, generation = silent.key, silent.generation  # no other question
+    if not resumed.is_attended:
+        _log.warning("flow run %s is answered, and goes on when another worker has it", flow_run_id)
+
+
+async def answer_flow_run(
+    flow_run_id: UUID | str,
+    run_input: Mapping[str, Any] | None = None,
+    by: str | None = None,
+    durability: Durability = "memory",
+    key: str | None = None,
+    generation: int | None = None,
+) -> Resumed:
+    """Answer once, as `aresume_flow_run` does, and say what became of the run.
+
+    Raises `OwnerSilent` while it is not known whether the process that waits lives.
     """
     check_durability(durability)
     run_id = parse_run_id(flow_run_id)
@@ -269,8 +303,7 @@ async def aresume_flow_run(
     here = bus.current()
     run, pause = await pauses.read_pending(here, run_id)
     if pause is None and not key:
-        await _resume_unasked(run)
-        return
+        return await _resume_unasked(run)
     if pause is None or not _is_meant(pause, key, generation):
         raise await _too_late(run, key, generation)
     answer, problems = judge(pause.schema, await in_caller(partial(_encode_answer, run_input)))
@@ -280,23 +313,24 @@ async def aresume_flow_run(
     if len(answer) > limit:
         raise InvalidArgument("run_input", run_input, f"it is larger than {limit:,} bytes")
     resumed = await _answer(run, pause, answer, answerer)
-    if run.deployment_id is not None and resumed.state == "Scheduled":  # else its worker has heard
-        await deployments.hint(here, run.deployment_id, run_id)
-    elif run.deployment_id is None and resumed.state == "Pending":
-        await _wake_caller(run)
-    if not resumed.is_attended:
-        _log.warning("%s is answered, and goes on when another worker has it", run.name)
     await pauses.make_durable(here, run_id, pause, durability)
+    return resumed
 
 
 async def _answer(run: FlowRun, pause: Pause, answer: bytes, by: str) -> Resumed:
-    """Answer; while it is not known whether the run's process lives, look again and again."""
-    while True:
-        try:
-            return await pauses.answer(bus.current(), run, pause, answer, by)
-        except OwnerSilent as silent:
-            _log.warning("%s: its process says nothing; looking whether it lives", run.name)
-            await asyncio.sleep(silent.retry_seconds)
+    here = bus.current()
+    if run.deployment_id is None and run.parent_run_id is not None:
+        await owners.ensure_waits(here, run, pause)
+    try:
+        resumed = await pauses.answer(here, run, pause, answer, by)
+    except OwnerGone as gone:
+        await child_runs.end_called(here, run.id, gone.state)
+        raise
+    if run.deployment_id is not None and resumed.state == "Scheduled":  # else its worker has heard
+        await deployments.hint(here, run.deployment_id, run.id)
+    elif run.deployment_id is None and resumed.state == "Pending":
+        await _wake_caller(run)
+    return resumed
 
 
 async def _wake_caller(run: FlowRun) -> None:
@@ -307,15 +341,21 @@ async def _wake_caller(run: FlowRun) -> None:
         await _resume_unasked(run)
 
 
-async def _resume_unasked(run: FlowRun) -> None:
+async def _resume_unasked(run: FlowRun) -> Resumed:
     """Let a run go on that was suspended from outside; any other asked nothing."""
     if run.state.name != "Suspended" or run.pause is not None:
-        raise NotPaused(flow_run_id=run.id, state=run.state.name)
+        raise _not_paused(run)
     found = await runs.resume(bus.current(), run)
     if found is not None:
         raise NotPaused(flow_run_id=run.id, state=found)
     if run.deployment_id is not None:
         await deployments.hint(bus.current(), run.deployment_id, run.id)
+    return Resumed(state="Scheduled", is_attended=True)
+
+
+def _not_paused(run: FlowRun) -> NotPaused:
+    kind = OwnerGone if run.state.is_crashed() else NotPaused
+    return kind(flow_run_id=run.id, state=run.state.name)
 
 
 async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> None:
@@ -446,8 +486,8 @@ async def _too_late(
 ) -> AlreadyAnswered | NotPaused:
     wanted = run.pause if key is None else key
     pause = await pauses.read(bus.current(), run.id, wanted) if wanted else None
-    if pause is None:
-        return NotPaused(flow_run_id=run.id, state=run.state.name)
+    if pause is None or (run.state.is_crashed() and pause.state == "cancelled"):
+        return _not_paused(run)
     if generation not in {None, pause.generation}:  # it was refused, and is asked for anew
         return NotPaused(flow_run_id=run.id, state="past that question")
     return pauses.too_late(run.id, pause)

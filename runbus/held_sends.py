@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from runbus import bridge
+from runbus.errors import TooMuchUnsent
 
 if TYPE_CHECKING:
     from runbus.flow_run_context import FlowRunContext
@@ -35,9 +36,22 @@ class HeldSends:
             bridge.run(run.confirm)
             bridge.send(sent)
             return
+        self._check_room(sent, run)
         self._waiting.append(sent)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._send_all(run))
+
+    def _check_room(self, sent: Sent, run: FlowRunContext) -> None:
+        if run.holder is None:
+            return
+        unsent, limit = (
+            sum(each.size for each in self._waiting),
+            run.holder.settings.max_unsent_bytes,
+        )
+        if unsent + sent.size > limit:
+            raise TooMuchUnsent(
+                flow_run_id=sent.flow_run_id, key=sent.key, unsent=unsent, limit=limit
+            )
 
     async def _send_all(self, run: FlowRunContext) -> None:
         try:
@@ -46,7 +60,7 @@ class HeldSends:
             self._fail(error)
         else:
             while self._waiting:
-                bridge.send(self._waiting.popleft())
+                _send(self._waiting.popleft())
         finally:
             self._task = None
 
@@ -54,3 +68,10 @@ class HeldSends:
         cause = error if isinstance(error, Exception) else ConnectionError(str(error))
         while self._waiting:
             self._waiting.popleft().settle(None, cause, duplicate=False)
+
+
+def _send(sent: Sent) -> None:
+    try:
+        bridge.send(sent)
+    except Exception as error:  # it is refused, as it would have been at once
+        sent.settle(None, error, duplicate=False)

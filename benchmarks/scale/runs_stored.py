@@ -9,6 +9,7 @@ from uuid import uuid4
 from benchmarks.bench import memory_of
 from benchmarks.scale.axis import DECADES, Axis, Costs, named, spent
 from runbus import get_client
+from runbus.protocol.execution import Owner
 from runbus.store import bus, pauses, runs
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from benchmarks.bench import Bench
 
+_NOBODY = Owner(process="nobody", lease="60000 nobody")
 _FORM = pauses.Form(schema=b'{"type": "object"}', shape="object", description="Go on?")
 _TOGETHER = 500
 _PAGE = 50
@@ -60,5 +62,6 @@ async def _make_many(count: int) -> None:
 
 async def _make() -> None:
     here, run_id = bus.current(), uuid4()
-    await runs.create(here, run_id, {"name": "calm-otter", "flow": "ask"}, owner="nobody")
-    await pauses.open_pause(here, run_id, "1", _FORM, timeout=3600, retry=0, epoch=1)
+    fields = {"name": "calm-otter", "flow": "ask"}
+    run = await runs.create(here, run_id, fields, owner=_NOBODY, digits="benchmark")
+    await pauses.open_pause(here, run_id, "1", _FORM, timeout=3600, retry=0, epoch=run.epoch)

@@ -11,6 +11,7 @@ import atexit
 import logging
 import os
 import sys
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,7 @@ class LeaseHolder:
 
     def __init__(self, settings_: Settings) -> None:
         self.settings = settings_
+        self._pid = os.getpid()
         self.lease = Lease(settings_.lease_seconds)
         self.holdings = Holdings(settings_.lease_seconds)
         place = (settings_, self.lease, self.holdings)
@@ -56,6 +58,11 @@ class LeaseHolder:
     def owner(self) -> Owner:
         """Name this process among those that execute runs."""
         return self.lease.owner
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether this is not what a forked child has inherited: the runs are its parent's."""
+        return os.getpid() == self._pid
 
     @contextmanager
     def intent(self, run_id: UUID) -> Generator[str]:
@@ -136,7 +143,7 @@ class LeaseHolder:
         """Wait so long (seconds) for the ends that are kept; return those that still are."""
         deadline = boot_time() + seconds
         for end in self.holdings.kept_ends():
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, CancelledError):
                 end.recorded.result(max(0.0, deadline - boot_time()))
         return [end for end in self.holdings.kept_ends() if not end.recorded.done()]
 

@@ -57,7 +57,6 @@ class Renewal:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken: asyncio.Event
-        self._ended: asyncio.Event
         self._closing = False
         self._under_way: set[str] = set()
         self._error: Exception | None = None
@@ -66,8 +65,9 @@ class Renewal:
         """Start the thread unless it runs."""
         with self._lock:
             if self._thread is None and not self._closing:
-                self._thread = threading.Thread(target=self._run, name="runbus-lease", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="runbus-lease", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def wake(self) -> None:
         """Renew now."""
@@ -95,35 +95,42 @@ class Renewal:
     def _run(self) -> None:
         # Signals are for the main thread.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(self._live())
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(self._live())
+        finally:
+            with self._lock:
+                if self._thread is threading.current_thread():  # it has failed
+                    self._thread = self._loop = None
 
     async def _live(self) -> None:
-        self._woken, self._ended = asyncio.Event(), asyncio.Event()
+        self._woken, ended = asyncio.Event(), asyncio.Event()
         self._loop = asyncio.get_running_loop()
         here = bus.of_settings(self._settings)
         async with Supervisor() as supervisor:
-            work, third = partial(self._work, here, supervisor), self._lease.seconds / 3
+            work, third = partial(self._work, here, supervisor, ended), self._lease.seconds / 3
             supervisor.start(Duty("lease renewal", work, interval=third))
-            await self._ended.wait()
+            await ended.wait()
         if self._closing and here.links():  # else nobody need be told
             with suppress(RunbusError, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS / 2):
                     await self._lease.give_up(here, self._holdings.recent_tags())
 
-    async def _work(self, here: Bus, supervisor: Supervisor, duty: Duty) -> None:
-        third = self._lease.seconds / 3
+    async def _work(
+        self, here: Bus, supervisor: Supervisor, ended: asyncio.Event, duty: Duty
+    ) -> None:
+        third, woken = self._lease.seconds / 3, self._woken
         while not self._is_over():
-            self._woken.clear()
+            woken.clear()
             tags = self._holdings.tags()
             self._renew(here, supervisor, duty, tags)
             if not tags:
                 duty.beat()
-                self._on_round(())
+            self._on_round(())  # of what was held lately, whatever becomes of the renewals
             with suppress(TimeoutError):
                 async with asyncio.timeout(third * random.uniform(0.8, 1)):  # noqa: S311
-                    await self._woken.wait()
-        self._ended.set()
+                    await woken.wait()
+        ended.set()
 
     def _is_over(self) -> bool:
         with self._lock:

@@ -69,7 +69,8 @@ class Upkeep:
         with self._lock:
             life, self._life = self._life, None
         if life is not None:
-            life.cancel()
+            with suppress(RuntimeError):  # with its loop
+                life.cancel()
 
     def reconcile_soon(self, tags: Iterable[str]) -> None:
         """Compare what is held of these tags."""
@@ -87,9 +88,9 @@ class Upkeep:
 
     async def _live(self) -> None:
         self._woken = asyncio.Event()
-        here = bus.of_settings(self._settings)
+        here, supervisor = bus.of_settings(self._settings), Supervisor()
         try:
-            async with Supervisor() as supervisor:
+            async with supervisor:
                 self._supervisor = supervisor
                 third = self._lease.seconds / 3
                 work = partial(self._reconcile, here)
@@ -101,7 +102,8 @@ class Upkeep:
                     self._record_soon(end)
                 await asyncio.Event().wait()  # until it is cancelled
         finally:
-            self._supervisor = None
+            if self._supervisor is supervisor:  # else it has begun anew meanwhile
+                self._supervisor = None
 
     async def _take_up(self) -> None:
         before = boot_time() - OWN_TRY_SECONDS
@@ -111,7 +113,7 @@ class Upkeep:
                 self._record_soon(end)
 
     def _record_soon(self, end: KeptEnd) -> None:
-        if self._supervisor is None:
+        if self._supervisor is None or self._supervisor.is_ending:
             self._to_record.append(end)
         else:
             self._supervisor.spawn(partial(self._record, end), "an end's record")
@@ -123,7 +125,7 @@ class Upkeep:
             if end.recorded.done():
                 self._holdings.settle(end, is_recorded=end.recorded.result() is not None)
             else:
-                self._to_record.append(end)
+                self._record_soon(end)  # where it goes on
 
     async def _reconcile(self, here: Bus, duty: Duty) -> None:
         while True:

@@ -19,12 +19,13 @@ from runbus.cli.answered import in_words, without_secrets
 from runbus.cli.exits import DONE, INTERRUPTED, Failed, WrongCall
 from runbus.cli.given import read_words
 from runbus.cli.terminal import is_conversation
-from runbus.errors import AlreadyAnswered, AnswerRefused, NotPaused
+from runbus.errors import AlreadyAnswered, AnswerRefused, NotPaused, OwnerGone, OwnerSilent
 from runbus.protocol.printed import one_line
 from runbus.protocol.records import Waiting
 
 if TYPE_CHECKING:
     from runbus.protocol.records import FlowRun, Pause
+    from runbus.store.pauses import Resumed
 
 _INPUT_HELP = (
     'The answer as JSON, {"field": value}; @FILE reads it from a file, - from standard input. '
@@ -47,14 +48,14 @@ def resume(
     who = by or user_name()
     if words is None and _form(asked) and is_conversation():
         try:
-            answer = _ask(asked, who)
+            answer, resumed = _ask(asked, who)
         except (KeyboardInterrupt, EOFError):
             show.note("\nNothing was answered. The run still waits.")
             return INTERRUPTED
     else:
         answer = _given(_form(asked), words)
-        asyncio.run(_send(asked, answer, who))
-    _tell(asked, answer, as_json=json)
+        resumed = asyncio.run(_send(asked, answer, who))
+    _tell(asked, answer, resumed, as_json=json)
     return DONE
 
 
@@ -62,6 +63,9 @@ async def _waiting(text: str) -> Waiting:
     client = get_client()
     run = await client.find_flow_run(text)
     pause = await client.read_pause(run.id)
+    if pause is None and run.state.is_crashed():
+        why = run.state.message or "its process ended"
+        raise Failed(f"{run.name} is {run.state.name}: {why}; nobody waits for an answer.")
     if pause is None and run.state.name != "Suspended":  # which it may be without a question
         raise Failed(f"{run.name} is {run.state.name} and waits for no answer{await _last(run)}.")
     return Waiting(run=run, pause=pause)
@@ -73,13 +77,28 @@ async def _last(run: FlowRun) -> str:
     return f"; {in_words(answered[-1])}" if answered else ""
 
 
-async def _send(asked: Waiting, answer: dict[str, Any], by: str | None) -> None:
+async def _send(asked: Waiting, answer: dict[str, Any], by: str | None) -> Resumed:
     """Answer what was asked, if it still is: meanwhile the run may ask for something else."""
     run, pause = asked.run, asked.pause
     client = get_client()
     key, generation = ("", None) if pause is None else (pause.key, pause.generation)
+    is_told = False
     try:
-        await client.resume_flow_run(run.id, answer, by=by, key=key, generation=generation)
+        while True:
+            try:
+                return await client.answer_flow_run(
+                    run.id, answer, by=by, key=key, generation=generation
+                )
+            except OwnerSilent as silent:
+                if not is_told:
+                    show.note(f"{run.name}: its process says nothing; looking whether it lives …")
+                is_told = True
+                await asyncio.sleep(silent.retry_seconds)
+    except OwnerGone as gone:
+        raise Failed(
+            f"{run.name} is {gone.state}: its process ended; nobody waits for the answer. "
+            "This was not stored."
+        ) from None
     except (AlreadyAnswered, NotPaused):
         past = [each for each in await client.read_pauses(run.id) if each.key == key]
         what = _in_words(past[0]) if past else "It is resumed already"
@@ -129,16 +148,15 @@ def _given(schema: dict[str, Any], words: str | None) -> dict[str, Any]:
     raise WrongCall('--input must be an object with the fields of the form: {"field": value}')
 
 
-def _ask(asked: Waiting, by: str | None) -> dict[str, Any]:
-    """Ask until an answer is taken, and return it."""
+def _ask(asked: Waiting, by: str | None) -> tuple[dict[str, Any], Resumed]:
+    """Ask until an answer is taken; return it and what became of the run."""
     answer: dict[str, Any] = {}
     _show_question(asked)
     wrong: set[str] | None = None
     while True:
         answer = asking.ask(_form(asked), answer, wrong)
         try:
-            asyncio.run(_send(asked, answer, by))
-            return answer
+            return answer, asyncio.run(_send(asked, answer, by))
         except AnswerRefused as refused:
             asked = asyncio.run(_asked_now(asked))
             wrong = _show_problems(asked, refused.problems)
@@ -171,13 +189,15 @@ def _show_question(asked: Waiting) -> None:
     show.block(Rule(style="dim"))
 
 
-def _tell(asked: Waiting, answer: dict[str, Any], *, as_json: bool) -> None:
+def _tell(asked: Waiting, answer: dict[str, Any], resumed: Resumed, *, as_json: bool) -> None:
     run = asked.run
     if as_json:
         shown = without_secrets(asked.pause, answer) if asked.pause else answer
         show.json({"id": run.id, "name": run.name, "answer": shown})
     else:
-        show.line(f"{one_line(run.name)} goes on.")
+        answered = "is answered, and " if asked.pause else ""
+        when = " when a worker has it" if resumed.waits_for_worker else ""
+        show.line(f"{one_line(run.name)} {answered if when else ''}goes on{when}.")
 
 
 def user_name() -> str | None:

@@ -55,8 +55,9 @@ _COMMANDS = {
         "doctor",
         "Find out what is wrong with the server, and what to do.\n\n"
         "It looks at the server's version, memory, eviction, persistence and clock, at how fast it "
-        "wakes who waits, and at the leases and the queue of runs. The exit code is 1 when "
-        "something is wrong.",
+        "wakes who waits, at replicas, and at the leases, the queue and the indexes of runs. The "
+        "exit code is 1 when something is wrong. --repair puts right what the indexes say (a user "
+        "with all rights may).",
     ),
     "demo": ("demo", "Talk to a greeter in another process."),
     "web": ("web", "Serve the web page."),

@@ -88,6 +88,8 @@ async def run(
     started = await client.create_flow_run_from_deployment(
         name, parameters, flow_run_name=run_name, idempotency_key=idempotency_key, tags=tag
     )
+    if deployment.workers == 0 and not started.state.is_final():
+        show.note(f"No worker serves {one_line(name)} now: the run waits until one does.")
     if not wait:
         _tell_started(started, json=json)
         return DONE

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import Parameter
 from rich.text import Text
 
 from runbus import get_client
@@ -20,16 +21,29 @@ _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
 _WORDS = {True: "ok", False: "wrong", None: "unknown"}
 
 
-async def doctor(*, json: show.Json = False) -> int:
-    """Check the server: its version, persistence, eviction, clock, leases.
+async def doctor(
+    *,
+    repair: Annotated[
+        bool, Parameter(help="Put right first what the indexes of runs say, as their records do.")
+    ] = False,
+    json: show.Json = False,
+) -> int:
+    """Check the server: its version, persistence, eviction, clock, leases, indexes.
 
     The exit code is 1 when something is wrong.
     """
+    repaired: dict[str, int] = {}
+    if repair:
+        with working("Looking at all runs"):
+            repaired = {"repaired": await get_client().repair_indexes()}
     with working("Looking at the server"):
         report = await get_client().server_report()
     if json:
-        show.json({"ok": report.ok, "address": report.address, "checks": report.checks})
+        shown = {"ok": report.ok, "address": report.address, "checks": report.checks}
+        show.json(shown | repaired)
     else:
+        for count in repaired.values():
+            show.line(f"entries of indexes put right: {count}")
         for check in report.checks:
             _show(check)
     return DONE if report.ok else FAILED

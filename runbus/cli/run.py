@@ -86,7 +86,8 @@ async def list_(
 
 
 async def _list_waiting(limit: int | None, offset: int, *, json: bool) -> int:
-    found = await _pages(get_client().read_waiting, limit, offset)
+    read = partial(get_client().read_waiting, check_owners=True)
+    found = await _pages(read, limit, offset)
     if json:
         show.json(found)
     else:

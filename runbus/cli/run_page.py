@@ -51,6 +51,8 @@ async def read(text: str, lines: int) -> Page:
     """Read a run and what belongs to it; of its log, the last `lines`."""
     client = get_client()
     run = await client.find_flow_run(text)
+    if (await client.check_owners([run])).get(run.id) == "TAKEN":
+        run = await client.read_flow_run(run.id)
     history, pauses, streams, children, log = await asyncio.gather(
         client.read_history(run.id),
         client.read_pauses(run.id),

@@ -8,6 +8,7 @@ hand from the id.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 def tag(flow_run_id: UUID) -> str:
     """The hash tag of a run's keys: the last two hex digits of its id."""
     return text_of(flow_run_id)[-2:]
+
+
+def pattern_of_runs(prefix: str) -> str:
+    """Return what the keys of all runs under a prefix match (SCAN), and those of nothing else."""
+    escaped = re.sub(r"([*?\[\]\\^])", r"\\\1", prefix)
+    run_id = "-".join("?" * length for length in (8, 4, 4, 4, 12))
+    return f"{escaped}:{{??}}:{run_id}:run"
 
 
 TAGS = [f"{number:02x}" for number in range(256)]
@@ -59,6 +67,7 @@ class Keys:
     def ends(self, flow_run_id: UUID) -> str:
         """Hash: epoch → `<token> <state>`, how each execution of the run ended. Lives as the run.
 
+        `<epoch> <number>` for each retry in an execution.
         `taken …` where it was taken from a process that did not answer.
         """
         return self._of_run(flow_run_id, "ends")

@@ -24,7 +24,8 @@ class Check:
     """One thing that was looked at."""
 
     name: str
-    """`server`, `eviction`, `memory`, `persistence`, `clock`, `waking`, `leases` or `queue`."""
+    """`server`, `eviction`, `memory`, `persistence`, `replicas`, `clock`, `waking`, `leases`,
+    `queue` or `indexes`."""
     ok: bool | None
     """None when it could not be found out."""
     found: str
@@ -140,6 +141,35 @@ def judge_persistence(info: Info) -> Check:
     )
 
 
+def judge_replicas(info: Info, fewest: int | None) -> Check:
+    """Judge whether a planned failover can lose what was confirmed.
+
+    `fewest` is `min-replicas-to-write`, None when the server does not say.
+    """
+    if "connected_slaves" not in info:
+        return unknown("replicas", "the server does not say whether it has replicas")
+    count = int(info["connected_slaves"])
+    if not count:
+        return Check(name="replicas", ok=True, found="there are none")
+    if fewest is None:
+        return unknown("replicas", f"there are {count}; min-replicas-to-write is not to be read")
+    found = f"there are {count}, and min-replicas-to-write is {fewest}"
+    advice = "" if fewest else (
+        "Set min-replicas-to-write 1 and min-replicas-max-lag: else a primary that is cut off from "
+        "its replicas goes on taking answers and ends of runs that a failover loses. Before a "
+        "planned failover, pause writes."
+    )  # fmt: skip
+    return Check(name="replicas", ok=fewest > 0, found=found, advice=advice)
+
+
+def judge_indexes(looked_at: int, wrong: int, *, is_all: bool) -> Check:
+    """Judge how many entries of indexes do not fit the records of the runs that were looked at."""
+    of_all = "all there are" if is_all else "not all"
+    found = f"wrong entries: {wrong:,} (runs looked at: {looked_at:,}, {of_all})"
+    advice = "Run `runbus doctor --repair`: a run that stands in no index is not found by workers."
+    return Check(name="indexes", ok=not wrong, found=found, advice=advice if wrong else "")
+
+
 def judge_clock(difference: float, uncertainty: float) -> Check:
     """Judge how far this machine's clock is from the server's, both in seconds."""
     found = f"this machine's is {abs(difference):.3f} s {'behind' if difference > 0 else 'ahead'}"
@@ -182,7 +212,7 @@ def judge_leases(runs_of: Mapping[str, int], dead: set[str]) -> Check:
         name="leases",
         ok=False,
         found=f"{found}; {lost} runs belong to {len(dead)} processes that are gone",
-        advice="Start a worker: the next process that runs a flow takes them over within seconds.",
+        advice="Start a worker: it takes them over after the time of a lease (30 s by default).",
     )
 
 

@@ -130,7 +130,7 @@ RIGHTS = {
             Grant("xrange xrevrange", "resume", "R"),
             *_OWNERS,
             Grant("set del", "lease", "W"),
-            Grant("sadd srem pexpire", "deployments workers"),
+            Grant("sadd srem scard pexpire", "deployments workers"),
             Grant("hset pexpire", "deployment", "W"),
             Grant("hset hsetnx pexpire del", "worker", "W"),
             Grant("xadd pexpire", "log", "W"),
@@ -235,9 +235,9 @@ def _patterns(prefix: str) -> dict[str, str]:
     of_run = ("run", "streams", "retried", "history", "ends", "resume", "control", "log")
     of_tag = (
         *("runs", "active", "pending", "executing", "ended", "pulse"),
-        *("events", "barrier", "here"),
+        *("events", "barrier"),
     )
-    named = ("deployment", "queue", "worker", "block", "variable")
+    named = ("deployment", "queue", "worker", "block", "variable", "here")
     return {
         **{kind: _of_any_run(getattr(keys, kind)(_SOME_RUN)) for kind in of_run},
         **{kind: _of_any_run(getattr(keys, kind)(_SOME_RUN, "*")) for kind in ("input", "pause")},

@@ -42,7 +42,7 @@ class Control:
         )
         try:
             while await reader.wait(None):
-                if reader.take_cut() and await self._is_cancelling(epoch):
+                if reader.take_cut() and await self.is_cancelling(epoch):
                     yield "cancel"
                 for _, _, fields in reader.taken():
                     said = fields_by_name(fields)
@@ -52,8 +52,8 @@ class Control:
         finally:
             reader.close()
 
-    async def _is_cancelling(self, epoch: str) -> bool:
-        # The word may be among what a failover has lost; the record decides.
+    async def is_cancelling(self, epoch: str) -> bool:
+        """Whether the run is to be cancelled: the word may be lost, and the record decides."""
         key = self._bus.keys.run(self._flow_run_id)
         found = await self._bus.requests.command("HMGET", key, "state_name", "epoch")
         return found == [b"Cancelling", epoch.encode()]

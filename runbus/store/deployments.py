@@ -20,7 +20,7 @@ from runbus.store.follower import REST_SECONDS, Follower
 from runbus.store.requests import AWAY_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
     from uuid import UUID
 
     from runbus.store.bus import Bus
@@ -123,8 +123,12 @@ def _renews(bus: Bus, key: str) -> bool:
     return True
 
 
-async def hints(bus: Bus, names: list[str]) -> AsyncGenerator[tuple[str, bytes]]:
+async def hints(
+    bus: Bus, names: list[str], *, on_round: Callable[[], None]
+) -> AsyncGenerator[tuple[str, bytes]]:
     """Yield deployments and ids of runs that wait, as they are hinted at from now on.
+
+    `on_round` is called now and then while there is a server to hear from.
 
     Each queue is followed by itself, and whatever its server says, it is read on when that passes.
     """
@@ -133,7 +137,7 @@ async def hints(bus: Bus, names: list[str]) -> AsyncGenerator[tuple[str, bytes]]
     with closing(Follower(bus, queues, POLL_SECONDS, tells_beginning=False)) as follower:
         while True:
             try:
-                await follower.wait(None)
+                await follower.wait(POLL_SECONDS)
             except RunbusError as error:
                 if not is_told:
                     _log.warning("runs are found by sweeps for now: %s", error)
@@ -141,6 +145,7 @@ async def hints(bus: Bus, names: list[str]) -> AsyncGenerator[tuple[str, bytes]]
                 await asyncio.sleep(random.uniform(0.5, 1) * REST_SECONDS)  # noqa: S311
                 continue
             is_told = False
+            on_round()
             follower.take_gap()  # what was hinted at meanwhile, a sweep finds
             for name, _, fields in follower.taken():
                 yield name, fields[-1]

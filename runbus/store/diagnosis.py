@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
@@ -19,6 +20,7 @@ from runbus.protocol.report import Check, ServerReport
 from runbus.store import deployments, runs
 from runbus.store.channel import Channel
 from runbus.store.link import LinkLost, is_transient
+from runbus.store.maintenance import index_repair
 from runbus.store.records import executions
 from runbus.store.refusal import refused
 
@@ -59,6 +61,7 @@ async def examine(bus: Bus) -> ServerReport:
         info = found
         checks.append(report.judge_server(info, node.server.address))
         checks += [judge(info) for judge in _INFO_CHECKS]
+        checks.append(report.judge_replicas(info, await _fewest_replicas(node)))
     looks = (_look(bus, name, look, info) for name, look in _LOOKS.items())
     return ServerReport(address=address, checks=checks + await asyncio.gather(*looks))
 
@@ -104,6 +107,16 @@ async def _info(node: Node) -> Info | Check:
     except (LinkLost, TimeoutError):
         found = f"{node.server.address} does not answer"
         return Check(name="server", ok=False, found=found)
+
+
+async def _fewest_replicas(node: Node) -> int | None:
+    name = "min-replicas-to-write"
+    with suppress(ReplyError, LinkLost, ServerUnreachable, TimeoutError):
+        async with asyncio.timeout(LONGEST_WAIT):
+            link = await node.commands.connected()
+            reply = await link.call("CONFIG", "GET", name)
+            return int(reply[name.encode()])
+    return None
 
 
 async def _look(
@@ -191,9 +204,15 @@ async def _queue(bus: Bus, _: Info) -> Check:
     return report.judge_queue(Counter(await runs.count_scheduled(bus, names)), longest)
 
 
+async def _indexes(bus: Bus, _: Info) -> Check:
+    looked_at, wrong, is_all = await index_repair.examine(bus, LONGEST_WAIT / 2)
+    return report.judge_indexes(looked_at, wrong, is_all=is_all)
+
+
 _LOOKS: dict[str, Callable[[Bus, Info], Awaitable[Check]]] = {
     "clock": _clock,
     "waking": _waking,
     "leases": _leases,
     "queue": _queue,
+    "indexes": _indexes,
 }

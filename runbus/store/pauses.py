@@ -14,6 +14,7 @@ from runbus.errors import (
     FlowPauseTimeout,
     FlowRunCancelled,
     NotPaused,
+    OwnerGone,
     OwnerSilent,
     PauseChanged,
     RunLost,
@@ -140,8 +141,12 @@ def _not_opened(flow_run_id: UUID, key: str, reply: list[Any]) -> BaseException:
 
 async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
     """Read a pause; None when it is not there."""
-    (found,) = await read_several(bus, [(flow_run_id, key)])
-    return found
+    record = read_fields(await _read_record(bus, flow_run_id, key))
+    entry_id, entries = record.get("entry", b""), ()
+    if entry_id:
+        stream = bus.keys.resume(flow_run_id)
+        entries = await bus.requests.command("XRANGE", stream, entry_id, entry_id)
+    return read_pause(key, record, next(iter(entries), None))
 
 
 async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pause | None]:
@@ -194,12 +199,18 @@ class Resumed:
     is_attended: bool
     """Whether the process that waits for the answer lives, as far as is known."""
 
+    @property
+    def waits_for_worker(self) -> bool:
+        """Whether no process goes on with it now: a worker will."""
+        return not self.is_attended or self.state in {"Scheduled", "Pending"}
+
 
 async def answer(bus: Bus, run: FlowRun, pause: Pause, value: bytes, by: str) -> Resumed:
     """Answer a pause that was pending when it was read.
 
-    Raises `AlreadyAnswered`, `NotPaused`, and `OwnerSilent` for a run that was called directly, by
-    a process of which it is not known yet whether it lives: then nothing was changed.
+    Raises `AlreadyAnswered` and `NotPaused`; for a run that was called directly `OwnerGone` when
+    the process that waits is dead (the run has ended then), and `OwnerSilent` while it is not known
+    whether it lives: then nothing was changed.
     """
     deployment = run.deployment_id or ""
     reply = await _close(
@@ -209,7 +220,14 @@ async def answer(bus: Bus, run: FlowRun, pause: Pause, value: bytes, by: str) ->
         case [b"CLOSED", state, verdict]:
             return Resumed(state=state.decode(), is_attended=verdict == b"ALIVE")
         case [b"UNSURE"]:
-            raise OwnerSilent(flow_run_id=run.id, retry_seconds=bus.settings.lease_seconds / 3)
+            raise OwnerSilent(
+                flow_run_id=run.id,
+                retry_seconds=bus.settings.lease_seconds / 3,
+                key=pause.key,
+                generation=pause.generation,
+            )
+        case [b"GONE", state]:
+            raise OwnerGone(flow_run_id=run.id, state=state.decode())
         case [b"STATE", state, _, first, when, stands]:
             now = replace(
                 pause,
@@ -337,7 +355,13 @@ async def wait(
             if reader.take_cut():
                 opened = await reopen()
                 deadline = _deadline(bus, opened)
-            answered = await _look(bus, flow_run_id, opened, entries, tail.take_beside(), judge)
+            record = tail.take_beside()
+            try:
+                answered = await _look(bus, flow_run_id, opened, entries, record, judge)
+            except RunMissing:  # a failover has lost the pause, and the reader is to hear of it yet
+                opened = await reopen()
+                deadline = _deadline(bus, opened)
+                answered = await _look(bus, flow_run_id, opened, entries, None, judge)
             if answered is not None:
                 return answered
     finally:

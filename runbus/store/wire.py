@@ -41,6 +41,8 @@ async def check_again(bus: Bus) -> None:
     if found is None:  # somebody emptied the server
         await bus.requests.command("SET", key, str(WIRE), "NX")
     elif found != str(WIRE).encode():
+        for link in bus.links():
+            link.close()  # each new connection is refused
         address = bus.topology.owner(key).server.address
         raise WireMismatch(address=address, found=_number(found), spoken=WIRE)
 

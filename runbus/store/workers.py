@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from runbus.errors import ServerUnreachable
 from runbus.protocol.deployment_info import WorkerInfo, read_worker
 from runbus.protocol.fields import read_fields
 from runbus.store.records import executions
 from runbus.store.requests import AWAY_SECONDS
+
+SERVED_SECONDS = 5.0
+"""How long a deployment that is served is not asked after again."""
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +44,15 @@ async def forget(bus: Bus, process: str) -> None:
 
 
 async def count(bus: Bus) -> int:
-    """Return how many workers there are, about: one that died is counted for a while."""
-    return await bus.requests.command("SCARD", bus.keys.workers())
+    """Return how many workers there are; those that are gone are forgotten."""
+    names = await bus.requests.command("SMEMBERS", bus.keys.workers())
+    found = await bus.requests.available(
+        *(("EXISTS", bus.keys.worker(name.decode(errors="replace"))) for name in names)
+    )
+    gone = [name for name, exists in zip(names, found, strict=True) if exists == 0]
+    if gone:
+        await bus.requests.command("SREM", bus.keys.workers(), *gone)
+    return len(names) - len(gone)
 
 
 async def read_all(bus: Bus) -> list[WorkerInfo]:
@@ -63,6 +74,23 @@ async def serving(bus: Bus) -> Counter[str] | None:
     return Counter(name for each in found if each is not None for name in each.deployments)
 
 
+async def is_served(bus: Bus, name: str) -> bool | None:
+    """Whether some worker serves a deployment; None when that is not to be known now.
+
+    A worker that was found is believed in for some seconds.
+    """
+    known = _served.setdefault(bus, {})
+    if known.get(name, 0.0) > bus.loop.time():
+        return True
+    found = await serving(bus)
+    if found is None:
+        return None
+    until = bus.loop.time() + SERVED_SECONDS
+    known.clear()
+    known.update(dict.fromkeys(found, until))
+    return name in found
+
+
 async def _read_records(bus: Bus) -> dict[str, Fields]:
     members = await bus.requests.command("SMEMBERS", bus.keys.workers())
     names = sorted(name.decode(errors="replace") for name in members)
@@ -73,6 +101,10 @@ async def _read_records(bus: Bus) -> dict[str, Fields]:
 async def _count_runs(bus: Bus) -> Counter[str]:
     owners = await executions.owners(bus)
     return Counter({process: len(run_ids) for process, run_ids in owners.items()})
+
+
+_served: WeakKeyDictionary[Bus, dict[str, float]] = WeakKeyDictionary()
+"""Of each event loop: the deployments that are served, and until when (its seconds) that holds."""
 
 
 def _age(worker: WorkerInfo) -> tuple[float, str]:

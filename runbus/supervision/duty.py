@@ -7,6 +7,7 @@ A duty has a name, work that never ends of itself, and a pulse: after each good 
 from __future__ import annotations
 
 import time
+from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -33,9 +34,14 @@ class Duty:
         """How often it has failed and was started again."""
         self.error: Exception | None = None
         """Why it failed last, until a round is good."""
-        self._patience = max(LEAST_PATIENCE, PATIENCE_ROUNDS * interval)
+        self.expect(interval)
         self._beat_at = time.monotonic()
-        _alive.add(self)
+        with _changing:
+            _alive.add(self)
+
+    def expect(self, interval: float) -> None:
+        """Take note how often (seconds) a good round may be expected from now on."""
+        self._patience = max(LEAST_PATIENCE, PATIENCE_ROUNDS * interval)
 
     def beat(self) -> None:
         """Take note of a good round."""
@@ -51,7 +57,8 @@ class Duty:
 
     def end(self) -> None:
         """Count no more among those that are asked."""
-        _alive.discard(self)
+        with _changing:
+            _alive.discard(self)
 
     @property
     def seconds_since_beat(self) -> float:
@@ -78,7 +85,10 @@ def periodic(name: str, round_: Callable[[], Awaitable[object]], seconds: float)
 
 def alive() -> list[Duty]:
     """Return the duties of this process, by name."""
-    return sorted(_alive, key=lambda duty: duty.name)
+    with _changing:
+        found = list(_alive)
+    return sorted(found, key=lambda duty: duty.name)
 
 
 _alive: WeakSet[Duty] = WeakSet()
+_changing = Lock()

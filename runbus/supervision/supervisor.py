@@ -31,6 +31,8 @@ class Supervisor:
     """Duties of one event loop. In the block they run; its end ends them."""
 
     _group: TaskGroup
+    is_ending = False
+    """Whether the block has ended: nothing more is started."""
 
     async def __aenter__(self) -> Self:
         self._group = await anyio.create_task_group().__aenter__()
@@ -42,6 +44,7 @@ class Supervisor:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
+        self.is_ending = True
         self._group.cancel_scope.cancel()
         return await self._group.__aexit__(exc_type, exc, traceback)
 

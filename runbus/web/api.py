@@ -6,6 +6,7 @@ with each. Where people log in, programs send `Authorization: Bearer <token>`.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from runbus import send_input
-from runbus.errors import AlreadyAnswered, AnswerRefused
+from runbus.errors import AlreadyAnswered, AnswerRefused, OwnerSilent
 from runbus.protocol.values import read_json
 from runbus.web.api_models import (
     AnswerIn,
@@ -86,7 +87,7 @@ def _reading(site: Site, router: APIRouter) -> None:
 
     @router.get("/waiting", summary="List the runs that wait, the earliest deadline first")
     async def list_waiting(limit: Limit = 50, offset: Offset = 0) -> list[WaitingOut]:
-        waiting = await client.read_waiting(limit=limit, offset=offset)
+        waiting = await client.read_waiting(limit=limit, offset=offset, check_owners=True)
         return [
             WaitingOut(run=RunOut.of(each.run), pause=each.pause and PauseOut.of(each.pause))
             for each in waiting
@@ -135,7 +136,7 @@ def _changing(site: Site, router: APIRouter) -> None:
     )
     async def answer(request: Request, run_id: UUID, given: AnswerIn) -> Response:
         try:
-            await client.resume_flow_run(
+            await client.answer_flow_run(
                 run_id,
                 given.answer,
                 request.state.by,
@@ -147,6 +148,9 @@ def _changing(site: Site, router: APIRouter) -> None:
         except AlreadyAnswered as error:
             first = {"by": error.by, "when": error.when, "answer": read_json(error.value)}
             return JSONResponse(jsonable_encoder({"problem": str(error), **first}), 409)
+        except OwnerSilent as error:
+            after = {"Retry-After": str(math.ceil(error.retry_seconds))}
+            return JSONResponse({"problem": str(error)}, 503, after)
         return Response(status_code=204)
 
     @router.post(

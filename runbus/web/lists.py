@@ -28,7 +28,7 @@ def lists(site: Site) -> APIRouter:
     @router.get("/")
     async def inbox(request: Request, page: int = 1) -> Response:
         offset = _offset(page)
-        rows = await site.client.read_waiting(limit=PAGE + 1, offset=offset)
+        rows = await site.client.read_waiting(limit=PAGE + 1, offset=offset, check_owners=True)
         return await site.page(request, "inbox.html", rows=rows[:PAGE], **_pages(page, len(rows)))
 
     @router.get("/runs")

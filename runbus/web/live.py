@@ -18,10 +18,11 @@ import logging
 import math
 import secrets
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
+from runbus import settings
 from runbus.errors import RunbusError, RunMissing
 from runbus.protocol.printed import readable
 
@@ -52,6 +53,8 @@ class Message(NamedTuple):
 
 ALIVE = Message("alive")
 AWAY = Message("away")
+PAGE = 50
+"""How many of the runs that wait are looked after while somebody looks."""
 RESYNC = Message("resync")
 _LINES = {"log", "resync"}
 """After what there may be new lines."""
@@ -167,6 +170,7 @@ class Live:
         self._stopped = False
         self._watcher: asyncio.Task[None] | None = None
         self._is_away = False
+        self._looker: asyncio.Task[None] | None = None
 
     @property
     def told(self) -> str:
@@ -211,6 +215,8 @@ class Live:
             listener.put(AWAY)
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch())
+        if self._looker is None or self._looker.done():
+            self._looker = asyncio.create_task(self._look_after_owners())
         fanouts = [self._events, *(self._of_run(run_id) if run_id else ())]
         for fanout in fanouts:
             fanout.add(listener)
@@ -232,6 +238,28 @@ class Live:
             await asyncio.sleep(WATCH_SECONDS)
         self._watcher = None
         self._is_away = False
+
+    async def _look_after_owners(self) -> None:
+        """Look whether somebody waits for what is shown, and tell when that is another matter."""
+        seconds = settings.current().lease_seconds / 3
+        before: dict[UUID, str] = {}
+        while self._listeners:
+            with suppress(RunbusError, TimeoutError):  # a store that is away is told otherwise
+                now = await self._verdicts()
+                if any(before.get(run_id, "ALIVE") != each for run_id, each in now.items()):
+                    for listener in self._listeners:
+                        listener.put(RESYNC)
+                before = now
+            await asyncio.sleep(seconds * 1.05)  # each is looked at so often at most
+
+    async def _verdicts(self) -> dict[UUID, str]:
+        shown = {each.run.id: each.run for each in await self._client.read_waiting(limit=PAGE)}
+        for run_id in {run_id for _, run_id in self._runs} - shown.keys():
+            with suppress(RunMissing):
+                run = await self._client.read_flow_run(run_id)
+                if not run.state.is_final():
+                    shown[run_id] = run
+        return await self._client.check_owners(shown.values())
 
     async def _answers(self) -> bool:
         try:

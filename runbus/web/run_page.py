@@ -14,7 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runbus import send_input
-from runbus.errors import AlreadyAnswered, AlreadyEnded, AnswerRefused, NotPaused, RunbusError
+from runbus.errors import (
+    AlreadyAnswered,
+    AlreadyEnded,
+    AnswerRefused,
+    NotPaused,
+    OwnerSilent,
+    RunbusError,
+)
 from runbus.web.asking import Taken, blank_form, refuse, take
 from runbus.web.rendering import last, read_posted, see_other
 from runbus.web.shapes import UNSET
@@ -70,6 +77,9 @@ async def _show(
     site: Site, request: Request, run_id: UUID, status: int = 200, **values: Any
 ) -> Response:
     run = await site.client.read_flow_run(run_id)
+    verdict = await _look_after(site, run)
+    if verdict == "TAKEN":
+        run = await site.client.read_flow_run(run_id)
     pauses = await site.client.read_pauses(run_id)
     pending = next((each for each in pauses if each.key == run.pause), None)
     is_unasked = run.pause is None and run.state.name == "Suspended"
@@ -83,7 +93,10 @@ async def _show(
         "streams": await site.client.read_streams(run_id),
         "inputs": await _newest_inputs(site, run),
         "children": await _children(site, run),
+        "is_silent": verdict == "UNSURE",
+        "is_unserved": await _is_unserved(site, run),
         "note": "",
+        "not_sent": False,
         "first": None,
         "mine": "",
         "input_problem": "",
@@ -94,6 +107,18 @@ async def _show(
         schema = pending.schema if pending else None
         shown["form"] = await asyncio.to_thread(blank_form, schema)
     return await site.page(request, "run.html", status, **{**shown, **values})
+
+
+async def _look_after(site: Site, run: FlowRun) -> str:
+    """Look whether somebody waits for the answer of a run that was called directly."""
+    is_ended = run.state.is_final()
+    return "" if is_ended else (await site.client.check_owners([run])).get(run.id, "")
+
+
+async def _is_unserved(site: Site, run: FlowRun) -> bool:
+    if run.state.name != "Scheduled" or run.deployment_id is None:
+        return False
+    return await site.client.is_served(run.deployment_id) is False
 
 
 async def _newest_lines(site: Site, run: FlowRun) -> list[LogLine]:
@@ -141,7 +166,7 @@ async def _resume(
     try:
         # The very pause that the person saw: another may be open by now.
         key, generation = last(posted, "pause"), last(posted, "generation")
-        await site.client.resume_flow_run(
+        await site.client.answer_flow_run(
             run_id,
             taken.answer,
             request.state.by,
@@ -151,6 +176,9 @@ async def _resume(
     except AnswerRefused as error:
         form = refuse(taken.form, error.problems)
         return await _show(site, request, run_id, 422, form=form)
+    except OwnerSilent:
+        told = {"is_silent": True, "not_sent": True}
+        return await _show(site, request, run_id, 409, form=taken.form, **told)
     except (AlreadyAnswered, NotPaused):
         return await _too_late(site, request, run_id, posted)
     return see_other(f"/runs/{run_id}")

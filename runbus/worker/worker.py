@@ -57,6 +57,14 @@ HAND_BACK_SECONDS = 3.0
 _log = logging.getLogger("runbus.flow_runs")
 
 
+_working: set[Worker] = set()
+
+
+def slots() -> list[str]:
+    """Say of each deployment that this process serves how many slots are taken, one line each."""
+    return sorted(line for worker in list(_working) for line in worker.slots())
+
+
 class Worker:
     """Executes the runs of several deployments."""
 
@@ -79,6 +87,7 @@ class Worker:
             name: SlotLimit(each.limit, self._use_slot) if each.limit else shared
             for name, each in self._served.items()
         }
+        self._limits = limits
         lease_seconds = self._here.settings.lease_seconds
         self._quarantine = Quarantine(lease_seconds, self._wake_claims)
         self._claims = Claims(self._here, self._holder, limits, self._quarantine, self._begin)
@@ -94,6 +103,7 @@ class Worker:
         show_on_terminal()
         _log.info("serving %s", ", ".join(self._served))
         beside = bridge.start(self._serve_all)
+        _working.add(self)
         try:
             async with Supervisor() as supervisor:
                 for duty in self._duties(supervisor):
@@ -102,6 +112,7 @@ class Worker:
                 await self._claims.close()
             await self._end_runs(self._grace_seconds)
         finally:
+            _working.discard(self)
             await asyncio.shield(self._end(beside))
 
     def stop(self) -> None:
@@ -116,6 +127,13 @@ class Worker:
     def unrecorded(self) -> int:
         """Return how many runs ended here, and are not recorded so."""
         return len(self._holder.holdings.kept_ends())
+
+    def slots(self) -> list[str]:
+        """Say of each limit which deployments share it, and how many slots are taken."""
+        sharing: dict[SlotLimit, list[str]] = {}
+        for name, limit in self._limits.items():
+            sharing.setdefault(limit, []).append(name)
+        return [f"slots of {', '.join(names)}: {limit}" for limit, names in sharing.items()]
 
     # What it does.
 
@@ -133,7 +151,7 @@ class Worker:
         async with Supervisor() as supervisor:
             for duty in (
                 periodic("recovery", partial(recovery.recover_orphaned_runs, here), third),
-                periodic("deadlines", partial(self._expire, here), self._sweep_seconds),
+                Duty("deadlines", partial(self._expire, here), interval=self._sweep_seconds),
                 periodic("worker's record", self._register_worker, third),
                 periodic("deployments' records", self._register_deployments, third),
                 periodic("index repair", index_repair.IndexRepair(here).step, third),
@@ -141,10 +159,14 @@ class Worker:
                 supervisor.start(duty)
             await asyncio.Event().wait()
 
-    async def _expire(self, here: bus.Bus) -> None:
-        await deadlines.expire_overdue(here)
-        # Of many workers each looks less often.
-        await asyncio.sleep(self._sweep_seconds * (self._worker_count - 1))
+    async def _expire(self, here: bus.Bus, duty: Duty) -> None:
+        while True:
+            await deadlines.expire_overdue(here)
+            # Of many workers each looks less often.
+            interval = self._sweep_seconds * self._worker_count
+            duty.expect(interval)
+            duty.beat()
+            await asyncio.sleep(interval)
 
     async def _register(self) -> None:
         await bridge.in_background(self._register_deployments)
@@ -163,8 +185,8 @@ class Worker:
         self._worker_count = max(1, await workers.count(here))
 
     async def _follow_hints(self, duty: Duty) -> None:
-        async for name, text in deployments.hints(self._here, list(self._served)):
-            duty.beat()
+        hints = deployments.hints(self._here, list(self._served), on_round=duty.beat)
+        async for name, text in hints:
             if (run_id := read_run_id(text)) is not None:  # else somebody's own idea of a hint
                 self._claims.offer(run_id, name)
 
@@ -173,19 +195,22 @@ class Worker:
             found = await runs.scheduled(self._here, self._served, SWEEP_PAGE)
             for run_id, name in found:
                 self._claims.offer(run_id, name)
+            interval = self._sweep_seconds * self._worker_count
+            duty.expect(interval)
             duty.beat()
             if len(found) >= MANY:  # as soon as most of them have begun, there may be more
                 self._claims.has_room.clear()
             else:
-                await asyncio.sleep(self._sweep_seconds * self._worker_count)
+                await asyncio.sleep(interval)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._sweep_seconds * self._worker_count):
+                async with asyncio.timeout(interval):
                     await self._claims.has_room.wait()
 
     # What it executes.
 
     def _begin(self, run: FlowRun, slot: Slot) -> None:
         claim = Claim(run=run, holder=self._holder, slot=slot)
+        self._quarantine.begin(run, slot)
         self._holder.add(claim)
         work = self._execute(self._served[run.deployment_id or ""], claim)
         task = self._executing[run.id, run.epoch] = self._loop.create_task(work)
@@ -195,7 +220,7 @@ class Worker:
         flow, run = deployment.flow, claim.run
         plan = partial(flow.plan, (), dict(run.parameters), run.name)
         try:
-            with self._quarantine.entered(self._here, run, claim):
+            with self._quarantine.entered(self._here, claim):
                 if not flow.is_async:
                     await _in_thread(partial(_run_sync, plan, claim), run)
                 elif (planned := await _planned(plan, claim)) is not None:
@@ -259,6 +284,8 @@ class Worker:
         self._hand_back(waiting=False)
         await self._wait_for_runs(HAND_BACK_SECONDS)
         beside.cancel()
+        for execution in self._mine():  # code that does not let itself be interrupted
+            self._holder.discard(execution)  # ends with this process: so others need not find out
         with suppress(RunbusError, TimeoutError):
             async with asyncio.timeout(HAND_BACK_SECONDS):
                 await bridge.in_background(self._holder.reconcile_now)  # a claim was cancelled

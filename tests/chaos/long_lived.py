@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from chaos import faults
-from chaos.checker import Verdict
 from chaos.history import History, Recorder, by_kind
 from chaos.long_lived_flows import KINDS, Question
 from chaos.parties import Party
 from chaos.remains import executing, leases, read_runs, waiting_for_workers
 from chaos.run_checker import FINAL, Figures, Terms, check_runs
 from runbus import get_client, run_deployment, send_input
-from runbus.errors import RunbusError
+from runbus.errors import RunbusError, RunFinished
 from runbus.flow_runs import aresume_flow_run
 from runbus.settings import temporary_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from chaos.checker import Verdict
     from chaos.faults import Fault
     from chaos.worlds import LongLived
 
@@ -52,7 +52,9 @@ DURATIONS = ((0.2, 1.5), (2.2, 2.8), (4.0, 8.0))
 CALM_SECONDS = 60.0
 FRESH_SECONDS = 0.05
 FRESH_TRIALS = 5
-DUTIES = {"claims", "deadlines", "hints", "index repair", "recovery", "registration", "sweep"}
+ENDED = 1000
+"""More inputs than a conversation gets: it has ended."""
+DUTIES = {"claims", "deadlines", "hints", "index repair", "recovery", "sweep", "worker's record"}
 
 
 @dataclass
@@ -133,7 +135,7 @@ class LongLivedStorm:
     # --- Faults ---
 
     async def _make_fault(self) -> None:
-        fault, seconds = self._next_fault()
+        fault, seconds = await asyncio.to_thread(self._next_fault)  # it may look for a primary
         number, name = len(self.faults_made), faults.name_of(fault)
         party = fault.party.process_name if hasattr(fault, "party") else ""
         self.faults_made.append(f"{name}({seconds:.1f})")
@@ -188,13 +190,9 @@ class LongLivedStorm:
 
     def _note_started(self, run_id: UUID, kind: str, began: float, before: Fault | None) -> None:
         fault = self._fault
-        is_healthy = (
-            fault is not None and fault is before and self.world.is_healthy(run_id, fault)
-        )
+        is_healthy = fault is not None and fault is before and self.world.is_healthy(run_id, fault)
         self._runs[run_id] = kind
-        self._recorder.note(
-            "started", run=str(run_id), name=kind, began=began, healthy=is_healthy
-        )
+        self._recorder.note("started", run=str(run_id), name=kind, began=began, healthy=is_healthy)
 
     async def _answer_runs(self) -> None:
         while True:
@@ -225,7 +223,7 @@ class LongLivedStorm:
         talked: dict[UUID, int] = {}
         while True:
             for run_id, kind in list(self._runs.items()):
-                if kind == "converse" and talked.get(run_id, 0) < 20:
+                if kind == "converse" and talked.get(run_id, 0) < ENDED:
                     await self._talk(run_id, talked)
             await asyncio.sleep(0.3)
 
@@ -235,8 +233,8 @@ class LongLivedStorm:
         try:
             await send_input(Question(text=text), run_id, sender=str(uuid4()), key=f"{number}")
         except RunbusError as error:
-            if type(error).__name__ == "RunFinished":
-                talked[run_id] = 1000
+            if isinstance(error, RunFinished):
+                talked[run_id] = ENDED
         else:
             talked[run_id] = number + 1
 

@@ -169,7 +169,7 @@ async def fresh() -> str:
 
 def serve_all(recorder: Recorder, name: str, limit: int) -> None:
     """Serve all of them, and `fresh` under a name of this worker's own, until SIGTERM."""
-    global _recorder, _worker  # noqa: PLW0603
+    global _recorder, _worker
     _recorder, _worker = recorder, name
     shared = (
         *(ask, sync_ask, ask_later, converse, call_child, start_child),

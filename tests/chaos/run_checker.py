@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FINAL = {"Completed", "Failed", "Crashed", "Cancelled"}
 TROUBLE = ("ServerUnreachable", "ServerRefused", "RightMissing", "RunLost", "EndNotRecorded")
 """What a flow's verbs may raise while a fault lasts."""
+FAILOVER_SECONDS = 15.0
+"""How long a former primary may go on to take writes that will be lost."""
 LEAVES = {"ask-later": {"FlowRunSuspended", "CancelledError"}, "stumble": {"ValueError"}}
 """How an execution of a flow may end that is followed by another one.
 
@@ -109,9 +111,8 @@ class _History:
     def runs_end(self) -> Violations:
         """Every run that was started has ended, and none failed by itself."""
         for event in self._of("started"):
-            if event["run"] not in self._found:
-                if not self._terms.loses_runs:
-                    yield f"{event['name']} {event['run']} is lost"
+            if event["run"] not in self._found and not self._terms.loses_runs:
+                yield f"{event['name']} {event['run']} is lost"
         for run, event in self._found.items():
             shown = f"{event['flow']} {run} is {event['state']}"
             if event["state"] not in FINAL:
@@ -125,7 +126,9 @@ class _History:
         parent = self._found.get(event["parent"])
         if parent is None:
             return bool(event["parent"]) and self._terms.loses_runs
-        return parent["state"] != "Completed" and parent["state"] in FINAL
+        # A failover may lose the end of a called flow, and not that of its caller.
+        ended_well = parent["state"] == "Completed" and not self._terms.loses_runs
+        return parent["state"] in FINAL and not ended_well
 
     def _told(self, run: str) -> str:
         events = sorted([*self._executions[run], *self._ends[run]], key=lambda event: event.time)
@@ -178,7 +181,8 @@ class _History:
         for fault in self._of("begun"):
             healed = self._healed.get(fault["fault"], after.time)
             seconds = min(healed, after.time) - fault.time
-            if healed < before.time or fault.time > after.time:
+            lasts = FAILOVER_SECONDS if self._terms.loses_runs and not fault["party"] else 0.0
+            if healed + lasts < before.time or fault.time > after.time:
                 continue
             if fault["party"] == before["process"]:
                 is_killed = "Killed" in fault["name"]

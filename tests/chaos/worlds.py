@@ -280,7 +280,7 @@ class LostPromotions(LongLived, Guarded):
         return [
             faults.KilledServer(node),
             faults.FrozenServer(node),
-            LossyPromotion(self.group, self._primary(), rng.uniform(0.2, 1)),
+            LossyPromotion(self.group, self._primary(), rng.uniform(0.1, 0.7)),
         ]
 
     def brief_faults(self) -> list[Fault]:
@@ -299,11 +299,15 @@ class LossyPromotion:
         self._seconds = seconds
 
     def begin(self) -> None:
-        for number, client in enumerate(self._group.clients):
-            if number != self._number:
-                client.replicaof("127.0.0.1", "1")
+        replicas = [n for number, n in enumerate(self._group.nodes) if number != self._number]
+        for node in replicas:
+            node.freeze()
+        # What is written from now on goes to no socket of theirs.
+        self._group.clients[self._number].execute_command("CLIENT", "KILL", "TYPE", "replica")
         time.sleep(self._seconds)
         self._group.nodes[self._number].kill()
+        for node in replicas:
+            node.thaw()
         until(lambda: 1 + self._group.primary(but=self._number), "a new primary")
 
     def heal(self) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
+    from conftest import Ask
     from servers import Server
 
 COMMANDS = {
@@ -58,6 +59,23 @@ def test_starting_a_run(worker: BaseProcess) -> None:
     assert done("deployment", "run", "greet/demo", *once) == first
 
 
+def test_a_run_that_nobody_serves(worker: BaseProcess) -> None:
+    """It is said at once that it waits for a worker; so is what is answered meanwhile."""
+    run_id = done("deployment", "run", "greet/demo", "-p", "name=somebody").strip()
+    asyncio.run(into(run_id, "Paused"))
+    worker.terminate()
+    worker.join()
+    words = [run_id, "--input", '"Ada"']
+    assert "is answered, and goes on when a worker has it.\n" in done("resume", *words)
+    ended = run("deployment", "run", "greet/demo", "-p", "name=Ada")
+    assert ended.returncode == 0
+    assert "No worker serves greet/demo now: the run waits until one does." in ended.stderr
+    with terminal("deployment", "run", "greet/demo", "-p", "name=Ada", "--wait") as shell:
+        shell.until("No worker serves greet/demo now: the run waits until one does.")
+        shell.send("\x03")
+        assert shell.end() == 130
+
+
 def test_a_run_that_was_suspended_from_outside(worker: BaseProcess) -> None:
     """It waits without a question, and goes on when it is told to: once."""
     words = ("-p", "name=whoever writes", "--name", "held")
@@ -67,7 +85,7 @@ def test_a_run_that_was_suspended_from_outside(worker: BaseProcess) -> None:
     asyncio.run(into(run_id, "Suspended"))
     assert done("run", "ls", "--waiting").startswith(f"{run_id}\theld\t")
     assert "object with the fields" in failed(2, "resume", "held", "--input", "3")
-    assert done("resume", "held") == "held goes on.\n"
+    assert done("resume", "held") == "held goes on when a worker has it.\n"
     asyncio.run(into(run_id, "Running"))
     assert "held is Running and waits for no answer" in failed(1, "resume", "held")
     done("send", "held", "Ada")
@@ -138,6 +156,20 @@ def test_a_bad_server(valkey: Server, address: str) -> None:
     (wrong,) = [check for check in report["checks"] if check["ok"] is False]
     assert wrong["name"] == "eviction"
     assert "noeviction" in wrong["advice"]
+
+
+def test_indexes_that_somebody_has_spoilt(ask: Ask, valkey: Server) -> None:
+    """They are found, changed by --repair alone, and then found well."""
+    found = ask("count")
+    with valkey.client() as client:
+        client.delete(f"runbus:{{{found.id.hex[-2:]}}}:active")
+    told = run("doctor")
+    assert told.returncode == 1
+    assert "wrong\tindexes\twrong entries: 1 (runs looked at: 1, all there are)" in told.stdout
+    assert "runbus doctor --repair" in told.stdout
+    assert done("doctor", "--repair").startswith("entries of indexes put right: 1\nok\t")
+    report = as_json("doctor", "--repair")
+    assert (report["ok"], report["repaired"]) == (True, 0)
 
 
 def test_no_server() -> None:

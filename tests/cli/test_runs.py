@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -14,9 +15,11 @@ from console import as_json, closed_early, done, failed, logged, run, started, t
 from runbus import get_client
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
     from conftest import Ask
+    from servers import Server
 
     from runbus.protocol.records import FlowRun
 
@@ -203,6 +206,28 @@ def test_an_answer_in_words_in_a_file_and_in_a_pipe(ask: Ask, tmp_path: Path) ->
     found = ask("count")
     done("resume", found.id, "--input", "7")
     assert answer_of(found) == 7
+
+
+def test_an_answer_to_a_dead_process(
+    ask: Ask, processes: list[BaseProcess], valkey: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said that nobody waits, after a look for the time of a lease, and the run is not listed
+    any more."""
+    monkeypatch.setenv("RUNBUS_LEASE_SECONDS", "1.5")
+    found = ask("count")
+    processes[-1].kill()
+    processes[-1].join()
+    with valkey.client() as client:
+        while client.keys("*:lease:*"):
+            time.sleep(0.02)
+    assert str(found.id) in done("run", "ls", "--waiting"), "nothing is known yet"
+    ended = run("resume", found.id, "--input", "7")
+    assert ended.returncode == 1
+    assert f"{found.name}: its process says nothing; looking whether it lives" in ended.stderr
+    assert f"{found.name} is Crashed: its process ended; nobody waits" in ended.stderr
+    assert "goes on" not in ended.stdout
+    assert done("run", "ls", "--waiting") == ""
+    assert "is Crashed: its process ended" in failed(1, "resume", found.id, "--input", "7")
 
 
 def test_answers_that_are_not_taken(ask: Ask, tmp_path: Path) -> None:

@@ -32,21 +32,27 @@ def free_port() -> int:
 
 @pytest.fixture
 def start_process(server: Server) -> Iterator[StartProcess]:
-    """Start a script of this directory; with a fault point, it is killed there."""
+    """Start a script of this directory; with a fault point, it is killed there.
+
+    `said` is a file for what it says; what else is named are settings (`retry_seconds=1`).
+    """
     processes: list[subprocess.Popen[bytes]] = []
 
-    def start(script: str, *arguments: str, fault: str = "") -> subprocess.Popen[bytes]:
+    def start(
+        script: str, *arguments: str, fault: str = "", said: Path | None = None, **settings: Any
+    ) -> subprocess.Popen[bytes]:
+        settings = {"url": server.url, "lease_seconds": LEASE_SECONDS, **settings}
         environment = {
             **os.environ,
-            "RUNBUS_URL": server.url,
-            "RUNBUS_LEASE_SECONDS": str(LEASE_SECONDS),
+            **{f"RUNBUS_{name.upper()}": str(value) for name, value in settings.items()},
             "FAULT_POINT": fault,
         }
         scripts = [HERE / name for name in (["fault_points.py"] if fault else []) + [script]]
         command = [sys.executable, *map(str, scripts), *arguments]
-        process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        with Path(said or os.devnull).open("ab") as terminal:
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stderr=terminal
+            )
         processes.append(process)
         return process
 

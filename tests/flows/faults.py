@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from runbus import get_client, resume_flow_run, run_deployment, wait_for_flow_run
@@ -11,8 +12,10 @@ from runbus.errors import DeploymentMissing, NotPaused
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from uuid import UUID
+
+    from chaos.faults import Fault
 
     StartProcess = Callable[..., subprocess.Popen[bytes]]
     StartWorker = Callable[..., subprocess.Popen[bytes]]
@@ -56,3 +59,13 @@ def answer(run_id: UUID, value: object) -> None:
 
 def result_of(run_id: UUID) -> Any:
     return wait_for_flow_run(run_id, timeout=PATIENCE).state.result()
+
+
+@contextmanager
+def made(fault: Fault) -> Iterator[None]:
+    """Have something go wrong in the block."""
+    fault.begin()
+    try:
+        yield
+    finally:
+        fault.heal()

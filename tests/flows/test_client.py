@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from faults import result_of, started, until
+from owners import created, ended
 
 from runbus import (
     flow,
@@ -43,9 +44,9 @@ async def make(count: int = 1, state: str = "", **fields: str) -> list[UUID]:
     """Make runs of a flow, in this state."""
     here, run_ids = bus.current(), [uuid4() for _ in range(count)]
     for run_id in run_ids:
-        await runs.create(here, run_id, {"name": "n", "flow": "f", **fields}, owner="me")
+        run = await created(run_id, {"name": "n", "flow": "f", **fields}, "me")
         if state:
-            await runs.move(here, run_id, state, epoch=1)
+            await runs.move(here, run, state, epoch=run.epoch)
     return run_ids
 
 
@@ -75,14 +76,13 @@ async def test_the_newest_runs_come_first(server: Server) -> None:
 @leaves_runs
 async def test_a_page_of_one_tag_alone(valkey: Server) -> None:
     """Where all runs of a page have one tag, it is asked again and again."""
-    here = bus.current()
     made = [UUID(int=number << 8) for number in range(1, 700)]
     for run_id in made:
-        await runs.create(here, run_id, {"name": "n", "flow": "f"}, owner="me")
+        await created(run_id, {"name": "n", "flow": "f"}, "me")
     assert set(ids(await client.read_flow_runs(limit=1000))) == set(made)
     assert len(await client.read_flow_runs(limit=30, offset=690)) == 9
     rare = made[3]
-    await runs.move(here, rare, "Failed", epoch=1)
+    await ended(await client.read_flow_run(rare), "Failed")
     # The script looks at 500 runs, and then others have their turn.
     assert ids(await client.read_flow_runs(state="Failed")) == [rare]
 
@@ -179,8 +179,9 @@ async def test_who_waits_for_ever_is_listed_in_pages(valkey: Server) -> None:
     here = bus.current()
     made = [UUID(int=number * 2**64 + number % 2) for number in range(1, 101)]
     for run_id in made:
-        await runs.create(here, run_id, {"name": "n", "flow": "f"}, owner="me")
-        await pauses.open_pause(here, run_id, "1", pauses.Form(), timeout=None, retry=0, epoch=1)
+        epoch = (await created(run_id, {"name": "n", "flow": "f"}, "me")).epoch
+        form = pauses.Form()
+        await pauses.open_pause(here, run_id, "1", form, timeout=None, retry=0, epoch=epoch)
     paged = [
         each.run.id
         for offset in range(0, 110, 7)
@@ -272,7 +273,7 @@ async def test_inputs_are_followed(server: Server) -> None:
     await send_input("new", run_id)
     await send_input(2, run_id)
     assert {(await anext(inputs)).value, (await anext(inputs)).value} == {b"2", b'"new"'}
-    await runs.move(bus.current(), run_id, "Completed", epoch=1)
+    await ended(await client.read_flow_run(run_id), "Completed")
     assert [each async for each in inputs] == []
     assert [each.value async for each in client.follow_inputs(run_id, "int")] == [b"1", b"2"]
 

@@ -9,6 +9,9 @@ import pytest
 from faults import LEASE_SECONDS, answer, result_of, started, state_of, until
 from monitor import Asked, Monitor
 
+from runbus import get_client
+from runbus.bridge import run as block
+
 if TYPE_CHECKING:
     from faults import StartWorker
     from servers import Server
@@ -42,6 +45,23 @@ def test_many_workers_sweep_no_more_often_than_one(
     until(lambda: len(connected(server)) >= 5)
     together = scans_per_second(server)
     assert together < 1.7 * alone  # five times as many would be 5 x
+
+
+def test_a_run_in_no_index_begins_after_a_repair(server: Server, start_worker: StartWorker) -> None:
+    """Its hint and all indexes were deleted by hand, so only its own record tells of it."""
+    first = start_worker("double")
+    assert result_of(started("double/x", {"number": 1})) == 2
+    first.kill()
+    first.wait()
+    run_id = started("double/x", {"number": 2})
+    with server.client() as client:
+        indexes: Any = client.keys(f"runbus:{{{run_id.hex[-2:]}}}:*")
+        client.delete(*(each for each in indexes if str(run_id) not in each))
+        client.delete("runbus:deployment:{double/x}:queue")
+    assert block(lambda: get_client().read_flow_runs(state="Scheduled")) == []
+    assert block(lambda: get_client().repair_indexes()) == 3
+    start_worker("double")
+    assert result_of(run_id) == 4
 
 
 def connected(server: Server) -> set[str]:

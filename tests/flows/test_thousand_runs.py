@@ -20,7 +20,7 @@ from owners import claimed, created, died, ended
 from runbus import get_client, run_deployment
 from runbus.bridge import run as block
 from runbus.protocol.keys import Keys
-from runbus.store import bus
+from runbus.store import bus, runs
 from runbus.store.records import executions
 
 if TYPE_CHECKING:

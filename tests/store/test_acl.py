@@ -33,7 +33,7 @@ from runbus.background.renewal import RETRY_SECONDS
 from runbus.errors import RightMissing, RunFinished, ServerRefused
 from runbus.protocol.keys import Keys
 from runbus.settings import temporary_settings
-from runbus.store import acl, bus, gauges, scripts
+from runbus.store import acl, bus, gauges, runs, scripts
 from runbus.variables import Variable
 
 if TYPE_CHECKING:
@@ -347,7 +347,7 @@ REFUSED = {
     "a sender receives": ("sender", lambda: receive_input(int, flow_run_id=RUN).next(), "TRACKING"),
     "a sender reads a run": ("sender", lambda: get_client().read_flow_run(RUN), "HGETALL on "),
     "a sender resumes": ("sender", lambda: resume_flow_run(RUN), "'look'"),
-    "a sender runs a flow": ("sender", nothing, "SET on "),
+    "a sender runs a flow": ("sender", nothing, "'start'"),
     "a reader sends": ("reader", lambda: send_input(1, RUN), "'send'"),
     "a reader cancels": ("reader", lambda: cancel_flow_run(RUN), "'steer'"),
     "a reader serves": ("reader", lambda: nothing.serve("x"), "SET on "),
@@ -360,6 +360,8 @@ REFUSED = {
 async def test_a_missing_right_is_told(guarded: Guarded, case: str) -> None:
     """It is told at once, by name, however long a server that is down would be asked again."""
     user, attempt, right = REFUSED[case]
+    with guarded.settings("web"):
+        await runs.create(bus.current(), RUN, {"flow": "f", "deployment": "f/x"})
     with guarded.settings(user, retry_seconds=3600):
         async with asyncio.timeout(10):
             with pytest.raises(RightMissing) as told:
@@ -409,7 +411,7 @@ def test_every_key_is_somebodys() -> None:
     """A kind of key that no right names could be used by nobody: put a new one in `acl.RIGHTS`."""
     kinds = {name for name in vars(Keys) if not name.startswith("_") and name != "prefix"}
     granted = " ".join(grant.keys for right in acl.RIGHTS.values() for grant in right.grants)
-    assert kinds - {"of_run"} == {*granted.split()}
+    assert kinds - {"of_run", "pattern_of_runs"} == {*granted.split()}
 
 
 def test_every_right_is_somebodys() -> None:

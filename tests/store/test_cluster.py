@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 from clusters import Cluster, until
 from monitor import Asked, Monitor
-from owners import owner
+from owners import created
 from told import assert_all_are_told
 
 from runbus import (
@@ -32,7 +32,7 @@ from runbus import (
 from runbus.errors import NotPaused, ReceiveTimeout, ServerRefused, SettingsError
 from runbus.protocol.keys import TAGS
 from runbus.settings import temporary_settings
-from runbus.store import bus, deployments, runs, scripts
+from runbus.store import bus, deployments, scripts
 from runbus.variables import Variable
 from runbus.worker.worker import Worker
 
@@ -81,9 +81,8 @@ async def test_everybody_hears(cluster: Cluster) -> None:
     assert await asyncio.gather(*listening) == [list(range(5))] * 100
     links = bus.current().links()
     assert len(links) <= 3 * 3
-    here = bus.current()
     for run_id in run_ids[:20]:
-        await runs.create(here, run_id, {"name": "n", "flow": "heard"}, owner=owner("me"))
+        await created(run_id, {"name": "n", "flow": "heard"}, "me")
     found = await get_client().read_flow_runs(flow_name="heard", state="Running")
     assert {each.id for each in found} == set(run_ids[:20])
 
@@ -320,7 +319,7 @@ def add_on_the_way(cluster: Cluster, target: int, run_id: UUID, number: int) -> 
 async def test_a_run_is_followed_while_its_slot_stays_on_its_way(cluster: Cluster) -> None:
     """Who began to wait before, or begins then, hears of the end that comes where the slot goes."""
     run_id = uuid4()
-    await runs.create(bus.current(), run_id, {"name": "n", "flow": "f"}, owner="me")
+    await created(run_id, {"name": "n", "flow": "f"}, "me")
     slot = cluster.slot_of(run_id)
     source = cluster.owner_of(slot)
     target = next(n for n in range(6) if n != source and cluster.call(n, "ROLE")[0] == "master")

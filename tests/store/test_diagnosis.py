@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from runbus.protocol.report import Check, ServerReport
 
 EVERYTHING = {
-    *("server", "eviction", "memory", "persistence"),
-    *("clock", "waking", "leases", "queue"),
+    *("server", "eviction", "memory", "persistence", "replicas"),
+    *("clock", "waking", "leases", "queue", "indexes"),
 }
 
 DIES_IN_A_FLOW = """
@@ -109,7 +109,7 @@ async def test_what_an_acl_hides_is_unknown(server: Server) -> None:
             client.execute_command("ACL", "DELUSER", "modest")
     checks = by_name(found)
     assert {name for name, check in checks.items() if check.ok is None} == EVERYTHING - {
-        *("waking", "leases", "queue")
+        *("waking", "leases", "queue", "indexes")
     }
     assert "ACL" in checks["clock"].advice
     assert found.ok, "what is unknown is not wrong"
@@ -166,6 +166,9 @@ async def test_a_server_that_is_not_there() -> None:
         (report.judge_waking(0.001, 950, 1000), False, "950 keys are tracked of 1,000"),
         (report.judge_queue({"greet/demo": 2}, 600), False, "2 runs wait"),
         (report.judge_queue({"greet/demo": 2}, 1), True, "2 runs wait"),
+        (report.judge_replicas({"connected_slaves": "2"}, 0), False, "there are 2"),
+        (report.judge_replicas({"connected_slaves": "2"}, 1), True, "there are 2"),
+        (report.judge_indexes(1000, 0, is_all=False), True, "1,000, not all"),
         (report.judge_server({"redis_version": "6.2.1"}, "x"), False, "Redis 6.2.1"),
         (report.judge_server({"redis_version": "7.0.0", "role": "slave"}, "x"), False, "replica"),
         (

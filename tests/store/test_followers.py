@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
+from owners import created, ended
 from test_lost_entries import Pair, just_after, pair, wait_for_replica
 
 from runbus import get_client, send_input, wait_for_flow_run
@@ -32,12 +33,12 @@ FOR_EVER = 600.0
 async def make(run_id: UUID | None = None, tag: str = "") -> UUID:
     """Make a run that some process executes."""
     run_id = run_id or UUID(uuid4().hex[:-2] + (tag or uuid4().hex[-2:]))
-    await runs.create(bus.current(), run_id, {"name": "n", "flow": "f"}, owner="me")
+    await created(run_id, {"name": "n", "flow": "f"}, "me")
     return run_id
 
 
 async def end(run_id: UUID) -> None:
-    await runs.move(bus.current(), run_id, "Completed", epoch=(await read(run_id)).epoch)
+    await ended(await read(run_id), "Completed")
 
 
 async def read(run_id: UUID) -> Any:
@@ -259,14 +260,14 @@ async def test_who_follows_inputs_of_a_run_that_is_lost_is_told(server: Server) 
 
 
 @asynccontextmanager
-async def hinted(*names: str) -> AsyncIterator[asyncio.Queue[str]]:
+async def hinted(*names: str) -> AsyncIterator[asyncio.Queue[tuple[str, str]]]:
     """Take hints of deployments as they come, from now on."""
-    found: asyncio.Queue[str] = asyncio.Queue()
+    found: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     async def take() -> None:
-        async with aclosing(deployments.hints(bus.current(), list(names))) as hints:
+        async with aclosing(deployments.hints(bus.current(), list(names), on_round=bool)) as hints:
             async for hint in hints:
-                found.put_nowait(hint)
+                found.put_nowait((hint[0], hint[1].decode()))
 
     task = asyncio.create_task(take())
     await settled()
@@ -283,7 +284,7 @@ async def test_hints_go_on_after_a_long_outage(
     run_id = uuid4()
     async with hinted("f/x", "f/y") as hints:
         await deployments.hint(bus.current(), "f/x", run_id)
-        assert await hints.get() == str(run_id)
+        assert await hints.get() == ("f/x", str(run_id))
         own_server.kill()
         while "found by sweeps" not in caplog.text:
             await asyncio.sleep(0.05)
@@ -292,9 +293,9 @@ async def test_hints_go_on_after_a_long_outage(
         with own_server.client() as redis:
             redis.xadd("runbus:deployment:{f/y}:queue", {"run": "later"})
             redis.expire("runbus:deployment:{f/y}:queue", 60)
-        assert await asyncio.wait_for(hints.get(), 10) == "later"
+        assert await asyncio.wait_for(hints.get(), 10) == ("f/y", "later")
         await deployments.hint(bus.current(), "f/x", run_id)
-        assert await asyncio.wait_for(hints.get(), 1) == str(run_id)
+        assert await asyncio.wait_for(hints.get(), 1) == ("f/x", str(run_id))
     assert caplog.text.count("found by sweeps") == 1
 
 
@@ -310,7 +311,7 @@ async def test_a_queue_that_cannot_be_read_holds_up_no_other(server: Server) -> 
             await asyncio.sleep(1.5)
             run_id = uuid4()
             await deployments.hint(bus.current(), "f/x", run_id)
-            assert await asyncio.wait_for(hints.get(), 5) == str(run_id)
+            assert await asyncio.wait_for(hints.get(), 5) == ("f/x", str(run_id))
 
 
 async def test_a_hint_is_not_waited_for(own_server: Server) -> None:
@@ -321,12 +322,12 @@ async def test_a_hint_is_not_waited_for(own_server: Server) -> None:
         async with asyncio.timeout(0.5):
             await deployments.hint(bus.current(), "f/x", run_ids[0])
         own_server.thaw()
-        assert await asyncio.wait_for(hints.get(), 10) == str(run_ids[0])
+        assert await asyncio.wait_for(hints.get(), 10) == ("f/x", str(run_ids[0]))
         own_server.kill()
         async with asyncio.timeout(0.5):
             await deployments.hint(bus.current(), "f/x", run_ids[1])
         await asyncio.to_thread(own_server.restart)
-        assert await asyncio.wait_for(hints.get(), 10) == str(run_ids[1])
+        assert await asyncio.wait_for(hints.get(), 10) == ("f/x", str(run_ids[1]))
 
 
 async def test_a_hint_is_written_before_its_loop_ends(server: Server) -> None:

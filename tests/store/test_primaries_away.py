@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from clusters import Cluster, until
+from owners import created, ended
 
 from runbus import get_client, resume_flow_run, run_deployment, wait_for_flow_run
 from runbus.protocol.ids import flow_run_id_for
@@ -97,9 +98,9 @@ def id_on(cluster: Cluster, number: int) -> UUID:
 async def make(run_id: UUID, state: str = "", **fields: str) -> None:
     here = bus.current()
     fields = {"name": "n", "flow": "f", **fields}
-    await runs.create(here, run_id, fields, owner="" if "deployment" in fields else "me")
+    run = await created(run_id, fields, None if "deployment" in fields else "me")
     if state:
-        await runs.move(here, run_id, state, after=["Scheduled"])
+        await runs.move(here, run, state, after=["Scheduled"])
 
 
 @contextmanager
@@ -132,11 +133,11 @@ async def test_hints_go_on(cluster: Cluster, how: str, *, is_away_before: bool) 
     await deployments.hint(here, names[lost], uuid4())  # everything is connected
     if is_away_before:
         async with away(cluster, lost, how):
-            with taking(deployments.hints(here, names)) as hints:
+            with taking(deployments.hints(here, names, on_round=bool)) as hints:
                 await _hint_until_heard(others[0], hints)
                 assert await _hinted(others[1], hints)
         return
-    with taking(deployments.hints(here, names)) as hints:
+    with taking(deployments.hints(here, names, on_round=bool)) as hints:
         await _hint_until_heard(names[lost], hints)
         async with away(cluster, lost, how):
             begun = time.monotonic()
@@ -147,17 +148,17 @@ async def test_hints_go_on(cluster: Cluster, how: str, *, is_away_before: bool) 
         assert await soon(hints, 15) == late
 
 
-async def _hint(name: str) -> str:
+async def _hint(name: str) -> tuple[str, bytes]:
     run_id = uuid4()
     await deployments.hint(bus.current(), name, run_id)
-    return str(run_id)
+    return name, str(run_id).encode()
 
 
-async def _hinted(name: str, hints: asyncio.Queue[str]) -> bool:
+async def _hinted(name: str, hints: asyncio.Queue[tuple[str, bytes]]) -> bool:
     return await _hint(name) == await soon(hints, 1)
 
 
-async def _hint_until_heard(name: str, hints: asyncio.Queue[str]) -> None:
+async def _hint_until_heard(name: str, hints: asyncio.Queue[tuple[str, bytes]]) -> None:
     # It begins with what comes after it has looked where the queue ends.
     async with asyncio.timeout(SOON):
         while hints.empty():
@@ -189,7 +190,7 @@ async def test_events_go_on(cluster: Cluster, how: str, *, is_away_before: bool)
                 waiting = asyncio.create_task(wait_for_flow_run(run_id, 10, poll_interval=600))
                 await make(run_id)
                 assert (await soon(events)).flow_run_id == run_id
-                await runs.move(bus.current(), run_id, "Completed", epoch=1)
+                await ended(await client.read_flow_run(run_id), "Completed")
                 assert (await soon(events)).state == "Completed"
                 assert (await asyncio.wait_for(waiting, SOON)).state.is_completed()
         await making
@@ -238,7 +239,7 @@ async def _lists() -> list[Any]:
         {run.id for run in await client.read_flow_runs()},
         {run.id for run in await client.read_flow_runs(state="Scheduled", flow_name="f")},
         {each.name for each in await client.read_deployments()},
-        (await gauges.read(bus.current())).queue_lengths,
+        (await gauges.read(bus.current(), [])).queue_lengths,
     ]
 
 

@@ -26,8 +26,9 @@ def done(coroutine):
 async def suspended():
     """A run of a deployment that was suspended from outside, and asks for nothing."""
     here, run_id = bus.current(), uuid4()
-    await runs.create(here, run_id, {"flow": "f", "name": "calm-otter", "deployment": "f/x"})
-    await runs.move(here, run_id, "Suspended", after=["Scheduled"])
+    fields = {"flow": "f", "name": "calm-otter", "deployment": "f/x"}
+    run = await runs.create(here, run_id, fields)
+    await runs.move(here, run, "Suspended", after=["Scheduled"])
     return str(run_id)
 
 

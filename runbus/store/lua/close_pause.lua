@@ -19,6 +19,7 @@
 --        {'MISSING'}                     there is no such pause
 --        {'LOST'}                        the run has passed to another process
 --        {'UNSURE'}                      the process that waits may be dead: ask again
+--        {'GONE', state name}            it is dead, and nobody will go on: the run has ended
 --        {'STATE', state, generation, by, when in ms, value}   it is not pending any more
 --
 -- Who answers a run that was called directly is not told that it goes on when its process is dead.
@@ -60,7 +61,7 @@ if becomes == 'answered' and ARGV[9] == '' and owned.state then
   if verdict == 'UNSURE' and not owned.deployment then
     return { 'UNSURE' }
   elseif is_final(owned.state) then
-    return { 'STATE', 'cancelled', found[2], '', now, '' }
+    return { 'GONE', owned.state }
   end
 end
 

@@ -60,7 +60,9 @@ end
 -- one that was to be cancelled is cancelled; one of a deployment waits for a worker; one that was
 -- called in another waits for that one to run again; any other has crashed.
 local function state_without_process(state, deployment, parent)
-  if state == 'Cancelling' then
+  if is_final(state) then
+    return state -- a step of its end was denied, and is made up for
+  elseif state == 'Cancelling' then
     return 'Cancelled'
   elseif deployment then
     return 'Scheduled'
@@ -73,7 +75,9 @@ end
 -- Take a run from its owner, which is gone or does not know it. Returns the state it is in then.
 local function take(run, id, found, state, message, now, lifetime, events, indexes)
   enter(run, events, id, found.state, state, now, lifetime)
-  redis.call('HSET', run, 'message', message)
+  if found.state ~= state then
+    redis.call('HSET', run, 'message', message)
+  end
   let_go(run, id, found.owner, found.epoch, indexes.executing)
   if is_final(state) then
     finish(run, id, state, now, lifetime, indexes)

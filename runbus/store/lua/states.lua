@@ -23,11 +23,12 @@ local function enter(run, events, id, from, to, now, lifetime)
   elseif from and not may_move(from, to) then
     error('a run does not move from ' .. from .. ' to ' .. to)
   end
-  redis.call('HSET', run, 'state_name', to, 'state', TYPES[to], 'moved', now)
+  -- What may be denied, or refused for want of memory, comes first: then nothing is written.
+  redis.call('XADD', events, 'MAXLEN', '~', LONGEST_EVENTS, '*', 'run', id, 'state', to)
+  redis.call('PEXPIRE', events, lifetime)
   local history = string.sub(run, 1, -4) .. 'history' -- of '…:run'
   if redis.call('RPUSH', history, now .. ' ' .. to) > LONGEST_HISTORY then
     redis.call('LPOP', history)
   end
-  redis.call('XADD', events, 'MAXLEN', '~', LONGEST_EVENTS, '*', 'run', id, 'state', to)
-  redis.call('PEXPIRE', events, lifetime)
+  redis.call('HSET', run, 'state_name', to, 'state', TYPES[to], 'moved', now)
 end

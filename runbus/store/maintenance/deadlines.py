@@ -19,15 +19,14 @@ async def expire_overdue(bus: Bus) -> None:
     """End the pauses whose time is over, in all tags whose primary answers."""
     keys, tags = bus.keys, await occupied(bus, bus.keys.pending)
     while tags:
-        replies = await bus.requests.each(
-            *(
-                (
-                    *("EVALSHA", scripts.EXPIRE_PAUSES.sha, 2, keys.pending(tag), keys.events(tag)),
-                    *(keys.of_tag(tag), bus.lifetime_ms, PAGE),
-                )
-                for tag in tags
+        commands = [
+            scripts.EXPIRE_PAUSES.command(
+                (2, keys.pending(tag), keys.events(tag), keys.of_tag(tag), bus.lifetime_ms, PAGE)
             )
-        )
+            for tag in tags
+        ]
+        replies = await bus.requests.each(*commands)
+        bus.requests.raise_if_forbidden(commands, replies)
         pages = {
             tag: reply
             for tag, reply in zip(tags, replies, strict=True)

@@ -97,7 +97,8 @@ class Holdings:
         """Execute a run no more."""
         with self._lock:
             of_tag = self._executions.get(tag(execution.run_id), {})
-            of_tag.pop((execution.run_id, execution.epoch), None)
+            if of_tag.get((execution.run_id, execution.epoch)) is execution:
+                del of_tag[execution.run_id, execution.epoch]
             self._tags[tag(execution.run_id)] = boot_time()
 
     def executions(self) -> list[Execution]:
@@ -114,7 +115,8 @@ class Holdings:
         """Take note that an end was recorded, or that another epoch has dropped it."""
         with self._lock:
             self._ends.pop(end.ending.token, None)
-            if is_recorded:
+            self._tags[tag(end.ending.run_id)] = boot_time()
+            if is_recorded and end.ending.retry is None:  # else the execution goes on
                 self._remember(end)
 
     def kept_ends(self) -> list[KeptEnd]:

@@ -55,14 +55,24 @@ async def record(bus: Bus, end: KeptEnd) -> None:
         await asyncio.sleep(delay)
         try:
             reply = await executions.end(bus, end.ending)
-        except RunbusError as error:
+        except Exception as error:  # whatever it is, the run has ended
             _note_trouble(end, error)
         else:
+            if reply[0] == "LOST":
+                await _forgive(bus, end.ending)
             _settle(end, *reply)
             return
 
 
-def _note_trouble(end: KeptEnd, error: RunbusError) -> None:
+async def _forgive(bus: Bus, ending: Ending) -> None:
+    # If it was taken from this process, that was no crash: the process lives.
+    try:
+        await executions.reset_crashes(bus, ending.run_id, ending.epoch)
+    except RunbusError as error:
+        _log.debug("the crash of %s stays counted: %s", ending.run_id, error)
+
+
+def _note_trouble(end: KeptEnd, error: Exception) -> None:
     if end.trouble is None:
         _log.warning(
             "%s: its end (%s) is not recorded yet, and kept: %s",

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 async def occupied(bus: Bus, index: Callable[[str], str]) -> list[str]:
     """Return the tags in whose index (a sorted set) there is anything, of primaries that answer.
 
-    Raises `RunbusError` when none answers.
+    One at least, so that who goes on learns whether it may. Raises `RunbusError` when none answers,
+    and `RightMissing`.
     """
-    replies = await bus.requests.each(*(("ZCARD", index(tag)) for tag in TAGS))
-    return [
+    commands = [("ZCARD", index(tag)) for tag in TAGS]
+    replies = await bus.requests.each(*commands)
+    bus.requests.raise_if_forbidden(commands, replies)
+    found = [
         tag
         for tag, count in zip(TAGS, replies, strict=True)
         if count and not isinstance(count, Exception)
     ]
+    return found or [TAGS[0]]

@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runbus.errors import FlowRunCancelled, RunLost
+from runbus.errors import FlowRunCancelled, RunbusError, RunLost
 from runbus.store import deployments, runs
 from runbus.store.available import available
 from runbus.store.counts import counts
@@ -45,11 +45,19 @@ class Reconciliation:
         wanted = sorted(tags)
         before = {tag: self.holdings.snapshot(tag) for tag in wanted}
         found = await executions.held_by(self.bus, self.process, wanted)
-        works = [self._settle(tag, before[tag], held) for tag, held in found.items()]
+        works = [self._try(tag, before[tag], held) for tag, held in found.items()]
         done = await available(works, PATIENCE_SECONDS, needs_one=False)
         return [tag for tag, is_done in zip(found, done, strict=True) if is_done]
 
-    async def _settle(self, tag: str, before: Snapshot, found: set[Held]) -> bool:
+    async def _try(self, tag: str, before: Snapshot, found: set[Held]) -> bool:
+        try:
+            await self._settle(tag, before, found)
+        except RunbusError as error:
+            _log.warning("what this process has of tag %s is compared again later: %s", tag, error)
+            return False
+        return True
+
+    async def _settle(self, tag: str, before: Snapshot, found: set[Held]) -> None:
         # What is only here is judged by what was here before the read, what is only there after.
         now = self.holdings.snapshot(tag)
         for held, execution in before.executions.items():
@@ -58,7 +66,6 @@ class Reconciliation:
         for held in found:
             if not now.explains(held):
                 await self._release(held)
-        return True
 
     async def _lose(self, execution: Execution) -> None:
         if execution.interrupt is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from runbus.errors import RunbusError
 from runbus.store import child_runs, deployments, runs, scripts
 from runbus.store.available import available
 from runbus.store.counts import counts
@@ -50,12 +51,14 @@ async def recover_orphaned_runs(bus: Bus) -> int:
     after = dict.fromkeys(await occupied(bus, bus.keys.executing), "")
     count = 0
     while after:
-        replies = await bus.requests.each(*(call(bus, tag, start) for tag, start in after.items()))
+        commands = [call(bus, tag, start) for tag, start in after.items()]
+        replies = await bus.requests.each(*commands)
+        bus.requests.raise_if_forbidden(commands, replies)
         pages = dict(zip(after, replies, strict=True))
         found = [each for reply in replies for each in _read(reply)]
         count += len(found)
         # What another primary keeps from being done now, the walk through the indexes does later.
-        await available([_follow_up(bus, found)], FOLLOW_UP_SECONDS, needs_one=False)
+        await available([_try_to_follow_up(bus, found)], FOLLOW_UP_SECONDS, needs_one=False)
         after = {tag: _next(reply) for tag, reply in pages.items() if _next(reply)}
     return count
 
@@ -88,6 +91,13 @@ def _read(reply: Any) -> Iterable[Taken]:
             deployment=deployment or None,
             parent_run_id=UUID(parent) if parent else None,
         )
+
+
+async def _try_to_follow_up(bus: Bus, taken: list[Taken]) -> None:
+    try:
+        await _follow_up(bus, taken)
+    except RunbusError as error:
+        _log.warning("what is part of recovered runs is looked at later: %s", error)
 
 
 async def _follow_up(bus: Bus, taken: list[Taken]) -> None:

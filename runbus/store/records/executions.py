@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hiredis import ReplyError
+
 from runbus.protocol.fields import read_fields
 from runbus.protocol.ids import read_run_id
 from runbus.protocol.keys import TAGS, tag
 from runbus.protocol.records import FlowRun, read_flow_run
 from runbus.store import scripts
+from runbus.store.link import is_transient
+from runbus.store.refusal import refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,11 +58,19 @@ async def claim(
     Return for each the run; None when it is not to be had; `MUST_BE_ALONE` for one that is to be
     executed alone; or why that is not known.
     """
-    replies = await bus.requests.each(*(_claim(bus, each, owner) for each in wanted))
-    return [_read_claim(each.run_id, reply) for each, reply in zip(wanted, replies, strict=True)]
+    commands = [_claim(bus, each, owner) for each in wanted]
+    replies = await bus.requests.each(*commands)
+    return [
+        _read_claim(bus, each.run_id, command, reply)
+        for each, command, reply in zip(wanted, commands, replies, strict=True)
+    ]
 
 
-def _read_claim(run_id: UUID, reply: Any) -> FlowRun | Exception | str | None:
+def _read_claim(
+    bus: Bus, run_id: UUID, command: Command, reply: Any
+) -> FlowRun | Exception | str | None:
+    if isinstance(reply, ReplyError) and not is_transient(reply):
+        return refused(bus.topology.owner(bus.keys.run(run_id)).server.address, reply, command)
     if isinstance(reply, Exception):
         return reply
     if reply == [b"ALONE"]:
@@ -135,15 +147,26 @@ async def check_owner(bus: Bus, run: FlowRun) -> tuple[str, str]:
     `ALIVE`; `UNSURE` until those who look have done so for a whole lease; `TAKEN` when it is dead:
     then a run that was called directly has ended, and one of a deployment waits for a worker.
     """
-    verdict, state = await bus.requests.script(
-        scripts.CHECK_OWNER,
-        (
-            *(9, *owned_keys(bus, run.id, run.deployment_id or ""), bus.keys.pulse(tag(run.id))),
-            *(str(run.id), bus.lifetime_ms, bus.keys.of_tag(tag(run.id))),
-            int(bus.settings.lease_seconds * 1000),
-        ),
-    )
+    verdict, state = await bus.requests.script(scripts.CHECK_OWNER, _check_call(bus, run))
     return verdict.decode(), state.decode()
+
+
+async def check_owners(bus: Bus, wanted: Sequence[FlowRun]) -> list[tuple[str, str]]:
+    """Look the same way after several runs; a verdict is empty where that cannot be done now."""
+    calls = (scripts.CHECK_OWNER.command(_check_call(bus, run)) for run in wanted)
+    replies = await bus.requests.each(*calls)
+    return [
+        ("", "") if isinstance(reply, Exception) else (reply[0].decode(), reply[1].decode())
+        for reply in replies
+    ]
+
+
+def _check_call(bus: Bus, run: FlowRun) -> Command:
+    return (
+        *(9, *owned_keys(bus, run.id, run.deployment_id or ""), bus.keys.pulse(tag(run.id))),
+        *(str(run.id), bus.lifetime_ms, bus.keys.of_tag(tag(run.id))),
+        int(bus.settings.lease_seconds * 1000),
+    )
 
 
 def owned_keys(bus: Bus, run_id: UUID, deployment: str) -> tuple[str, ...]:
@@ -165,9 +188,9 @@ async def reset_crashes(bus: Bus, run_id: UUID, epoch: str) -> None:
 async def held_by(bus: Bus, process: str, tags: Sequence[str]) -> dict[str, set[tuple[UUID, str]]]:
     """Read which runs a process has by the server's word, in each tag that can be read."""
     first, last = f"[{process} ", f"[{process}!"  # `!` follows the space
-    replies = await bus.requests.each(
-        *(("ZRANGE", bus.keys.executing(tag), first, last, "BYLEX") for tag in tags)
-    )
+    commands = [("ZRANGE", bus.keys.executing(tag), first, last, "BYLEX") for tag in tags]
+    replies = await bus.requests.each(*commands)
+    bus.requests.raise_if_forbidden(commands, replies)
     return {
         tag: {(run_id, epoch) for _, run_id, epoch in map(_member, reply) if run_id is not None}
         for tag, reply in zip(tags, replies, strict=True)

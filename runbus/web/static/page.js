@@ -61,19 +61,19 @@ function askAnew(page) {
   if (!old || !fresh || old.dataset.question === fresh.dataset.question) return;
   if (old.querySelector("[data-touched]")) {
     old.querySelector("form").classList.add("late");
-    showLate(old);
+    showLate(old, fresh.dataset.late || "Somebody else has answered this.");
     return;
   }
   old.replaceWith(document.adoptNode(fresh));
 }
 
-function showLate(section) {
+function showLate(section, why) {
   if (section.querySelector("#late")) return;
   const words = document.createElement("p");
   words.id = "late";
   words.className = "notice";
   words.setAttribute("role", "status");
-  words.textContent = "Somebody else has answered this. What you typed is still here.";
+  words.textContent = `${why} What you typed is still here.`;
   section.prepend(words);
 }
 

@@ -1,0 +1,191 @@
+"""Who answers a run, or lists it, is told when nobody waits for the answer, and when it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from faults import LEASE_SECONDS, PATIENCE, result_of, started, state_of, until
+from monitor import Monitor
+
+from runbus import (
+    cancel_flow_run,
+    flow,
+    get_client,
+    resume_flow_run,
+    run_deployment,
+    wait_for_flow_run,
+)
+from runbus.bridge import run as block
+from runbus.errors import OwnerGone, OwnerSilent
+from runbus.store import bus, deployments, scripts, workers
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from faults import StartProcess, StartWorker
+    from servers import Server
+
+    from runbus.protocol.records import FlowRun
+
+
+@pytest.fixture(autouse=True)
+def short_lease(server: Server, configure: Callable[..., None]) -> None:
+    configure(lease_seconds=LEASE_SECONDS)
+
+
+def waiting(**options: bool) -> list[UUID]:
+    found = block(lambda: get_client().read_waiting(**options))
+    return [each.run.id for each in found]
+
+
+def asked_by(process: subprocess.Popen[bytes]) -> UUID:
+    """The run in which a process waits."""
+    (run_id,) = until(lambda: process.poll() is None and waiting())
+    return run_id
+
+
+def killed(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+def until_no_lease(server: Server) -> None:
+    """Wait until nobody has a lease: others look for another one before they say who is dead."""
+    with server.client() as client:
+        until(lambda: not client.keys("*:lease:*"))
+
+
+def run_named(flow_name: str) -> FlowRun:
+    (found,) = block(lambda: get_client().read_flow_runs(flow_name=flow_name))
+    return found
+
+
+@pytest.mark.parametrize("name", ["ask", "ask_in_a_child"])
+def test_an_answer_to_a_dead_process_is_refused(
+    server: Server, start_process: StartProcess, name: str
+) -> None:
+    """The run, and the one in which it was called, are `Crashed`; who answers is told so."""
+    process = start_process("direct.py", name)
+    run_id = asked_by(process)
+    killed(process)
+    until_no_lease(server)
+    with pytest.raises(OwnerGone, match="its process ended, and nobody waits"):
+        resume_flow_run(run_id, {"value": 1})
+    assert state_of(run_id) == run_named(name.replace("_", "-")).state.name == "Crashed"
+    assert waiting() == []
+    with pytest.raises(OwnerGone):
+        resume_flow_run(run_id, {"value": 1})
+    assert [each.state for each in block(lambda: get_client().read_pauses(run_id))] == ["cancelled"]
+
+
+@pytest.mark.parametrize("name", ["ask", "ask_in_a_child"])
+def test_while_nobody_knows_whether_it_lives_nothing_is_changed(
+    server: Server, start_process: StartProcess, name: str
+) -> None:
+    """Who would not wait is told so at once; a process that was frozen gets the answer after it."""
+    process = start_process("direct.py", name)
+    run_id = asked_by(process)
+    os.kill(process.pid, signal.SIGSTOP)
+    client = get_client()
+    try:
+        until_no_lease(server)
+        begun = time.monotonic()
+        with pytest.raises(OwnerSilent) as silent:
+            block(lambda: client.answer_flow_run(run_id, {"value": 1}))
+        assert time.monotonic() - begun < LEASE_SECONDS
+        assert (silent.value.key, silent.value.generation) == ("1", 1)
+        assert (state_of(run_id), waiting(check_owners=True)) == ("Paused", [run_id])
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    resumed = until(
+        lambda: block(lambda: client.answer_flow_run(run_id, {"value": 1})), OwnerSilent
+    )
+    assert not resumed.waits_for_worker
+    assert process.wait(PATIENCE) == 0
+    assert state_of(run_id) == "Completed"
+
+
+def test_a_ghost_leaves_the_list_while_somebody_looks(start_process: StartProcess) -> None:
+    """Within two leases or so of its process's end; the living stay, and all are looked after."""
+    living, dying = start_process("direct.py", "ask"), start_process("direct.py", "ask_in_a_child")
+    until(lambda: len(waiting()) == 2)
+    alive = run_named("ask-in-a-child").id
+    assert living.poll() is None
+    killed(dying)
+    begun = time.monotonic()
+    until(lambda: len(waiting(check_owners=True)) == 1)
+    assert LEASE_SECONDS <= time.monotonic() - begun < 6 * LEASE_SECONDS
+    assert state_of(alive) == "Crashed"
+    (run_id,) = waiting(check_owners=True)
+    resume_flow_run(run_id, {"value": 1})
+    assert living.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)
+def test_owners_are_looked_at_every_third_of_a_lease(
+    server: Server, start_process: StartProcess, configure: Callable[..., None]
+) -> None:
+    """However often somebody lists what waits."""
+    process = start_process("direct.py", "ask")
+    run_id = asked_by(process)
+    configure(lease_seconds=60)
+    with server.client() as client, Monitor(client) as monitor:
+        for _ in range(10):
+            assert len(waiting(check_owners=True)) == 1
+    sha = scripts.CHECK_OWNER.sha
+    assert len([each for each in monitor.asked if sha in each.words[:2]]) == 1
+    resume_flow_run(run_id, {"value": 1})
+    assert process.wait(PATIENCE) == 0
+
+
+def test_a_deployed_run_that_is_answered_waits_for_a_worker(
+    server: Server, start_worker: StartWorker
+) -> None:
+    """Who answers is told so, with the dead worker's lease and without it."""
+    worker = start_worker("sync-shop")
+    run_id = started("sync-shop/x", {"item": "tea"})
+    until(lambda: state_of(run_id) == "Paused")
+    killed(worker)
+    until_no_lease(server)
+    resumed = block(lambda: get_client().answer_flow_run(run_id, {"value": 3}))
+    assert resumed.waits_for_worker
+    start_worker("sync-shop")
+    until(lambda: state_of(run_id) == "Suspended")
+    assert block(lambda: get_client().answer_flow_run(run_id, {"value": True})).waits_for_worker, (
+        "it was suspended"
+    )
+    assert result_of(run_id) == ["tea", 3, True]
+
+
+async def test_who_waits_for_a_run_that_nobody_serves_is_told(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a warning at once, or soon after the last worker has left; with one there is none."""
+
+    @flow
+    def nothing() -> int:
+        return 1
+
+    await deployments.register(bus.current(), "nothing/x", {"flow": "nothing"})
+    first = await run_deployment("nothing/x", timeout=1)
+    assert first.state.name == "Scheduled"
+    assert f"no worker serves nothing/x now: {first.name} waits until one does" in caplog.text
+    caplog.clear()
+    serving = asyncio.create_task(nothing.serve("x"))
+    while await get_client().is_served("nothing/x") is not True:
+        await asyncio.sleep(0.01)
+    assert (await run_deployment("nothing/x", timeout=PATIENCE)).state.result() == 1
+    assert (await wait_for_flow_run(first.id)).state.result() == 1
+    assert "no worker serves" not in caplog.text
+    serving.cancel()
+    await asyncio.wait([serving])
+    last = await run_deployment("nothing/x", timeout=1.5 * workers.SERVED_SECONDS)
+    assert f"no worker serves nothing/x now: {last.name} waits until one does" in caplog.text
+    await cancel_flow_run(last.id)

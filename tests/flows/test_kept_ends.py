@@ -1,0 +1,124 @@
+"""The end of a run is kept until it is recorded, whatever refuses it or is away meanwhile."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from chaos.faults import (
+    FailedSnapshot,
+    FrozenServer,
+    FullMemory,
+    KilledServer,
+    MissingRight,
+    NoReplicas,
+    ReadOnly,
+)
+from faults import LEASE_SECONDS, PATIENCE, made, result_of, started, state_of, until
+from lasting import Diary
+
+from runbus import cancel_flow_run, flow, get_client, get_run_context
+from runbus.bridge import run as block
+from runbus.errors import AlreadyEnded, EndNotRecorded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from uuid import UUID
+
+    from chaos.faults import Fault
+    from faults import StartProcess
+    from servers import Server
+
+FAULTS: dict[str, Callable[[Server], Fault]] = {
+    "full memory": FullMemory,
+    "a failed snapshot": FailedSnapshot,
+    "read only": ReadOnly,
+    "no replicas": NoReplicas,
+    "no right to call scripts": lambda server: MissingRight(server, "evalsha"),
+    "frozen": FrozenServer,
+    "killed": KilledServer,
+}
+"""What lasts for longer than a lease and a retry here."""
+RETRY_SECONDS = 1.0
+
+
+@pytest.fixture
+def diary(tmp_path: Path) -> Diary:
+    return Diary(tmp_path)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_runs_that_end_while_their_ends_cannot_be_recorded(
+    server: Server, start_process: StartProcess, diary: Diary, name: str
+) -> None:
+    """Each is recorded afterwards; none is executed again, here or in the worker beside."""
+    for _ in range(2):
+        start_process("lasting.py", "0", "hold", "sync-hold", retry_seconds=RETRY_SECONDS)
+    runs = [started(f"{each}/x", diary.given) for each in ("hold", "sync-hold") for _ in range(2)]
+    until(lambda: diary.count("begins") == 4)
+    with made(FAULTS[name](server)):
+        diary.gate.touch()
+        until(lambda: diary.count("ends") == 4)
+        time.sleep(2.5 * LEASE_SECONDS)  # in which others would take them
+    assert [result_of(run_id) for run_id in runs] == ["held"] * 4
+    found = [block(lambda run_id=run_id: get_client().read_flow_run(run_id)) for run_id in runs]
+    assert [(run.run_count, run.crash_count) for run in found] == [(1, 0)] * 4
+    assert diary.count("begins") == 4
+
+
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)
+def test_a_run_that_is_cancelled_when_its_end_is_recorded_late(
+    server: Server, start_process: StartProcess, diary: Diary
+) -> None:
+    """It has ended, one way or the other, and does not stay `Cancelling`."""
+    start_process("lasting.py", "0", "hold")
+    run_id = started("hold/x", diary.given)
+    until(lambda: diary.count("begins") == 1)
+    with made(FullMemory(server)):
+        diary.gate.touch()
+        until(lambda: diary.count("ends") == 1)
+    try:
+        cancel_flow_run(run_id)
+    except AlreadyEnded:
+        assert state_of(run_id) == "Completed"
+    until(lambda: state_of(run_id) in {"Completed", "Cancelled"})
+
+
+async def test_a_direct_call_returns_and_its_end_is_recorded_later(
+    own_server: Server, configure: Callable[..., None]
+) -> None:
+    """Who waits is told after `retry_seconds`; the process goes on to try."""
+    configure(retry_seconds=RETRY_SECONDS)
+    ids: list[UUID] = []
+
+    @flow
+    async def end_in_an_outage() -> int:
+        ids.append(get_run_context().run_id)
+        own_server.freeze()
+        return 7
+
+    with pytest.raises(EndNotRecorded, match="Completed"):
+        await end_in_an_outage()
+    own_server.thaw()
+    deadline = time.monotonic() + PATIENCE
+    while (await get_client().read_flow_run(ids[0])).state.name != "Completed":
+        assert time.monotonic() < deadline
+
+
+def test_a_process_that_ends_before_names_the_run(
+    server: Server, start_process: StartProcess, diary: Diary, tmp_path: Path
+) -> None:
+    """Its exit code says so, too, though the program was content with the error."""
+    said = tmp_path / "said"
+    process = start_process(
+        "lasting.py", "called", "hold", *diary.given.values(), said=said, retry_seconds=1
+    )
+    until(lambda: diary.count("begins") == 1)
+    with made(FrozenServer(server)):
+        diary.gate.touch()
+        assert process.wait(PATIENCE) == 1
+    assert "was never recorded" in said.read_text()
+    with server.client() as client:
+        client.flushall()  # of what nobody goes on with

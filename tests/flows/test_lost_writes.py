@@ -1,0 +1,88 @@
+"""A failover that loses the last writes: what the server says goes back, and runs go on.
+
+What a promoted replica has missed is undone here by hand, on a server that otherwise stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from faults import PATIENCE
+
+from runbus import flow, get_client, get_run_context, pause_flow_run, resume_flow_run
+from runbus.errors import NotPaused
+from runbus.protocol.keys import tag
+from runbus.store import bus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from redis import Redis
+    from servers import Server
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not is_so():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_pause_that_is_lost_is_asked_once_more(server: Server) -> None:
+    """Also where nothing tells of that, but a word about another pause, and its own absence."""
+    ids: list[UUID] = []
+
+    @flow
+    async def ask() -> int:
+        ids.append(get_run_context().run_id)
+        return await pause_flow_run(int, timeout=PATIENCE)
+
+    async def answer(value: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return await resume_flow_run(ids[0], {"value": value})
+                except NotPaused:
+                    await asyncio.sleep(0.01)
+
+    asking = asyncio.create_task(ask())
+    with server.client() as client:
+        await until(lambda: ids and client.exists(bus.current().keys.pause(ids[0], "1")))
+        lose_pause(client, ids[0])
+    await answer(5)
+    assert await asking == 5
+
+
+def lose_pause(client: Redis, run_id: UUID) -> None:
+    """Take back that a run's first pause was opened, in one step."""
+    keys = bus.current().keys
+    with client.pipeline(transaction=True) as undo:
+        undo.hset(keys.run(run_id), mapping={"state_name": "Running", "state_type": "RUNNING"})
+        undo.hdel(keys.run(run_id), "pause")
+        undo.delete(keys.pause(run_id, "1"))
+        undo.hdel(keys.streams(run_id), "pause:1")
+        undo.zrem(keys.pending(tag(run_id)), str(run_id))
+        undo.xadd(keys.resume(run_id), {"pause": "an earlier one", "value": "7"})
+        undo.execute()
+
+
+async def test_a_retry_whose_failure_is_lost(server: Server) -> None:
+    """It was not cancelled: it is called again, and fails or succeeds by itself."""
+    ids: list[UUID] = []
+
+    @flow(retries=1, retry_delay_seconds=0.5)
+    async def stumble() -> str:
+        ids.append(get_run_context().run_id)
+        if len(ids) == 1:
+            raise ValueError("on purpose")
+        return "done"
+
+    calling = asyncio.create_task(stumble())
+    with server.client() as client:
+        key = lambda: bus.current().keys.run(ids[0])  # noqa: E731
+        await until(lambda: ids and client.hget(key(), "state_name") == "Pending")
+        client.hset(key(), "state_name", "Running")
+        client.hdel(key(), "retry")
+    assert await calling == "done"
+    assert (await get_client().read_flow_run(ids[0])).state.name == "Completed"

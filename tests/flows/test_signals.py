@@ -1,0 +1,130 @@
+"""How a worker ends: by signals, and by cancellation of the task that serves."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+from faults import LEASE_SECONDS, PATIENCE, result_of, started, state_of, until
+from lasting import Diary
+
+from runbus import cancel_flow_run, flow, get_client, get_run_context, run_deployment, serve
+from runbus.bridge import run as block
+from runbus.errors import DeploymentMissing
+from runbus.worker.worker import GRACE_SECONDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from faults import StartProcess
+    from servers import Server
+
+SOON = GRACE_SECONDS / 3
+
+
+@pytest.fixture
+def diary(tmp_path: Path) -> Diary:
+    return Diary(tmp_path)
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Path:
+    """What the worker says."""
+    return tmp_path / "said"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", ["hold", "sync-hold"])
+def test_the_second_signal_ends_a_worker_at_once(
+    server: Server, start_process: StartProcess, diary: Diary, said: Path, name: str, number: int
+) -> None:
+    """The first says what it waits for, and how long; others go on with what it executed."""
+    worker = start_process("lasting.py", "0", name, said=said)
+    run_id = started(f"{name}/x", diary.given)
+    until(lambda: diary.count("begins") == 1)
+    worker.send_signal(number)
+    until(lambda: f"1 run may go on for {GRACE_SECONDS:g} s" in said.read_text())
+    worker.send_signal(number)
+    began = time.monotonic()
+    assert worker.wait(SOON) == 128 + number
+    assert time.monotonic() - began < 1
+    assert "ended at once" in said.read_text()
+    start_process("lasting.py", "0", name)
+    until(lambda: diary.count("begins") == 2)
+    diary.gate.touch()
+    assert result_of(run_id) == "held"
+
+
+@pytest.mark.parametrize("name", ["listen", "ask"])
+def test_a_worker_whose_run_only_waits_ends_quickly(
+    server: Server, start_process: StartProcess, diary: Diary, said: Path, name: str
+) -> None:
+    """It has nothing to wait for; its run goes back, and on elsewhere."""
+    worker = start_process("lasting.py", "0", name, said=said)
+    run_id = started(f"{name}/x", diary.given)
+    until(lambda: diary.count("begins") == 1)
+    until(lambda: block(lambda: is_waiting(run_id, name)))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(SOON) == 0
+    assert state_of(run_id) == "Scheduled"
+    assert "may go on" not in said.read_text()
+    start_process("lasting.py", "0", name)
+    until(lambda: diary.count("begins") == 2)
+    cancel_flow_run(run_id)
+    until(lambda: state_of(run_id) == "Cancelled")
+
+
+async def is_waiting(run_id: UUID, name: str) -> bool:
+    if name == "listen":
+        await asyncio.sleep(LEASE_SECONDS)  # of that nobody is told
+        return True
+    return (await get_client().read_flow_run(run_id)).state.name == "Paused"
+
+
+async def test_a_cancelled_serve_ends(server: Server) -> None:
+    """It hands back what it executes, and takes nothing any more."""
+    executing: list[UUID] = []
+    ended = asyncio.Event()
+
+    @flow
+    async def wait() -> None:
+        executing.append(get_run_context().run_id)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    name = uuid4().hex[:8]
+    serving = asyncio.create_task(as_coroutine(serve(wait.to_deployment(name))))
+    run_id = await start_when_served(f"wait/{name}")
+    async with asyncio.timeout(PATIENCE):
+        while not executing:
+            await asyncio.sleep(0.01)
+    serving.cancel()
+    async with asyncio.timeout(SOON):
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        await ended.wait()
+    later = await run_deployment(f"wait/{name}", timeout=0)
+    await asyncio.sleep(LEASE_SECONDS)  # in which it would be claimed
+    for each in (run_id, later.id):
+        assert (await get_client().read_flow_run(each)).state.name == "Scheduled"
+        await cancel_flow_run(each)
+    assert executing == [run_id]
+
+
+async def as_coroutine(pending: object) -> None:
+    await pending
+
+
+async def start_when_served(deployment: str) -> UUID:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return (await run_deployment(deployment, timeout=0)).id
+            except DeploymentMissing:
+                await asyncio.sleep(0.01)
