@@ -69,6 +69,7 @@ class Keys:
 
         `<epoch> <number>` for each retry in an execution.
         `taken …` where it was taken from a process that did not answer.
+        `final` is the type of the state that the run ended in, for who waits for that.
         """
         return self._of_run(flow_run_id, "ends")
 
