@@ -53,7 +53,7 @@ class Upkeep:
         self._life: BackgroundCall[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._supervisor: Supervisor | None = None
-        self._woken: asyncio.Event
+        self._woken = asyncio.Event()
         self._to_reconcile: set[str] = set()
         self._to_record: list[KeptEnd] = []
 
@@ -88,6 +88,8 @@ class Upkeep:
 
     async def _live(self) -> None:
         self._woken = asyncio.Event()
+        if self._to_reconcile:  # from before it began
+            self._woken.set()
         here, supervisor = bus.of_settings(self._settings), Supervisor()
         try:
             async with supervisor:
