@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from runbus.flow_run_context import Slot
     from runbus.plan import Plan
     from runbus.protocol.records import FlowRun
-    from runbus.store.maintenance.kept_ends import KeptEnd
     from runbus.worker.deployment import Deployment
 
 SWEEP_SECONDS = 5.0
@@ -239,6 +238,9 @@ class Worker:
             self._wake_claims()
 
     def _wake_claims(self) -> None:
+        if bridge.running_loop() is self._loop:
+            self._claims.wake()
+            return
         with suppress(RuntimeError):  # its loop has ended meanwhile
             self._loop.call_soon_threadsafe(self._claims.wake)
 
@@ -290,10 +292,6 @@ class Worker:
                 await workers.forget(self._here, self._holder.owner.process)
 
 
-async def _recorded(end: KeptEnd) -> str | None:
-    return await asyncio.shield(asyncio.wrap_future(end.recorded))
-
-
 async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
     # In the flow's own thread, or on its loop: to validate the parameters may take a while.
     run = claim.run
@@ -308,7 +306,7 @@ async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
             state="Failed",
             message=f"{type(error).__name__}: {error}"[:500],
         )
-        if await _recorded(claim.holder.keep(ending)) is not None:
+        if await claim.holder.record(bus.current(), claim.holder.keep(ending)) is not None:
             _log.error("%s: Failed (%s)", run.name, ending.message)
         return None
 
