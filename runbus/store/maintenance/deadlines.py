@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from runbus.protocol.keys import TAGS
 from runbus.store import deployments, scripts
+from runbus.store.maintenance.occupied import occupied
 
 if TYPE_CHECKING:
     from runbus.store.bus import Bus
@@ -17,7 +17,7 @@ PAGE = 32
 
 async def expire_overdue(bus: Bus) -> None:
     """End the pauses whose time is over, in all tags whose primary answers."""
-    keys, tags = bus.keys, TAGS
+    keys, tags = bus.keys, await occupied(bus, bus.keys.pending)
     while tags:
         commands = [
             scripts.EXPIRE_PAUSES.command(

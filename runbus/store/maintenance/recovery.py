@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from runbus.errors import RunbusError
-from runbus.protocol.keys import TAGS
 from runbus.store import child_runs, deployments, runs, scripts
 from runbus.store.available import available
 from runbus.store.counts import counts
+from runbus.store.maintenance.occupied import occupied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +48,7 @@ class Taken:
 
 async def recover_orphaned_runs(bus: Bus) -> int:
     """Take the runs of the dead, in all tags whose primary answers; return how many."""
-    after = dict.fromkeys(TAGS, "")
+    after = dict.fromkeys(await occupied(bus, bus.keys.executing), "")
     count = 0
     while after:
         commands = [call(bus, tag, start) for tag, start in after.items()]
