@@ -126,18 +126,27 @@ class Execution:
             return self._enter(run)
 
     async def begin_again(self, delay: float) -> FlowRunContext:
-        """Call the flow once more after a delay (seconds), unless the run has to end meanwhile."""
-        try:
-            async with self._context.waiting():
-                await self._context.interruptible(asyncio.sleep(delay))
-            run, epoch = self._context.flow_run, self._context.epoch
-            found = await runs.move(self._bus, run, "Running", epoch=epoch)
-            if found not in {None, "Running", "Paused"}:  # as a failover may have left it
-                raise FlowRunCancelled(self._run_id)
-            return self._enter(await self._read_again())
-        except BaseException as error:
-            await self.conclude(Outcome(error=error))
-            raise
+        """Call the flow once more after a delay (seconds), unless the run has to end meanwhile.
+
+        While the server is away or refuses that, the same retry is planned again.
+        """
+        while True:
+            try:
+                return await self._begin_after(delay)
+            except BaseException as error:
+                planned = await self.conclude(Outcome(error=error))
+                if planned is None:
+                    raise
+                delay = planned
+
+    async def _begin_after(self, delay: float) -> FlowRunContext:
+        async with self._context.waiting():
+            await self._context.interruptible(asyncio.sleep(delay))
+        run, epoch = self._context.flow_run, self._context.epoch
+        found = await runs.move(self._bus, run, "Running", epoch=epoch)
+        if found not in {None, "Running", "Paused"}:  # as a failover may have left it
+            raise FlowRunCancelled(self._run_id)
+        return self._enter(await self._read_again())
 
     async def _read_again(self) -> FlowRun:
         flow_run = await runs.read(self._bus, self._run_id)

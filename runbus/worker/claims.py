@@ -119,7 +119,8 @@ class Claims:
                     await self._woken.wait()
 
     def _tell_how_it_goes(self, duty: Duty) -> None:
-        if self._forbidden is not None and any(self._offered.values()):
+        is_wanted = self._under_way > 0 or any(self._offered.values())
+        if self._forbidden is not None and is_wanted:
             duty.note_failure(self._forbidden)
         else:
             self._forbidden = None

@@ -88,6 +88,16 @@ async def listen(diary: str, gate: str) -> int:
     return await receive_input(int, timeout=None).next()
 
 
+@flow(retries=1, retry_delay_seconds=0.5)
+async def stumble(diary: str, gate: str) -> str:
+    """Fail once, and be called again."""
+    if get_run_context().flow_run.retry == 0:
+        note(diary, "begins")
+        raise ValueError("on purpose")
+    note(diary, "ends")
+    return "held"
+
+
 @flow
 async def quick() -> str:
     return "done"

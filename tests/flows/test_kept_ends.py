@@ -68,6 +68,21 @@ def test_runs_that_end_while_their_ends_cannot_be_recorded(
     assert diary.count("begins") == 4
 
 
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_retry_that_cannot_begin(
+    server: Server, start_process: StartProcess, diary: Diary, name: str
+) -> None:
+    """It begins when the server takes that again; the run neither fails by it nor stays pending."""
+    start_process("lasting.py", "1", "stumble", retry_seconds=RETRY_SECONDS)
+    run_id = started("stumble/x", diary.given)
+    until(lambda: state_of(run_id) == "Pending")
+    with made(FAULTS[name](server)):
+        time.sleep(3 * RETRY_SECONDS)
+    assert result_of(run_id) == "held"
+    assert block(lambda: get_client().read_flow_run(run_id)).retry == 1
+    assert diary.count("begins") == diary.count("ends") == 1
+
+
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)
 def test_a_run_that_is_cancelled_when_its_end_is_recorded_late(
     server: Server, start_process: StartProcess, diary: Diary

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from redis import Redis
     from servers import Server
 
+    from runbus.store.scripts import Script
+
 Samples = dict[tuple[str, str], float]
 DUTIES = {
     *("claims", "hints", "sweep", "recovery", "deadlines", "index repair"),
@@ -109,12 +111,24 @@ def test_waiting_runs_and_queues_are_measured(
     result_of(run_id)
 
 
+@pytest.mark.parametrize(
+    ("duty", "script"),
+    [
+        ("recovery", scripts.RECOVER_RUNS),
+        ("claims", scripts.CLAIM_RUN),
+        ("index repair", scripts.REPAIR_INDEX),
+    ],
+)
 def test_a_duty_that_does_nothing_good_is_named(
-    server: Server, free_port: int, monkeypatch: pytest.MonkeyPatch
+    server: Server,
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    duty: str,
+    script: Script,
 ) -> None:
     """A worker that may not call one of its scripts is not ready, and is when it may again."""
     line = acl.line("worker", "runbus", acl.digest("secret"))
-    less = line.replace(f"+evalsha|{scripts.RECOVER_RUNS.sha} ", "")
+    less = line.replace(f"+evalsha|{script.sha} ", "")
     assert less != line
     with server.client() as client:
         set_user(client, line)
@@ -128,17 +142,18 @@ def test_a_duty_that_does_nothing_good_is_named(
                 until(lambda: fetched(url)[0] == 200, urllib.error.URLError)
                 assert result_of(started("double/x", {"number": 2})) == 4
                 set_user(client, less)
+                run_id = started("double/x", {"number": 3})
                 until(lambda: fetched(url)[0] == 503)
                 first, *others = fetched(url)[1].splitlines()
-                assert re.match(
-                    r"recovery: STUCK, last good round \d+\.\d s ago; failed \d+", first
-                )
-                assert "the script recover_runs" in first
+                stuck = rf"{duty}: STUCK, last good round \d+\.\d s ago; failed \d+ times"
+                assert re.match(stuck, first)
+                assert f"for the script {script.name}" in first
                 assert "slots of double/x: 0 taken, limit 2" in others
                 assert not [each for each in others if "STUCK" in each]
                 assert fetched(url.replace("readyz", "livez"))[0] == 200
                 set_user(client, line)
                 until(lambda: fetched(url)[0] == 200)
+                assert result_of(run_id) == 6
             finally:
                 worker.terminate()
         client.execute_command("ACL", "DELUSER", "worker")

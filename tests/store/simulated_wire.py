@@ -177,6 +177,9 @@ class Requests:
         """As `Requests.script`."""
         return await self.command("EVALSHA", script.sha, *call)
 
+    def raise_if_forbidden(self, *_: object) -> None:
+        """Nothing is forbidden here."""
+
     async def tell(self, *commands: Command) -> None:
         """As `Requests.tell`: nobody here listens to hints."""
 

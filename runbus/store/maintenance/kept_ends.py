@@ -46,7 +46,14 @@ class KeptEnd:
 async def try_once(bus: Bus, end: KeptEnd) -> None:
     """Record an end, unless it is refused or not answered."""
     with suppress(RunbusError):  # who tries on tells why
-        _settle(end, *await executions.end(bus, end.ending))
+        await _try(bus, end)
+
+
+async def _try(bus: Bus, end: KeptEnd) -> None:
+    verdict, state = await executions.end(bus, end.ending)
+    if verdict == "LOST":
+        await _forgive(bus, end.ending)
+    _settle(end, verdict, state)
 
 
 async def record(bus: Bus, end: KeptEnd) -> None:
@@ -54,13 +61,10 @@ async def record(bus: Bus, end: KeptEnd) -> None:
     for delay in backoff(longest=LONGEST_DELAY):
         await asyncio.sleep(delay)
         try:
-            reply = await executions.end(bus, end.ending)
+            await _try(bus, end)
         except Exception as error:  # whatever it is, the run has ended
             _note_trouble(end, error)
         else:
-            if reply[0] == "LOST":
-                await _forgive(bus, end.ending)
-            _settle(end, *reply)
             return
 
 
