@@ -39,6 +39,11 @@ def on_loop() -> bool:
     return asyncio._get_running_loop() is not None  # pyright: ignore[reportPrivateUsage]
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that is running in this thread, if one is."""
+    return asyncio._get_running_loop()  # pyright: ignore[reportPrivateUsage]
+
+
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """Make an event loop: uvloop's where that is installed, asyncio's elsewhere."""
     try:

@@ -14,6 +14,7 @@ from runbus.blocked_loop import watch
 from runbus.context import bound_run
 from runbus.execution import INTERRUPTED_SECONDS, Execution, completed
 from runbus.plan import Outcome
+from runbus.store.link import settle
 from runbus.sync_run import SyncRun
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ T = TypeVar("T")
 async def run_async(plan: Plan, claim: Claim | None = None) -> Any:
     """Run an async flow, in the task that awaits this."""
     execution = Execution(plan, claim)
-    context, cancelled = await _to_its_end(execution.begin())
+    if claim is None:
+        context, cancelled = await _to_its_end(execution.begin())
+    else:
+        context, cancelled = execution.begin_claimed(claim), None
     if isinstance(context, Outcome):
         return context.result()
     while True:
@@ -52,19 +56,27 @@ async def _to_its_end(work: Coroutine[Any, Any, T]) -> tuple[T, asyncio.Cancelle
 
     Who cancels does not want to wait for a server that does not answer: then it is raised.
     """
-    task = asyncio.ensure_future(work)
-    cancelled, left = None, None
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
-            await asyncio.wait([task], timeout=left)
-            if left is not None:
+            if cancelled is None:
+                await _done(task, loop)
+            else:
+                await asyncio.wait([task], timeout=INTERRUPTED_SECONDS)
                 task.cancel()
         except asyncio.CancelledError as error:  # from some scopes it comes again and again
             cancelled = error
-            left = INTERRUPTED_SECONDS
     if cancelled is not None and (task.cancelled() or task.exception() is not None):
         raise cancelled
     return task.result(), cancelled
+
+
+async def _done(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:
+    done: asyncio.Future[None] = loop.create_future()
+    task.add_done_callback(lambda _: settle(done, None))
+    await done
 
 
 async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:

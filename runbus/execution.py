@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -25,6 +25,7 @@ from runbus.errors import (
     RunLost,
 )
 from runbus.flow_run_context import FlowRunContext, current_flow_run
+from runbus.listening import Listening
 from runbus.log_shipper import shipper
 from runbus.logging import show_on_terminal
 from runbus.plan import Claim, Outcome, Plan
@@ -32,16 +33,15 @@ from runbus.prints import watch_prints
 from runbus.protocol import states
 from runbus.protocol.execution import Ending
 from runbus.protocol.values import encode
-from runbus.store import bus, child_runs, runs
+from runbus.store import bus, child_runs, log, runs
 from runbus.store.backoff import backoff
 from runbus.store.control import Control
 from runbus.store.maintenance.boot_clock import boot_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
     from runbus.background.lease_holder import LeaseHolder
-    from runbus.background_call import BackgroundCall
     from runbus.flow_run_context import Activity, Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
@@ -76,19 +76,16 @@ class Execution:
         # Here, where the flow is called: they have code of their own.
         self._parameters = _recorded(plan.parameters) if claim is None else b""
         self._activity: Activity | None = None
-        self._ear: BackgroundCall[None] | None = None
+        self._ear: Listening | None = None
 
     async def begin(self) -> FlowRunContext | Outcome:
         """Record the run as running, and listen to what it is told. Raises `RunLost`.
 
         A child that completed in an earlier execution of its parent gives its outcome again.
         """
-        self._bus = bus.current()
         if self._claim is not None:
-            self._holder = self._claim.holder
-            self._activity = self._claim.slot.activity
-            self._claim.slot.enter_loop()
-            return self._enter(self._claim.run)
+            return self.begin_claimed(self._claim)
+        self._bus = bus.current()
         self._holder = lease_holder.of(self._bus.settings)
         show_on_terminal()
         if self._parent is None:
@@ -110,6 +107,14 @@ class Execution:
             return found
         await self._parent.end_call(self._activity)
         return Outcome(value=found.result)
+
+    def begin_claimed(self, claim: Claim) -> FlowRunContext:
+        """Listen to what a run is told that a worker has claimed."""
+        self._bus = bus.current()
+        self._holder = claim.holder
+        self._activity = claim.slot.activity
+        claim.slot.enter_loop()
+        return self._enter(claim.run)
 
     async def _create(self) -> FlowRunContext:
         with self._holder.intent(self._run_id) as digits:
@@ -172,7 +177,7 @@ class Execution:
             self._parent.parts.add(context)
         if before is not None and before.interrupt is not None:
             context.end(before.interrupt)  # it came before there was this one to tell
-        self._ear = bridge.start(partial(self._listen, context))
+        self._ear = Listening(partial(self._listen, context))
         return context
 
     def _leave(self) -> None:
@@ -190,8 +195,7 @@ class Execution:
         recorded is kept, and recorded later; raises `EndNotRecorded` to who called the flow
         directly and has waited for `retry_seconds`.
         """
-        if shipper.has_lines:
-            await self._ship_lines()
+        await self._ship_lines()
         delay = None
         try:
             delay = await self._record(outcome)
@@ -208,10 +212,13 @@ class Execution:
             await self._parent.end_call(self._activity)
 
     async def _ship_lines(self) -> None:
-        # Before the end is recorded, so that who waited for it finds them.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(INTERRUPTED_SECONDS):
-                await bridge.in_background(shipper.ship)
+        # Before the end is recorded, on the same connection: who waited for it finds them.
+        if shipper.is_under_way(self._run_id):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERRUPTED_SECONDS):
+                    await bridge.in_background(shipper.ship)
+        if lines := shipper.take(self._run_id):
+            await log.tell(self._bus, self._run_id, lines)
 
     async def _record(self, outcome: Outcome) -> float | None:
         error, retries = outcome.error, self._plan.retries
@@ -223,15 +230,27 @@ class Execution:
             return None
         end = self._holder.keep(ending)
         self._leave()  # what is kept explains why the server says that it executes here
-        if self._claim is not None:
-            await asyncio.wait([asyncio.wrap_future(end.recorded)], timeout=SLOT_SECONDS)
-            self._claim.slot.close()
         in_haste = error is not None and not isinstance(error, (Exception, FlowInterrupt))
-        state = await self._wait_for_record(end, outcome, in_haste=in_haste)
+        with self._closing_slot():
+            state = await self._wait_for_record(end, outcome, in_haste=in_haste)
         if state in _FINAL:
             await self._end_called(state)
             self._log_end(ending, state)
         return None
+
+    @contextmanager
+    def _closing_slot(self) -> Generator[None]:
+        # When its end is recorded, or that takes too long.
+        if self._claim is None:
+            yield
+            return
+        close = self._claim.slot.close
+        timer = asyncio.get_running_loop().call_later(SLOT_SECONDS, close)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            close()
 
     def _ending(self, outcome: Outcome) -> Ending | None:
         error = outcome.error
@@ -275,7 +294,7 @@ class Execution:
     async def _plan_retry(self, error: Exception) -> float | None:
         retry = self._context.flow_run.retry + 1
         end = self._holder.keep(self._end("Pending", _words(error), retry=retry))
-        state = await asyncio.shield(asyncio.wrap_future(end.recorded))
+        state = await self._holder.record(self._bus, end)
         if state != "Pending":  # it was cancelled, or is another's
             if state is not None:
                 self._log_end(end.ending, state)
@@ -302,7 +321,7 @@ class Execution:
         self, end: KeptEnd, outcome: Outcome, *, in_haste: bool
     ) -> str | None:
         """Return the state that the run came into, `None` when its end was dropped."""
-        recorded = asyncio.shield(asyncio.wrap_future(end.recorded))
+        recorded = self._holder.record(self._bus, end)
         if self._claim is not None and not in_haste:
             return await recorded  # a worker has nobody who waits
         # Who interrupts does not want to wait for a server that does not answer.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -36,8 +35,10 @@ class LogShipper(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines: deque[tuple[str, Line]] = deque(maxlen=MOST_LINES)
-        self._scheduling = Lock()
+        self._lines: dict[str, list[Line]] = {}
+        self._count = 0
+        self._under_way: frozenset[str] = frozenset()
+        self._changing = Lock()
         self._is_scheduled = False
         self._shipping = asyncio.Lock()
         os.register_at_fork(after_in_child=self._start_afresh)
@@ -49,17 +50,26 @@ class LogShipper(logging.Handler):
             return
         # The run's own log need not say on each line whose it is.
         message = record.getMessage().removeprefix(prefix_of(getattr(record, "flow_run_name", "")))
-        self._lines.append((str(run_id), (record.levelname, message)))
-        with self._scheduling:
+        with self._changing:
+            self._lines.setdefault(str(run_id), []).append((record.levelname, message))
+            self._count += 1
+            if self._count > MOST_LINES:
+                self._drop_oldest()
             first, self._is_scheduled = not self._is_scheduled, True
         if first:
             loop = bridge.background.loop
             loop.call_soon_threadsafe(loop.call_later, BATCH_SECONDS, self._ship_later)
 
-    @property
-    def has_lines(self) -> bool:
-        """Whether lines wait to be taken, or are under way."""
-        return bool(self._lines) or self._shipping.locked()
+    def take(self, run_id: UUID) -> list[Line]:
+        """Take the lines of a run that wait: who takes them sees to their way."""
+        with self._changing:
+            lines = self._lines.pop(str(run_id), [])
+            self._count -= len(lines)
+        return lines
+
+    def is_under_way(self, run_id: UUID) -> bool:
+        """Whether lines of a run are on their way."""
+        return str(run_id) in self._under_way
 
     async def ship(self) -> None:
         """Take all lines that wait, on the background loop; those under way have arrived, too."""
@@ -68,23 +78,35 @@ class LogShipper(logging.Handler):
             await self._ship_all()
 
     async def _ship_all(self) -> None:
-        batches: dict[str, list[Line]] = {}
-        while self._lines:
-            run_id, line = self._lines.popleft()
-            batches.setdefault(run_id, []).append(line)
-        for run_id, lines in batches.items():
-            try:
-                await log.append(bus.current(), UUID(run_id), lines)
-            except RunbusError as error:
-                logging.getLogger("runbus").debug("log lines were dropped: %s", error)
+        with self._changing:
+            batches, self._lines, self._count = self._lines, {}, 0
+            self._under_way = frozenset(batches)
+        try:
+            for run_id, lines in batches.items():
+                await self._ship_some(UUID(run_id), lines)
+        finally:
+            self._under_way = frozenset()
+
+    async def _ship_some(self, run_id: UUID, lines: list[Line]) -> None:
+        try:
+            await log.append(bus.current(), run_id, lines)
+        except RunbusError as error:
+            logging.getLogger("runbus").debug("log lines were dropped: %s", error)
+
+    def _drop_oldest(self) -> None:
+        run_id, lines = next(iter(self._lines.items()))
+        del lines[0]
+        self._count -= 1
+        if not lines:
+            del self._lines[run_id]
 
     def _ship_later(self) -> None:
         self._task = bridge.background.loop.create_task(self.ship())
 
     def _start_afresh(self) -> None:
         # The lines are the parent's, which takes them itself.
-        self._lines.clear()
-        self._scheduling = Lock()
+        self._changing = Lock()
+        self._lines, self._count, self._under_way = {}, 0, frozenset()
         self._shipping = asyncio.Lock()
         self._is_scheduled = False
 

@@ -1,7 +1,8 @@
 """Monitoring: a small HTTP server for Prometheus and for whoever restarts what is stuck.
 
 `/metrics` for Prometheus; `/livez` is 200 while the process works at all; `/readyz` while its
-server answers and each of its duties has had a good round lately, too. Both name the duties.
+server answers and each of its duties has had a good round lately, too. Both say of each duty when
+it had its last good round, and how many slots are taken.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from runbus import bridge, settings
 from runbus.errors import RunbusError, SettingsError
+from runbus.protocol.printed import one_line
 from runbus.store import bus
 from runbus.supervision import duty as duties
+from runbus.worker.worker import slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -108,22 +111,22 @@ def _lives() -> None:
 
 def _answers() -> None:
     bridge.run(_ping)
-    troubled = [duty for duty in duties.alive() if duty.is_stuck]
-    if troubled:
-        raise DutiesStuck("\n".join(map(_describe, troubled)))
-
-
-def _describe(duty: Duty) -> str:
-    why = f": {duty.error}" if duty.error is not None else ""
-    return f"{duty.name}: no good round for {duty.seconds_since_beat:.0f} s{why}"
+    if any(duty.is_stuck for duty in duties.alive()):
+        raise DutiesStuck(_report())
 
 
 def _report() -> str:
-    return "\n".join(
-        f"{duty.name}: {duty.seconds_since_beat:.1f} s since its last good round, failed "
-        f"{duty.failures} times"
-        for duty in duties.alive()
-    )
+    """Say how the duties do, those that are stuck first, and what the worker executes."""
+    stuck_first = sorted(duties.alive(), key=lambda duty: not duty.is_stuck)
+    return "\n".join([*map(_describe, stuck_first), *slots()])
+
+
+def _describe(duty: Duty) -> str:
+    ago = f"{duty.seconds_since_beat:.1f} s ago"
+    failed = f"; failed {duty.failures} times" if duty.failures else ""
+    why = f", at last: {one_line(str(duty.error))}" if duty.error is not None else ""
+    stuck = "STUCK, " if duty.is_stuck else ""
+    return f"{duty.name}: {stuck}last good round {ago}{failed}{why}"
 
 
 class DutiesStuck(RunbusError):

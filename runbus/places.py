@@ -46,6 +46,11 @@ class SlotLimit:
         self._on_free = on_free
         self._queues: dict[asyncio.AbstractEventLoop, deque[Turn]] = {}
 
+    def __str__(self) -> str:
+        with self.lock:
+            taken = len(self.holders)
+        return f"{taken} taken, {'no limit' if self._limit == math.inf else f'limit {self._limit}'}"
+
     @property
     def is_full(self) -> bool:
         """Whether there is no slot for one more run; those that go on come first."""

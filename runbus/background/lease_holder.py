@@ -20,6 +20,7 @@ from runbus.background.renewal import Renewal
 from runbus.background.upkeep import Upkeep
 from runbus.protocol.keys import tag
 from runbus.store.backoff import backoff
+from runbus.store.maintenance import kept_ends
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.maintenance.holdings import Holdings
 from runbus.store.maintenance.kept_ends import KeptEnd
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from runbus.protocol.execution import Ending, Owner
     from runbus.settings import Settings
+    from runbus.store.bus import Bus
     from runbus.store.maintenance.holdings import Execution
 
 MOST_KEPT_BYTES = 64 * 1024 * 1024
@@ -86,12 +88,28 @@ class LeaseHolder:
         self.holdings.discard(execution)
 
     def keep(self, ending: Ending) -> KeptEnd:
-        """Try until an end is recorded, or dropped since the run is another process's."""
+        """Have an end that will be recorded, or dropped since the run is another process's."""
         end = KeptEnd(ending=ending)
         self.holdings.keep(end)
         self._ensure_kept()
-        self._upkeep.start_recording(end)
         return end
+
+    async def record(self, here: Bus, end: KeptEnd) -> str | None:
+        """Record an end that is kept; return the state that the run came into, None if dropped.
+
+        From this event loop, which is the shortest way; where it fails, or takes long (a flow may
+        block this loop), in the background, again and again.
+        """
+        try:
+            await kept_ends.try_once(here, end)
+        finally:
+            if end.recorded.done():
+                self.holdings.settle(end, is_recorded=end.recorded.result() is not None)
+            elif not end.is_tried:
+                self._upkeep.start_recording(end)
+        if end.recorded.done():
+            return end.recorded.result()
+        return await asyncio.shield(asyncio.wrap_future(end.recorded))
 
     def is_doubtful(self, run_id: UUID) -> bool:
         """Whether it is not known if a run is still this process's."""
@@ -139,7 +157,7 @@ class LeaseHolder:
         self._upkeep.ensure_runs()
 
     def _keep_again(self, end: KeptEnd) -> None:
-        self.keep(end.ending)
+        self._upkeep.start_recording(self.keep(end.ending))
 
     def _follow_up(self, renewed: Iterable[str]) -> None:
         held = self.holdings.tags()

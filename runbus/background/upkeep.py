@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from runbus.store.maintenance.lease import Lease
 
 CLOSE_SECONDS = 2.0
+OWN_TRY_SECONDS = 0.5
+"""How long an end is left to the loop on which its run ended, which a flow may block."""
 
 
 class Upkeep:
@@ -76,6 +78,7 @@ class Upkeep:
 
     def start_recording(self, end: KeptEnd) -> None:
         """Try until an end is recorded."""
+        end.is_tried = True
         self.ensure_runs()
         self._call(partial(self._record_soon, end))
 
@@ -93,6 +96,7 @@ class Upkeep:
                 work = partial(self._reconcile, here)
                 supervisor.start(Duty("reconciliation", work, interval=third))
                 supervisor.start(periodic("wire check", partial(wire.check_again, here), third))
+                supervisor.start(periodic("kept ends", self._take_up, OWN_TRY_SECONDS))
                 waiting, self._to_record = self._to_record, []
                 for end in waiting:
                     self._record_soon(end)
@@ -100,6 +104,13 @@ class Upkeep:
         finally:
             if self._supervisor is supervisor:  # else it has begun anew meanwhile
                 self._supervisor = None
+
+    async def _take_up(self) -> None:
+        before = boot_time() - OWN_TRY_SECONDS
+        for end in self._holdings.kept_ends():
+            if not end.is_tried and end.kept_at < before:
+                end.is_tried = True
+                self._record_soon(end)
 
     def _record_soon(self, end: KeptEnd) -> None:
         if self._supervisor is None or self._supervisor.is_ending:

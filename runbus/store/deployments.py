@@ -103,12 +103,12 @@ async def read_all(bus: Bus) -> list[DeploymentInfo]:
     return [each for each in found if each is not None]
 
 
-async def hint(bus: Bus, name: str, flow_run_id: UUID) -> None:
-    """Tell the workers of a deployment that a run waits. Nobody waits until they have been told."""
+async def hint(bus: Bus, name: str, *flow_run_ids: UUID) -> None:
+    """Tell the workers of a deployment that runs wait. Nobody waits until they have been told."""
     key = bus.keys.queue(name)
-    add = ("XADD", key, "MAXLEN", "~", LONGEST_QUEUE, "*", "run", str(flow_run_id))
+    add = ("XADD", key, "MAXLEN", "~", LONGEST_QUEUE, "*", "run")
     renew = (("PEXPIRE", key, bus.lifetime_ms),) if _renews(bus, key) else ()
-    await bus.requests.tell(add, *renew)
+    await bus.requests.tell(*((*add, str(each)) for each in flow_run_ids), *renew)
 
 
 def _renews(bus: Bus, key: str) -> bool:

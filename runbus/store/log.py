@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.store.bus import Bus
+    from runbus.store.link import Command
 
 LONGEST_LOG = 10_000
 LONGEST_LINE = 8192
@@ -31,12 +32,21 @@ async def append(bus: Bus, flow_run_id: UUID, lines: Iterable[Line]) -> None:
 
     A line may stand there twice when a reply was lost.
     """
+    await bus.requests.commands(*_additions(bus, flow_run_id, lines))
+
+
+async def tell(bus: Bus, flow_run_id: UUID, lines: Iterable[Line]) -> None:
+    """Add lines as `append` does, without waiting: they arrive before what is sent after this."""
+    await bus.requests.tell(*_additions(bus, flow_run_id, lines))
+
+
+def _additions(bus: Bus, flow_run_id: UUID, lines: Iterable[Line]) -> list[Command]:
     key = bus.keys.log(flow_run_id)
     add = ("XADD", key, "MAXLEN", "~", LONGEST_LOG, "*")
-    await bus.requests.commands(
+    return [
         *((*add, "level", level, "message", message[:LONGEST_LINE]) for level, message in lines),
         ("PEXPIRE", key, bus.lifetime_ms),
-    )
+    ]
 
 
 async def read(bus: Bus, flow_run_id: UUID, *, after: str | None, limit: int) -> list[LogLine]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
-from runbus.errors import RunbusError
+from runbus.errors import RightMissing, RunbusError
 from runbus.store import scripts
 from runbus.store.available import available
 from runbus.store.backoff import backoff
@@ -173,6 +173,18 @@ class Requests:
             route = self._topology.route_for(commands[0])
             raise error if isinstance(error, RunbusError) else route.unreachable(0, error)
         return replies
+
+    def raise_if_forbidden(self, commands: Sequence[Command], replies: Sequence[Any]) -> None:
+        """Raise `RightMissing` if this user may not do what one of `each` of these commands does.
+
+        That will not pass, so it must not look as if all were well.
+        """
+        for command, reply in zip(commands, replies, strict=True):
+            error = reply
+            if isinstance(reply, ReplyError) and not is_transient(reply):
+                error = refused(self._address_of(command), reply, command)
+            if isinstance(error, RightMissing):
+                raise error
 
     async def _ask_each(
         self, commands: tuple[Command, ...], group: list[int], replies: list[Any]

@@ -108,12 +108,12 @@ async def scheduled(bus: Bus, deployments: Iterable[str], count: int) -> list[tu
     Each with its deployment; of each tag at most so many, and of those whose primary answers.
     """
     wanted = [(each, name) for each in TAGS for name in deployments]
-    replies = await bus.requests.each(
-        *(
-            ("ZRANGE", bus.keys.scheduled(each, name), 0, count - 1, "WITHSCORES")
-            for each, name in wanted
-        )
-    )
+    commands = [
+        ("ZRANGE", bus.keys.scheduled(each, name), 0, count - 1, "WITHSCORES")
+        for each, name in wanted
+    ]
+    replies = await bus.requests.each(*commands)
+    bus.requests.raise_if_forbidden(commands, replies)
     found = sorted(
         (score, member, name)
         for (_, name), reply in zip(wanted, replies, strict=True)

@@ -215,7 +215,7 @@ class Live:
             listener.put(AWAY)
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch())
-        if self._looker is None:
+        if self._looker is None or self._looker.done():
             self._looker = asyncio.create_task(self._look_after_owners())
         fanouts = [self._events, *(self._of_run(run_id) if run_id else ())]
         for fanout in fanouts:
@@ -244,14 +244,13 @@ class Live:
         seconds = settings.current().lease_seconds / 3
         before: dict[UUID, str] = {}
         while self._listeners:
-            with suppress(RunbusError):  # a store that is away is told otherwise
+            with suppress(RunbusError, TimeoutError):  # a store that is away is told otherwise
                 now = await self._verdicts()
                 if any(before.get(run_id, "ALIVE") != each for run_id, each in now.items()):
                     for listener in self._listeners:
                         listener.put(RESYNC)
                 before = now
             await asyncio.sleep(seconds * 1.05)  # each is looked at so often at most
-        self._looker = None
 
     async def _verdicts(self) -> dict[UUID, str]:
         shown = {each.run.id: each.run for each in await self._client.read_waiting(limit=PAGE)}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runbus.errors import RunbusError, ServerRefused
+from runbus.errors import RightMissing, RunbusError, ServerRefused
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import executions
 from runbus.store.records.executions import MUST_BE_ALONE, ClaimRequest
@@ -74,6 +74,9 @@ class Claims:
         self._woken = asyncio.Event()
         self._away: dict[str, float] = {}
         self._under_way = 0
+        self._forbidden: Exception | None = None
+        """Why nothing can be claimed, as long as this user may not do that."""
+        self._is_alone_under_way = False
         self._is_closed = False
         self.has_room = asyncio.Event()
         """Is set while few of the runs that were offered wait."""
@@ -110,10 +113,18 @@ class Claims:
                 supervisor.spawn(partial(self._claim, address, wanted), "a claim")
             if not any(len(queue) > MOST_AT_ONCE for queue in self._offered.values()):
                 self.has_room.set()
-            duty.beat()
+            self._tell_how_it_goes(duty)
             with suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_SECONDS):
                     await self._woken.wait()
+
+    def _tell_how_it_goes(self, duty: Duty) -> None:
+        is_wanted = self._under_way > 0 or any(self._offered.values())
+        if self._forbidden is not None and is_wanted:
+            duty.note_failure(self._forbidden)
+        else:
+            self._forbidden = None
+            duty.beat()
 
     def _by_primary(self, chosen: Iterable[Wanted]) -> dict[str, list[Wanted]]:
         groups: dict[str, list[Wanted]] = {}
@@ -125,7 +136,10 @@ class Claims:
         """Take slots for runs that were offered: of each deployment in turn, in their order."""
         if self._is_closed or self._holder.is_full:
             return
+        if self._is_alone_under_way:
+            return
         if (alone := self._choose_alone()) is not None:
+            self._is_alone_under_way = True
             yield alone
             return
         if not self._quarantine.allows_others:
@@ -143,7 +157,7 @@ class Claims:
             self._woken.set()  # there may be more
 
     def _choose_alone(self) -> Wanted | None:
-        for run_id in self._quarantine.wanted():
+        for run_id in self._quarantine.wanted() if not self._under_way else ():
             for name, queue in self._offered.items():
                 if run_id in queue and self._quarantine.allows_alone(run_id):
                     return self._take_slot(name, iter([run_id]))
@@ -175,7 +189,7 @@ class Claims:
                         run_id=each.run_id,
                         deployment=each.deployment,
                         digits=intents.enter_context(self._holder.intent(each.run_id)),
-                        may_be_alone=self._quarantine.allows_alone(each.run_id),
+                        may_be_alone=self._is_alone_under_way,
                     )
                     for each in wanted
                 ]
@@ -183,6 +197,8 @@ class Claims:
                     await self._handle(address, request, reply, left)
         finally:
             self._under_way -= 1
+            if not self._under_way:
+                self._is_alone_under_way = False
             for slot in left.values():
                 slot.close()
             self.wake()
@@ -203,10 +219,8 @@ class Claims:
         self, address: str, request: ClaimRequest, reply: Any, left: dict[UUID, Slot]
     ) -> None:
         run_id = request.run_id
-        if isinstance(reply, ServerRefused):
-            _log.warning("%s cannot be claimed: %s", run_id, reply)  # a sweep offers it again
-        elif isinstance(reply, Exception):
-            _log.debug("%s was not claimed: %s", run_id, reply)
+        if isinstance(reply, Exception):
+            self._note_not_claimed(run_id, reply)
             self._away[address] = asyncio.get_running_loop().time() + AWAY_SECONDS
             self.offer(run_id, request.deployment)
         elif reply == MUST_BE_ALONE:
@@ -218,4 +232,12 @@ class Claims:
             process = self._holder.owner.process
             await executions.release(self._here, run_id, request.deployment, reply.epoch, process)
         else:
+            self._forbidden = None
             self._begin(reply, left.pop(run_id))
+
+    def _note_not_claimed(self, run_id: UUID, error: Exception) -> None:
+        if isinstance(error, ServerRefused):
+            _log.warning("%s cannot be claimed: %s", run_id, error)  # a sweep offers it again
+            self._forbidden = error if isinstance(error, RightMissing) else None
+        else:
+            _log.debug("%s was not claimed: %s", run_id, error)

@@ -68,12 +68,16 @@ class Quarantine:
         if self._wanted_since.pop(run_id, None) is not None:
             self._on_end()
 
-    @contextmanager
-    def entered(self, here: Bus, run: FlowRun, claim: Claim) -> Generator[None]:
-        """Execute a run in the block, alone if it has to be."""
-        self._slots[run.id] = claim.slot
+    def begin(self, run: FlowRun, slot: Slot) -> None:
+        """Take note that a run begins, alone if it has to be."""
+        self._slots[run.id] = slot
         if run.crash_count >= executions.CRASHES_IN_COMPANY:
             self._alone = run.id
+
+    @contextmanager
+    def entered(self, here: Bus, claim: Claim) -> Generator[None]:
+        """Execute in the block a run that has begun."""
+        run = claim.run
         probation = asyncio.create_task(self._probation(here, claim)) if run.crash_count else None
         try:
             yield

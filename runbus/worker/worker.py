@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from runbus.flow_run_context import Slot
     from runbus.plan import Plan
     from runbus.protocol.records import FlowRun
-    from runbus.store.maintenance.kept_ends import KeptEnd
     from runbus.worker.deployment import Deployment
 
 SWEEP_SECONDS = 5.0
@@ -56,6 +55,14 @@ MANY = 100
 GRACE_SECONDS = 30.0
 HAND_BACK_SECONDS = 3.0
 _log = logging.getLogger("runbus.flow_runs")
+
+
+_working: set[Worker] = set()
+
+
+def slots() -> list[str]:
+    """Say of each deployment that this process serves how many slots are taken, one line each."""
+    return sorted(line for worker in list(_working) for line in worker.slots())
 
 
 class Worker:
@@ -80,6 +87,7 @@ class Worker:
             name: SlotLimit(each.limit, self._use_slot) if each.limit else shared
             for name, each in self._served.items()
         }
+        self._limits = limits
         lease_seconds = self._here.settings.lease_seconds
         self._quarantine = Quarantine(lease_seconds, self._wake_claims)
         self._claims = Claims(self._here, self._holder, limits, self._quarantine, self._begin)
@@ -95,6 +103,7 @@ class Worker:
         show_on_terminal()
         _log.info("serving %s", ", ".join(self._served))
         beside = bridge.start(self._serve_all)
+        _working.add(self)
         try:
             async with Supervisor() as supervisor:
                 for duty in self._duties(supervisor):
@@ -103,6 +112,7 @@ class Worker:
                 await self._claims.close()
             await self._end_runs(self._grace_seconds)
         finally:
+            _working.discard(self)
             await asyncio.shield(self._end(beside))
 
     def stop(self) -> None:
@@ -117,6 +127,13 @@ class Worker:
     def unrecorded(self) -> int:
         """Return how many runs ended here, and are not recorded so."""
         return len(self._holder.holdings.kept_ends())
+
+    def slots(self) -> list[str]:
+        """Say of each limit which deployments share it, and how many slots are taken."""
+        sharing: dict[SlotLimit, list[str]] = {}
+        for name, limit in self._limits.items():
+            sharing.setdefault(limit, []).append(name)
+        return [f"slots of {', '.join(names)}: {limit}" for limit, names in sharing.items()]
 
     # What it does.
 
@@ -193,6 +210,7 @@ class Worker:
 
     def _begin(self, run: FlowRun, slot: Slot) -> None:
         claim = Claim(run=run, holder=self._holder, slot=slot)
+        self._quarantine.begin(run, slot)
         self._holder.add(claim)
         work = self._execute(self._served[run.deployment_id or ""], claim)
         task = self._executing[run.id, run.epoch] = self._loop.create_task(work)
@@ -202,7 +220,7 @@ class Worker:
         flow, run = deployment.flow, claim.run
         plan = partial(flow.plan, (), dict(run.parameters), run.name)
         try:
-            with self._quarantine.entered(self._here, run, claim):
+            with self._quarantine.entered(self._here, claim):
                 if not flow.is_async:
                     await _in_thread(partial(_run_sync, plan, claim), run)
                 elif (planned := await _planned(plan, claim)) is not None:
@@ -220,6 +238,9 @@ class Worker:
             self._wake_claims()
 
     def _wake_claims(self) -> None:
+        if bridge.running_loop() is self._loop:
+            self._claims.wake()
+            return
         with suppress(RuntimeError):  # its loop has ended meanwhile
             self._loop.call_soon_threadsafe(self._claims.wake)
 
@@ -271,10 +292,6 @@ class Worker:
                 await workers.forget(self._here, self._holder.owner.process)
 
 
-async def _recorded(end: KeptEnd) -> str | None:
-    return await asyncio.shield(asyncio.wrap_future(end.recorded))
-
-
 async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
     # In the flow's own thread, or on its loop: to validate the parameters may take a while.
     run = claim.run
@@ -289,7 +306,7 @@ async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
             state="Failed",
             message=f"{type(error).__name__}: {error}"[:500],
         )
-        if await _recorded(claim.holder.keep(ending)) is not None:
+        if await claim.holder.record(bus.current(), claim.holder.keep(ending)) is not None:
             _log.error("%s: Failed (%s)", run.name, ending.message)
         return None
 

@@ -140,7 +140,7 @@ def test_a_worker_killed_at_each_step_of_a_pause(
     [
         "runbus.worker.claims:Claims._ask:1",
         "runbus.execution:Execution.conclude:1",
-        "runbus.background.upkeep:record:1",
+        "runbus.store.maintenance.kept_ends:try_once:1",
     ],
 )
 def test_a_worker_killed_around_a_run(start_worker: StartWorker, point: str) -> None:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from faults import answer, result_of, started, state_of, until
+from faults import LEASE_SECONDS, answer, result_of, started, state_of, until
 from prometheus_client.parser import text_string_to_metric_families
 
 from runbus import receive_input, send_input
 from runbus.errors import SettingsError
 from runbus.monitoring import monitored
 from runbus.settings import temporary_settings
-from runbus.store import bus, deployments, gauges, runs
+from runbus.store import acl, bus, deployments, gauges, runs, scripts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from faults import StartWorker
+    from redis import Redis
     from servers import Server
+
+    from runbus.store.scripts import Script
 
 Samples = dict[tuple[str, str], float]
 DUTIES = {
-    *("claims", "hints", "sweep", "recovery", "deadlines", "registration", "index repair"),
+    *("claims", "hints", "sweep", "recovery", "deadlines", "index repair"),
+    *("worker's record", "deployments' records"),
     *("lease renewal", "reconciliation", "wire check"),
 }
 """What a worker does again and again."""
@@ -92,13 +100,69 @@ def test_waiting_runs_and_queues_are_measured(
     assert found["runbus_executing_runs", ""] == 1
     for check in ("livez", "readyz"):
         status, text = fetched(f"{url}/{check}")
-        first, *duties = text.splitlines()
+        first, *duties, slots = text.splitlines()
         assert (status, first) == (200, "ok")
         assert {line.partition(":")[0] for line in duties} == DUTIES
+        assert all(re.search(r": last good round \d+\.\d s ago", line) for line in duties)
+        assert slots == "slots of shop/x: 0 taken, limit 1", "it waits"
     assert fetched(f"{url}/other")[0] == 404
     answer(run_id, 1)
     answer(run_id, True)
     result_of(run_id)
+
+
+@pytest.mark.parametrize(
+    ("duty", "script"),
+    [
+        ("recovery", scripts.RECOVER_RUNS),
+        ("claims", scripts.CLAIM_RUN),
+        ("index repair", scripts.REPAIR_INDEX),
+    ],
+)
+def test_a_duty_that_does_nothing_good_is_named(
+    server: Server,
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    duty: str,
+    script: Script,
+) -> None:
+    """A worker that may not call one of its scripts is not ready, and is when it may again."""
+    line = acl.line("worker", "runbus", acl.digest("secret"))
+    less = line.replace(f"+evalsha|{script.sha} ", "")
+    assert less != line
+    with server.client() as client:
+        set_user(client, line)
+        monkeypatch.setenv("RUNBUS_URL", server.url.replace("redis://", "redis://worker:secret@"))
+        monkeypatch.setenv("RUNBUS_METRICS_PORT", str(free_port))
+        monkeypatch.setenv("RUNBUS_LEASE_SECONDS", str(LEASE_SECONDS))
+        words = [sys.executable, str(Path(__file__).with_name("served.py")), "2", "double"]
+        with subprocess.Popen(words, stderr=subprocess.DEVNULL) as worker:
+            url = f"http://127.0.0.1:{free_port}/readyz"
+            try:
+                until(lambda: fetched(url)[0] == 200, urllib.error.URLError)
+                assert result_of(started("double/x", {"number": 2})) == 4
+                set_user(client, less)
+                run_id = started("double/x", {"number": 3})
+                until(lambda: fetched(url)[0] == 503)
+                first, *others = fetched(url)[1].splitlines()
+                stuck = rf"{duty}: STUCK, last good round \d+\.\d s ago; failed \d+ times"
+                assert re.match(stuck, first)
+                assert f"for the script {script.name}" in first
+                assert "slots of double/x: 0 taken, limit 2" in others
+                assert not [each for each in others if "STUCK" in each]
+                assert fetched(url.replace("readyz", "livez"))[0] == 200
+                set_user(client, line)
+                until(lambda: fetched(url)[0] == 200)
+                assert result_of(run_id) == 6
+            finally:
+                worker.terminate()
+        client.execute_command("ACL", "DELUSER", "worker")
+
+
+def set_user(client: Redis, line: str) -> None:
+    """Give a user the rights of a line of an ACL file, in place of what it had."""
+    _, name, *rights = line.split()
+    client.execute_command("ACL", "SETUSER", name, "reset", *rights)
 
 
 @pytest.mark.keys_without_lifetime

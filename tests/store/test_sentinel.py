@@ -56,6 +56,31 @@ def end_primary(group: SentinelGroup, number: int, how: str) -> None:
         getattr(group.nodes[number], how)()
 
 
+@pytest.mark.parametrize("engine", ["valkey", "redis"])
+async def test_a_failover_by_the_runbook_loses_nothing(engine: Engine) -> None:
+    """What was confirmed while it went on is all there afterwards, once and in order."""
+    run_ids, confirmed, is_over = [uuid4() for _ in range(4)], [0] * 4, asyncio.Event()
+
+    async def send_on(place: int) -> None:
+        while not is_over.is_set():
+            await send_input(confirmed[place], run_ids[place])
+            confirmed[place] += 1
+
+    with SentinelGroup(engine) as group, temporary_settings(url=group.url):
+        sending = [asyncio.create_task(send_on(place)) for place in range(4)]
+        while min(confirmed) < 100:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(group.fail_over_without_loss)
+        before = list(confirmed)
+        while any(now < then + 100 for now, then in zip(confirmed, before, strict=True)):
+            await asyncio.sleep(0.01)
+        is_over.set()
+        await asyncio.gather(*sending)
+        for run_id, count in zip(run_ids, confirmed, strict=True):
+            inbox = receive_input(int, flow_run_id=run_id, timeout=0, raise_timeout_error=False)
+            assert [number async for number in inbox] == list(range(count))
+
+
 @pytest.mark.parametrize(
     "url",
     [

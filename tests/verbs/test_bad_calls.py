@@ -51,7 +51,7 @@ class Note(RunInput):
 
 
 def everything_in(server: Server) -> dict[str, Any]:
-    """All that a server holds, except what receivers read and note on their own."""
+    """All that a server holds, except what receivers and connections note on their own."""
     held: dict[str, Any] = {}
     with server.client() as client:
         for key in client.scan_iter():
@@ -61,7 +61,7 @@ def everything_in(server: Server) -> dict[str, Any]:
                 case "hash":
                     fields = client.hgetall(key).items()
                     held[key] = {name: value for name, value in fields if name[:5] != "read:"}
-                case "string" if key.endswith(":here"):
+                case "string" if key.endswith((":here", ":wire")):
                     pass
                 case _:
                     held[key] = client.dump(key)

@@ -20,7 +20,9 @@
 -- A run that is to be cancelled does not leave, and is not tried again: it is cancelled.
 
 local run, id, lifetime, token = KEYS[1], ARGV[1], ARGV[2], ARGV[4]
-local before = redis.call('HGET', KEYS[2], ARGV[3])
+-- A retry has a field of its own: what ends the execution after it does not hide its token.
+local this_end = ARGV[9] == '' and ARGV[3] or ARGV[3] .. ' ' .. ARGV[9]
+local before = redis.call('HGET', KEYS[2], this_end)
 if before and string.sub(before, 1, #token + 1) == token .. ' ' then
   return { 'ENDED', string.sub(before, #token + 2) }
 end
@@ -47,7 +49,7 @@ if found.state == 'Pending' and not may_move('Pending', to) and to ~= 'Pending' 
   found.state = 'Running'
 end
 enter(run, KEYS[9], id, found.state, to, now, lifetime)
-redis.call('HSET', KEYS[2], ARGV[3], token .. ' ' .. to)
+redis.call('HSET', KEYS[2], this_end, token .. ' ' .. to)
 redis.call('HSET', run, 'message', ARGV[6])
 if ARGV[9] ~= '' then
   redis.call('HSET', run, 'retry', ARGV[9])

@@ -22,6 +22,8 @@ elseif found[2] == ARGV[3] then
   return 'MOVED'
 elseif ARGV[7] ~= '' and (found[3] ~= ARGV[7] or not found[4]) then
   return is_final(state) and state or 'LOST'
+elseif ARGV[7] ~= '' and state == to then
+  return 'MOVED' -- what it goes on from was lost by a failover
 elseif not may_move(state, to)
   or (ARGV[4] ~= '' and not string.find(ARGV[4], ',' .. state .. ',', 1, true)) then
   return state

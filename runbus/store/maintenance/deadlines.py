@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from runbus.protocol.keys import TAGS
 from runbus.store import deployments, scripts
+from runbus.store.maintenance.occupied import occupied
 
 if TYPE_CHECKING:
     from runbus.store.bus import Bus
@@ -17,17 +17,16 @@ PAGE = 32
 
 async def expire_overdue(bus: Bus) -> None:
     """End the pauses whose time is over, in all tags whose primary answers."""
-    keys, tags = bus.keys, TAGS
+    keys, tags = bus.keys, await occupied(bus, bus.keys.pending)
     while tags:
-        replies = await bus.requests.each(
-            *(
-                (
-                    *("EVALSHA", scripts.EXPIRE_PAUSES.sha, 2, keys.pending(tag), keys.events(tag)),
-                    *(keys.of_tag(tag), bus.lifetime_ms, PAGE),
-                )
-                for tag in tags
+        commands = [
+            scripts.EXPIRE_PAUSES.command(
+                (2, keys.pending(tag), keys.events(tag), keys.of_tag(tag), bus.lifetime_ms, PAGE)
             )
-        )
+            for tag in tags
+        ]
+        replies = await bus.requests.each(*commands)
+        bus.requests.raise_if_forbidden(commands, replies)
         pages = {
             tag: reply
             for tag, reply in zip(tags, replies, strict=True)

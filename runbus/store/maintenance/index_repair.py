@@ -15,7 +15,7 @@ from uuid import UUID
 
 from runbus.errors import RunbusError
 from runbus.protocol.ids import read_run_ids
-from runbus.protocol.keys import TAGS
+from runbus.protocol.keys import TAGS, pattern_of_runs
 from runbus.protocol.keys import tag as tag_of_run
 from runbus.store import scripts
 from runbus.store.available import available
@@ -43,10 +43,9 @@ class IndexRepair:
     async def step(self) -> int:
         """Look at some runs of some tags. Return how many entries of indexes were put right."""
         tags = self._tags[:TAGS_AT_ONCE]
+        commands = [_call(self._bus, tag, str(self._passed[tag])) for tag in tags]
         try:
-            replies = await self._bus.requests.each(
-                *(_call(self._bus, tag, str(self._passed[tag])) for tag in tags)
-            )
+            replies = await self._bus.requests.each(*commands)
             found = dict(zip(tags, replies, strict=True))
             works = [self._settle(tag, reply) for tag, reply in found.items()]
             repaired = sum(each or 0 for each in await available(works, 5.0, needs_one=False))
@@ -57,6 +56,7 @@ class IndexRepair:
             self._tags = [*more, *self._tags[len(tags) :], *done]
         if repaired:
             _log.warning("%d entries of indexes did not fit the records of runs", repaired)
+        self._bus.requests.raise_if_forbidden(commands, replies)
         return repaired
 
     async def _settle(self, tag: str, reply: Any) -> int:
@@ -105,8 +105,9 @@ async def examine(bus: Bus, seconds: float) -> tuple[int, int, bool]:
 async def _all_runs(bus: Bus) -> AsyncGenerator[dict[str, list[str]]]:
     """Yield the ids of runs by their tags, a bounded number at a time, from every primary."""
     tag_of = {bus.topology.owner(bus.keys.runs(tag)).server.address: tag for tag in TAGS}
+    pattern = pattern_of_runs(bus.keys.prefix)
     for some_tag in tag_of.values():
-        async for found in bus.requests.scan(bus.keys.runs(some_tag), bus.keys.pattern_of_runs()):
+        async for found in bus.requests.scan(bus.keys.runs(some_tag), pattern):
             runs_of: dict[str, list[str]] = {}
             for run_id in read_run_ids(key.rsplit(b":", 2)[-2] for key in found):
                 ids = runs_of.setdefault(tag_of_run(run_id), [])

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runbus.errors import RunbusError
 from runbus.store.backoff import backoff
+from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import executions
 
 if TYPE_CHECKING:
@@ -34,6 +37,23 @@ class KeptEnd:
     """The state that the run came into; None when another epoch has dropped the end."""
     trouble: Exception | None = None
     """Why it is not recorded yet."""
+    kept_at: float = field(default_factory=boot_time)
+    """Since when."""
+    is_tried: bool = False
+    """Whether it is being tried again and again."""
+
+
+async def try_once(bus: Bus, end: KeptEnd) -> None:
+    """Record an end, unless it is refused or not answered."""
+    with suppress(RunbusError):  # who tries on tells why
+        await _try(bus, end)
+
+
+async def _try(bus: Bus, end: KeptEnd) -> None:
+    verdict, state = await executions.end(bus, end.ending)
+    if verdict == "LOST":
+        await _forgive(bus, end.ending)
+    _settle(end, verdict, state)
 
 
 async def record(bus: Bus, end: KeptEnd) -> None:
@@ -41,12 +61,19 @@ async def record(bus: Bus, end: KeptEnd) -> None:
     for delay in backoff(longest=LONGEST_DELAY):
         await asyncio.sleep(delay)
         try:
-            reply = await executions.end(bus, end.ending)
+            await _try(bus, end)
         except Exception as error:  # whatever it is, the run has ended
             _note_trouble(end, error)
         else:
-            _settle(end, *reply)
             return
+
+
+async def _forgive(bus: Bus, ending: Ending) -> None:
+    # If it was taken from this process, that was no crash: the process lives.
+    try:
+        await executions.reset_crashes(bus, ending.run_id, ending.epoch)
+    except RunbusError as error:
+        _log.debug("the crash of %s stays counted: %s", ending.run_id, error)
 
 
 def _note_trouble(end: KeptEnd, error: Exception) -> None:
@@ -61,11 +88,18 @@ def _note_trouble(end: KeptEnd, error: Exception) -> None:
 
 
 def _settle(end: KeptEnd, verdict: str, state: str) -> None:
+    if end.recorded.done():  # by another try
+        return
+    with suppress(InvalidStateError):  # at this very moment
+        _settle_first(end, verdict, state)
+
+
+def _settle_first(end: KeptEnd, verdict: str, state: str) -> None:
     if verdict == "ENDED":
         if end.trouble is not None:
             _log.info("%s: its end (%s) is recorded now", end.ending.run_name, state)
         end.recorded.set_result(state)
         return
+    end.recorded.set_result(None)
     why = "there is no such run any more" if verdict == "MISSING" else f"the run is {state}"
     _log.warning("%s: %s is not recorded: %s", end.ending.run_name, end.ending.state, why)
-    end.recorded.set_result(None)

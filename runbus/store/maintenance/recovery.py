@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from runbus.errors import RunbusError
-from runbus.protocol.keys import TAGS
 from runbus.store import child_runs, deployments, runs, scripts
 from runbus.store.available import available
 from runbus.store.counts import counts
+from runbus.store.maintenance.occupied import occupied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,10 +48,12 @@ class Taken:
 
 async def recover_orphaned_runs(bus: Bus) -> int:
     """Take the runs of the dead, in all tags whose primary answers; return how many."""
-    after = dict.fromkeys(TAGS, "")
+    after = dict.fromkeys(await occupied(bus, bus.keys.executing), "")
     count = 0
     while after:
-        replies = await bus.requests.each(*(_call(bus, tag, start) for tag, start in after.items()))
+        commands = [call(bus, tag, start) for tag, start in after.items()]
+        replies = await bus.requests.each(*commands)
+        bus.requests.raise_if_forbidden(commands, replies)
         pages = dict(zip(after, replies, strict=True))
         found = [each for reply in replies for each in _read(reply)]
         count += len(found)
@@ -61,7 +63,8 @@ async def recover_orphaned_runs(bus: Bus) -> int:
     return count
 
 
-def _call(bus: Bus, tag: str, after: str) -> Command:
+def call(bus: Bus, tag: str, after: str) -> Command:
+    """Return the command that takes a page of the dead in a tag, `after` the one before."""
     keys = bus.keys
     return (
         *("EVALSHA", scripts.RECOVER_RUNS.sha, 7),
@@ -98,15 +101,18 @@ async def _try_to_follow_up(bus: Bus, taken: list[Taken]) -> None:
 
 
 async def _follow_up(bus: Bus, taken: list[Taken]) -> None:
+    counts.runs_recovered += len(taken)
+    scheduled: dict[str, list[UUID]] = {}
     for each in taken:
-        counts.runs_recovered += 1
         if each.state == "Scheduled" and each.deployment is not None:
-            await deployments.hint(bus, each.deployment, each.run_id)
+            scheduled.setdefault(each.deployment, []).append(each.run_id)
         elif each.state in {"Crashed", "Cancelled"}:
             _log.error(
                 "flow run %s: %s (its process ended without a word)", each.run_id, each.state
             )
             await child_runs.end_called(bus, each.run_id, each.state)
+    for name, run_ids in scheduled.items():
+        await deployments.hint(bus, name, *run_ids)
     await end_abandoned(
         bus, {each.run_id: each.parent_run_id for each in taken if each.parent_run_id is not None}
     )

@@ -188,9 +188,9 @@ async def reset_crashes(bus: Bus, run_id: UUID, epoch: str) -> None:
 async def held_by(bus: Bus, process: str, tags: Sequence[str]) -> dict[str, set[tuple[UUID, str]]]:
     """Read which runs a process has by the server's word, in each tag that can be read."""
     first, last = f"[{process} ", f"[{process}!"  # `!` follows the space
-    replies = await bus.requests.each(
-        *(("ZRANGE", bus.keys.executing(tag), first, last, "BYLEX") for tag in tags)
-    )
+    commands = [("ZRANGE", bus.keys.executing(tag), first, last, "BYLEX") for tag in tags]
+    replies = await bus.requests.each(*commands)
+    bus.requests.raise_if_forbidden(commands, replies)
     return {
         tag: {(run_id, epoch) for _, run_id, epoch in map(_member, reply) if run_id is not None}
         for tag, reply in zip(tags, replies, strict=True)

@@ -1,0 +1,132 @@
+"""Ends and retries that are executed late, that a failover loses, and that another epoch drops.
+
+The calls are on a simulated wire, so that one can be executed late; code, scripts and server are
+real.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from runtime_judge import Judge, Violation
+from runtime_rules import Rules
+from simulated_process import DEPLOYMENT, Process, one_after_another
+from simulated_server import THIRD, SimulatedServer
+from simulated_wire import Wire
+
+from runbus.store import scripts
+from runbus.store.maintenance import reconciliation, recovery
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from servers import Server
+    from simulated_process import Execution
+
+RUN = UUID(int=1 << 8)
+
+
+class World:
+    """One worker that executes a run."""
+
+    def __init__(self, valkey: Server) -> None:
+        client = valkey.client(decode_responses=False, protocol=3)
+        for script in scripts.ALL:
+            client.script_load(script.source)
+        connection = client.connection_pool.get_connection()
+        rules = Rules()
+        self.processes: dict[str, Process] = {}
+        self.server = SimulatedServer(connection, rules.lease_pattern, has_replica=True)
+        self.judge = Judge(rules, self.server, self.processes, (Violation,))
+        self.judge.run_ids.append(str(RUN))
+        self.wire = Wire(self.judge.execute)
+        self.worker = self.add("worker")
+        fields = {"flow": "flow", "name": "run", "parameters": "{}", "deployment": DEPLOYMENT}
+        self.do(self.worker.create(RUN, fields))
+        self.do(self.worker.claim(RUN))
+
+    def add(self, name: str) -> Process:
+        process = self.processes[name] = Process(name, self.wire, lambda: self.server.passed)
+        return process
+
+    def do(self, work: Coroutine[None, None, None], calls: int = 100) -> None:
+        self.wire.finish(self.wire.start(self.worker, work), calls)
+
+    @property
+    def execution(self) -> Execution:
+        return self.worker.executions()[0]
+
+    @property
+    def record(self) -> dict[str, str]:
+        return self.judge.records.runs[str(RUN)]
+
+
+@pytest.fixture
+def world(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A worker that executes a run."""
+    monkeypatch.setattr(recovery, "available", one_after_another)
+    monkeypatch.setattr(reconciliation, "available", one_after_another)
+    world = World(valkey)
+    yield world
+    world.wire.close()
+
+
+@pytest.mark.keys_without_lifetime
+def test_a_retry_that_is_recorded_late_once_more_changes_nothing(world: World) -> None:
+    """The first retry's lost try is executed after the second retry: the run goes on as it was."""
+    world.do(world.worker.retry(world.execution), calls=0)
+    (first,) = world.wire.calls
+    world.wire.lose(first, again=True)
+    world.wire.finish(first.task)
+    world.do(world.worker.retry(world.execution))
+    assert (world.record["state_name"], world.record["retry"]) == ("Running", "2")
+    world.wire.execute(first)
+    assert (world.record["state_name"], world.record["retry"]) == ("Running", "2")
+
+
+@pytest.mark.keys_without_lifetime
+def test_a_suspend_that_a_failover_loses_after_a_retry_gives_the_run_back(world: World) -> None:
+    """The retry is not taken for the run's end: the process knows nothing of the run any more."""
+    world.do(world.worker.retry(world.execution))
+    world.do(world.worker.pause(world.execution, "a", "Suspended", None))
+    assert world.record["state_name"] == "Suspended"
+    world.server.fail_over(1)
+    world.judge.read_again()
+    assert world.record["owner"] == "worker"
+    world.do(world.worker.renew())
+    world.do(world.worker.reconcile())
+    assert world.record["state_name"] == "Scheduled"
+    assert "owner" not in world.record
+
+
+@pytest.mark.keys_without_lifetime
+def test_a_retry_that_a_failover_loses_goes_on(world: World) -> None:
+    """The run is recorded as running when it begins again: it is not taken for a cancelled one."""
+    world.do(world.worker.retry(world.execution), calls=1)
+    assert world.record["state_name"] == "Pending"
+    world.server.fail_over(1)
+    world.judge.read_again()
+    (beginning,) = world.wire.calls
+    world.wire.finish(beginning.task)
+    assert world.record["state_name"] == "Running"
+    assert not world.execution.is_busy
+
+
+@pytest.mark.keys_without_lifetime
+def test_a_process_that_lived_has_its_crash_forgiven_by_an_end_that_is_dropped(
+    world: World,
+) -> None:
+    """It was asleep, its run was taken, and its flow has ended before it was told."""
+    world.worker.is_suspect = True
+    world.server.end_lease("worker")
+    other = world.add("other")
+    for _ in range(4):
+        world.judge.read_again()
+        world.do(other.look())
+        world.server.pass_time(THIRD)
+    assert (world.record["state_name"], world.record["crashes"]) == ("Scheduled", "1")
+    world.do(world.worker.end(world.execution, "Completed"))
+    assert not world.worker.executions()
+    assert (world.record["state_name"], world.record["crashes"]) == ("Scheduled", "0")
