@@ -49,6 +49,8 @@ SETTINGS: dict[str, Any] = {
 }
 DURATIONS = ((0.2, 1.5), (2.2, 2.8), (4.0, 8.0))
 """In seconds: shorter than a lease, than a retry, and longer than both."""
+KILLING = 0.25
+"""In how many storms workers are killed at all."""
 CALM_SECONDS = 60.0
 FRESH_SECONDS = 0.05
 BUSY_SECONDS = 0.3
@@ -66,8 +68,8 @@ class LongLivedStorm:
     seed: int
     seconds: float
     say: Callable[[str], None] = lambda _: None
-    kills: bool = False
-    """Whether a worker is killed now and then, and another one takes its place."""
+    kills: bool | None = None
+    """Whether a worker is killed now and then, and another one takes its place; None: rarely."""
     keeps: bool = False
     """Whether what was written down is left, to be read."""
     faults_made: list[str] = field(default_factory=list[str])
@@ -87,6 +89,8 @@ class LongLivedStorm:
                 stack.callback(shutil.rmtree, self._directory, ignore_errors=True)
             stack.enter_context(temporary_settings(url=self.world.url, **SETTINGS))
             self._rng = random.Random(self.seed)
+            if self.kills is None:
+                self.kills = self._rng.random() < KILLING
             self._recorder = Recorder(self._directory, "storm")
             self._history = History(self._directory)
             self._ports = [_free_port() for _ in range(WORKERS)]
