@@ -1,7 +1,7 @@
 """The long form: `python -m tests.chaos --minutes 10 --seed 7`.
 
 First a million inputs go through one process, whose memory must stay flat; then storm after storm
-rages, each in the next world.
+rages, each in the next world; those over long-lived workers last a minute each.
 """
 
 from __future__ import annotations

@@ -49,8 +49,11 @@ SETTINGS: dict[str, Any] = {
 }
 DURATIONS = ((0.2, 1.5), (2.2, 2.8), (4.0, 8.0))
 """In seconds: shorter than a lease, than a retry, and longer than both."""
+KILLING = 0.25
+"""In how many storms workers are killed at all."""
 CALM_SECONDS = 60.0
 FRESH_SECONDS = 0.05
+BUSY_SECONDS = 0.3
 FRESH_TRIALS = 5
 ENDED = 1000
 """More inputs than a conversation gets: it has ended."""
@@ -65,8 +68,8 @@ class LongLivedStorm:
     seed: int
     seconds: float
     say: Callable[[str], None] = lambda _: None
-    kills: bool = False
-    """Whether a worker is killed now and then, and another one takes its place."""
+    kills: bool | None = None
+    """Whether a worker is killed now and then, and another one takes its place; None: rarely."""
     keeps: bool = False
     """Whether what was written down is left, to be read."""
     faults_made: list[str] = field(default_factory=list[str])
@@ -86,6 +89,8 @@ class LongLivedStorm:
                 stack.callback(shutil.rmtree, self._directory, ignore_errors=True)
             stack.enter_context(temporary_settings(url=self.world.url, **SETTINGS))
             self._rng = random.Random(self.seed)
+            if self.kills is None:
+                self.kills = self._rng.random() < KILLING
             self._recorder = Recorder(self._directory, "storm")
             self._history = History(self._directory)
             self._ports = [_free_port() for _ in range(WORKERS)]
@@ -267,7 +272,8 @@ class LongLivedStorm:
             times = [await self._begin_fresh(party.name) for _ in range(FRESH_TRIALS)]
             for seconds in times:
                 self._recorder.note("fresh", seconds=seconds)
-            if sorted(times)[FRESH_TRIALS // 2] > FRESH_SECONDS:
+            # Beside others on a busy machine; without hints, half of them would wait for a sweep.
+            if min(times) > FRESH_SECONDS or sorted(times)[FRESH_TRIALS // 2] > BUSY_SECONDS:
                 shown = " ".join(f"{seconds:.3f}" for seconds in times)
                 self._violations.append(f"fresh runs of {party.name} began after {shown} s")
         await self._check_places()

@@ -18,6 +18,7 @@ STORMS = {
 """World → seed, and seconds of faults."""
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", STORMS)
 def test_a_storm_over_long_lived_workers(name: str) -> None:
     """Each run ends once, no place, duty or lease is lost, and all is as quick as before."""
