@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -19,11 +20,13 @@ from runbus.errors import (
     PauseChanged,
     RunLost,
     RunMissing,
+    ServerUnreachable,
 )
 from runbus.protocol.fields import Fields, read_fields, read_time
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
 from runbus.store import scripts
+from runbus.store.backoff import backoff
 from runbus.store.barrier import Stored
 from runbus.store.reader import Reader
 
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 Judge = Callable[[bytes], str]
 """Says what is wrong with an answer's JSON; nothing (an empty text) with a good one."""
 
+LONGEST_DELAY = 2.0
+"""How long (seconds) a wait that an outage has broken off rests before it goes on."""
 _log = logging.getLogger("runbus")
 
 
@@ -341,9 +346,36 @@ async def wait(
     """Wait on the run's resume stream until a pause is answered; return it.
 
     The stream wakes, the record decides. An entry that somebody added by hand is an answer too if
-    `judge` finds nothing wrong with it. After each new connection the question is asked once more.
-    Raises `FlowPauseTimeout`.
+    `judge` finds nothing wrong with it. After each new connection the question is asked once more,
+    and no outage ends the wait, however long it is: the question stands until it is answered or its
+    time is over. Raises `FlowPauseTimeout`.
     """
+    place = (bus, flow_run_id)
+    is_told = False
+    for delay in backoff(longest=LONGEST_DELAY):
+        await asyncio.sleep(delay)
+        try:
+            if delay:
+                opened = await reopen()
+                answered = await _look(*place, opened, {}, None, judge)
+                if answered is not None:
+                    return answered
+            return await _wait_connected(*place, opened, poll_interval, judge, reopen)
+        except ServerUnreachable as error:
+            if not is_told:
+                _log.warning("flow run %s waits on for an answer: %s", flow_run_id, error)
+            is_told = True
+    raise AssertionError("it is waited again and again")
+
+
+async def _wait_connected(
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    poll_interval: float,
+    judge: Judge,
+    reopen: Reopen,
+) -> Pause:
     streams = {"resume": bus.keys.resume(flow_run_id)}
     reader = Reader(bus, flow_run_id, streams, poll_interval, marks=False, looks_again=True)
     tail = reader.tails[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import statistics
@@ -13,7 +14,7 @@ from chaos.faults import FrozenServer, KilledServer
 from faults import LEASE_SECONDS, answer, made, result_of, started, state_of, until
 from lasting import Diary
 
-from runbus import get_client, run_deployment
+from runbus import flow, get_client, pause_flow_run, resume_flow_run, run_deployment
 from runbus.bridge import run as block
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from faults import StartProcess
     from servers import Server
 
-    from runbus.protocol.records import FlowRun
+    from runbus.protocol.records import FlowRun, Waiting
 
 RETRY_SECONDS = 1.0
 QUICK_SECONDS = 1.0
@@ -126,3 +127,29 @@ def test_one_that_sleeps_alone_loses_its_runs_once(
     diary.gate.touch()
     assert result_of(run_id) == "held"
     assert diary.count("ends") == 1
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+async def test_a_question_outlasts_an_outage(
+    server: Server, configure: Callable[..., None], outage: str
+) -> None:
+    """Who waits for an answer waits on, however long nobody can be asked for it."""
+    configure(retry_seconds=RETRY_SECONDS, reply_timeout_seconds=0.5)
+
+    @flow
+    async def ask() -> int:
+        return await pause_flow_run(int)
+
+    asking = asyncio.create_task(ask())
+    (waiting,) = await until_waiting()
+    with made(OUTAGES[outage](server)):
+        await asyncio.sleep(3 * RETRY_SECONDS)
+        assert not asking.done()
+    await resume_flow_run(waiting.run.id, {"value": 7})
+    assert await asking == 7
+
+
+async def until_waiting() -> list[Waiting]:
+    while not (waiting := await get_client().read_waiting()):
+        await asyncio.sleep(0.02)
+    return waiting
