@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Samples = dict[tuple[str, str], float]
 DUTIES = {
     *("claims", "hints", "sweep", "recovery", "deadlines", "index repair"),
-    *("worker's record", "deployments' records"),
+    *("worker's record", "deployments' records", "kept ends"),
     *("lease renewal", "reconciliation", "wire check"),
 }
 """What a worker does again and again."""

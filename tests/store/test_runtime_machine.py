@@ -20,7 +20,7 @@ from simulated_process import one_after_another
 from simulated_server import TAG
 
 from runbus.store import scripts
-from runbus.store.maintenance import deadlines, reconciliation, recovery
+from runbus.store.maintenance import occupied, reconciliation, recovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,8 +35,7 @@ PHASES = [Phase.generate]
 @pytest.fixture(autouse=True)
 def one_tag(monkeypatch: pytest.MonkeyPatch) -> None:
     """All runs are in one tag, so the other 255 need not be asked."""
-    monkeypatch.setattr(recovery, "TAGS", [TAG])
-    monkeypatch.setattr(deadlines, "TAGS", [TAG])
+    monkeypatch.setattr(occupied, "TAGS", [TAG])
     monkeypatch.setattr(recovery, "available", one_after_another)
     monkeypatch.setattr(reconciliation, "available", one_after_another)
 
