@@ -124,10 +124,6 @@ class Worker:
         with suppress(RuntimeError):  # its loop has ended meanwhile
             self._loop.call_soon_threadsafe(self._stopping.set)
 
-    def unrecorded(self) -> int:
-        """Return how many runs ended here, and are not recorded so."""
-        return len(self._holder.holdings.kept_ends())
-
     def slots(self) -> list[str]:
         """Say of each limit which deployments share it, and how many slots are taken."""
         sharing: dict[SlotLimit, list[str]] = {}
