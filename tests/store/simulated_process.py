@@ -12,6 +12,7 @@ from uuid import UUID
 from simulated_server import LEASE, THIRD, UNIT_MS
 from simulated_wire import Requests
 
+from runbus.errors import RunbusError
 from runbus.protocol.execution import Ending, Owner
 from runbus.protocol.keys import Keys
 from runbus.protocol.records import FlowRun
@@ -144,12 +145,15 @@ class Process:
     async def reconcile(self) -> None:
         tags, self._to_reconcile = self._to_reconcile, set()
         try:
-            await Reconciliation(
+            done = await Reconciliation(
                 bus=self.bus,
                 process=self.name,
                 holdings=self.holdings,
                 keep_again=self._keep_again,
             ).compare(tags)
+            # What was not renewed or not compared is so after the next renewal.
+            if not tags or set(done) != tags:
+                raise RunbusError("not all that was to be compared was")
         except BaseException:
             self._to_reconcile |= tags
             raise
