@@ -104,7 +104,7 @@ class LeaseHolder:
             await kept_ends.try_once(here, end)
         finally:
             if end.recorded.done():
-                self.holdings.settle(end, is_recorded=end.recorded.result() is not None)
+                self.holdings.settle(end)
             elif not end.is_tried:
                 self._upkeep.start_recording(end)
         if end.recorded.done():

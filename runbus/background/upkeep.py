@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from runbus.store.maintenance.holdings import Holdings
     from runbus.store.maintenance.lease import Lease
 
-CLOSE_SECONDS = 2.0
 OWN_TRY_SECONDS = 0.5
 """How long an end is left to the loop on which its run ended, which a flow may block."""
 
@@ -125,7 +124,7 @@ class Upkeep:
             await record(bus.of_settings(self._settings), end)
         finally:
             if end.recorded.done():
-                self._holdings.settle(end, is_recorded=end.recorded.result() is not None)
+                self._holdings.settle(end)
             else:
                 self._record_soon(end)  # where it goes on
 

@@ -72,10 +72,6 @@ class Requests:
         command = ("EVALSHA", script.sha, *call[:2])
         return await self._repeat(route, lambda link: script.call(link, call), command)
 
-    async def scripts(self, script: Script, calls: Sequence[Command]) -> list[Any]:
-        """Return the replies of several calls of a script that go out together."""
-        return await self.commands(*(("EVALSHA", script.sha, *call) for call in calls))
-
     async def time(self, key: str = "") -> float:
         """Return the time (seconds since 1970) by the clock of the server that has a key."""
         route = self._topology.route(key)

@@ -172,7 +172,7 @@ class Claims:
         return Wanted(run_id=run_id, deployment=deployment, slot=slot)
 
     def _may_be_claimed(self, run_id: UUID) -> bool:
-        if run_id in self._quarantine.wanted() and not self._quarantine.allows_alone(run_id):
+        if not self._quarantine.allows(run_id):
             return False
         until = self._away.get(self._address(run_id))
         return until is None or asyncio.get_running_loop().time() >= until

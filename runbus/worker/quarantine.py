@@ -53,6 +53,10 @@ class Quarantine:
         """Return the runs that wait to be executed alone."""
         return list(self._wanted_since)
 
+    def allows(self, run_id: UUID) -> bool:
+        """Whether nothing is known against taking this run: that it has to be alone, and is not."""
+        return run_id not in self._wanted_since or self.allows_alone(run_id)
+
     def allows_alone(self, run_id: UUID) -> bool:
         """Whether a run that has to be alone may be taken now."""
         return run_id in self._wanted_since and not any(

@@ -236,7 +236,7 @@ class Process:
 
     async def _record(self, kept: KeptEnd) -> None:
         await record(self.bus, kept)
-        self.holdings.settle(kept, is_recorded=kept.recorded.result() is not None)
+        self.holdings.settle(kept)
 
     async def pause(self, execution: Execution, key: str, state: Any, units: int | None) -> None:
         """Ask something, and wait for the answer here or leave."""

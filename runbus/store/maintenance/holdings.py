@@ -111,11 +111,12 @@ class Holdings:
         with self._lock:
             self._ends[end.ending.token] = end
 
-    def settle(self, end: KeptEnd, *, is_recorded: bool) -> None:
+    def settle(self, end: KeptEnd) -> None:
         """Take note that an end was recorded, or that another epoch has dropped it."""
         with self._lock:
             self._ends.pop(end.ending.token, None)
             self._tags[tag(end.ending.run_id)] = boot_time()
+            is_recorded = end.recorded.result(0) is not None
             if is_recorded and end.ending.retry is None:  # else the execution goes on
                 self._remember(end)
 
