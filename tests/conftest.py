@@ -11,6 +11,7 @@ import asyncio
 import functools
 import inspect
 import os
+import signal
 import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,10 +50,11 @@ class SharedServers:
             server.restart()
         server.thaw()
         with server.client() as client:
+            # First: what a killed process still said would be executed on the empty server. Among
+            # them are those that the background loop holds for an earlier test's settings.
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             client.flushall()
             client.script_flush()
-            # Those that the background loop holds for an earlier test's settings.
-            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         return server
 
     def shutdown(self) -> None:
@@ -170,7 +172,12 @@ def configure() -> Iterator[Callable[..., None]]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers."""
+    """Register the markers, and let Ctrl-C be heard by the processes that tests interrupt.
+
+    A shell starts what is to run in its background with SIGINT ignored, and that is inherited.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "keys_without_lifetime: the test makes keys by hand that never expire"
     )

@@ -79,10 +79,9 @@ def test_a_worker_whose_run_only_waits_ends_quickly(
 
 
 async def is_waiting(run_id: UUID, name: str) -> bool:
-    if name == "listen":
-        await asyncio.sleep(LEASE_SECONDS)  # of that nobody is told
-        return True
-    return (await get_client().read_flow_run(run_id)).state.name == "Paused"
+    state = (await get_client().read_flow_run(run_id)).state.name
+    await asyncio.sleep(LEASE_SECONDS)  # that its process knows, nobody is told
+    return name == "listen" or state == "Paused"
 
 
 async def test_a_cancelled_serve_ends(server: Server) -> None:
