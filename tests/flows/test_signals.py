@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from servers import Server
 
 SOON = GRACE_SECONDS / 3
+# Signals are the process's own affair, whichever engine it talks to.
+pytestmark = pytest.mark.parametrize("server", ["valkey"], indirect=True)
 
 
 @pytest.fixture
