@@ -171,6 +171,22 @@ def configure() -> Iterator[Callable[..., None]]:
 # --- Hooks -----------------------------------------------------------------------------------
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have the tests that take long begin first: in each xdist worker some of them.
+
+    A worker begins with a share of the tests in their order, and takes others' last ones then.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = [item for item in items if not item.get_closest_marker("long")]
+    share = -(-len(others) // workers)
+    items[:] = [
+        item
+        for number in range(workers)
+        for item in (*long[number::workers], *others[number * share : (number + 1) * share])
+    ]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and let Ctrl-C be heard by the processes that tests interrupt.
 
@@ -178,6 +194,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.addinivalue_line("markers", "long: the test takes ten seconds and more: it begins early")
     config.addinivalue_line(
         "markers", "keys_without_lifetime: the test makes keys by hand that never expire"
     )
