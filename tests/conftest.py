@@ -11,6 +11,7 @@ import asyncio
 import functools
 import inspect
 import os
+import signal
 import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,10 +50,11 @@ class SharedServers:
             server.restart()
         server.thaw()
         with server.client() as client:
+            # First: what a killed process still said would be executed on the empty server. Among
+            # them are those that the background loop holds for an earlier test's settings.
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             client.flushall()
             client.script_flush()
-            # Those that the background loop holds for an earlier test's settings.
-            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         return server
 
     def shutdown(self) -> None:
@@ -169,8 +171,30 @@ def configure() -> Iterator[Callable[..., None]]:
 # --- Hooks -----------------------------------------------------------------------------------
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have the tests that take long begin first: in each xdist worker some of them.
+
+    A worker begins with a share of the tests in their order, and takes others' last ones then.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = [item for item in items if not item.get_closest_marker("long")]
+    share = -(-len(others) // workers)
+    items[:] = [
+        item
+        for number in range(workers)
+        for item in (*long[number::workers], *others[number * share : (number + 1) * share])
+    ]
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers."""
+    """Register the markers, and let Ctrl-C be heard by the processes that tests interrupt.
+
+    A shell starts what is to run in its background with SIGINT ignored, and that is inherited.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.addinivalue_line("markers", "long: the test takes ten seconds and more: it begins early")
     config.addinivalue_line(
         "markers", "keys_without_lifetime: the test makes keys by hand that never expire"
     )

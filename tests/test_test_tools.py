@@ -262,14 +262,14 @@ def test_connections_are_counted(proxy: Proxy):
 def test_delay_applies_each_way(proxy: Proxy):
     """A delayed request takes two delays longer, and no more than that without one."""
     with connected(proxy.port) as connection:
-        proxy.delay(0.2)
+        proxy.delay(0.5)
         start = time.monotonic()
         ask(connection, b"PING")
-        assert 0.4 <= time.monotonic() - start < 0.8
+        assert 1 <= time.monotonic() - start < 1.5
         proxy.delay(0)
         start = time.monotonic()
         ask(connection, b"PING")
-        assert time.monotonic() - start < 0.4
+        assert time.monotonic() - start < 0.5
 
 
 def test_delay_does_not_limit_throughput(proxy: Proxy):

@@ -126,6 +126,7 @@ RIGHTS = {
         ),
         grants=(
             *_MOVES,
+            Grant("zscore", "runs active pending scheduled executing ended", "R"),
             Grant("del", "pause", "W"),
             Grant("xrange xrevrange", "resume", "R"),
             *_OWNERS,

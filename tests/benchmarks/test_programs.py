@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from benchmarks.anatomy.sampler import sampled
 from benchmarks.scale.report import Growth
 
@@ -21,6 +23,7 @@ def measured(program: str, *words: str, file: Path) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
+@pytest.mark.long
 def test_runbus_is_compared_with_others(tmp_path: Path) -> None:
     """Each other library has its rows for the work that it does, and a chart is drawn."""
     chart = tmp_path / "chart.png"

@@ -21,6 +21,7 @@ STORMS = {
 """World → seed, and seconds of faults."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", STORMS)
 def test_a_storm(name: str) -> None:
     """Nothing is lost, doubled, out of order or late, whatever goes wrong."""

@@ -18,6 +18,7 @@ STORMS = {
 """World → seed, and seconds of faults."""
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", STORMS)
 def test_a_storm_over_long_lived_workers(name: str) -> None:

@@ -6,6 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from chaos.faults import FullMemory, LostReplies
 from faults import LEASE_SECONDS, made, result_of, started, until
 from lasting import Diary
@@ -51,6 +52,7 @@ def test_a_claim_that_is_refused_gives_its_slot_back(
     assert [result_of(run_id) for run_id in runs] == ["done"] * 3
 
 
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)
 def test_a_claim_whose_replies_are_lost_gives_its_slot_back(
     server: Server, start_process: StartProcess, tmp_path: Path
 ) -> None:

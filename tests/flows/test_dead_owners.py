@@ -85,6 +85,7 @@ def test_an_answer_to_a_dead_process_is_refused(
     assert [each.state for each in block(lambda: get_client().read_pauses(run_id))] == ["cancelled"]
 
 
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)
 @pytest.mark.parametrize("name", ["ask", "ask_in_a_child"])
 def test_while_nobody_knows_whether_it_lives_nothing_is_changed(
     server: Server, start_process: StartProcess, name: str
@@ -164,6 +165,7 @@ def test_a_deployed_run_that_is_answered_waits_for_a_worker(
     assert result_of(run_id) == ["tea", 3, True]
 
 
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)
 async def test_who_waits_for_a_run_that_nobody_serves_is_told(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -41,6 +41,8 @@ FAULTS: dict[str, Callable[[Server], Fault]] = {
     "killed": KilledServer,
 }
 """What lasts for longer than a lease and a retry here."""
+REFUSALS = [name for name in FAULTS if name not in {"frozen", "killed"}]
+"""Those in which the server answers, each engine in its own words."""
 RETRY_SECONDS = 1.0
 
 
@@ -49,7 +51,14 @@ def diary(tmp_path: Path) -> Diary:
     return Diary(tmp_path)
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    ("server", "name"),
+    [
+        *(("valkey", name) for name in FAULTS),
+        *(("redis", name) for name in REFUSALS),
+    ],
+    indirect=["server"],
+)
 def test_runs_that_end_while_their_ends_cannot_be_recorded(
     server: Server, start_process: StartProcess, diary: Diary, name: str
 ) -> None:
@@ -68,6 +77,7 @@ def test_runs_that_end_while_their_ends_cannot_be_recorded(
     assert diary.count("begins") == 4
 
 
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_retry_that_cannot_begin(
     server: Server, start_process: StartProcess, diary: Diary, name: str

@@ -111,13 +111,15 @@ def test_waiting_runs_and_queues_are_measured(
     result_of(run_id)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    ("duty", "script"),
+    ("server", "duty", "script"),
     [
-        ("recovery", scripts.RECOVER_RUNS),
-        ("claims", scripts.CLAIM_RUN),
-        ("index repair", scripts.REPAIR_INDEX),
+        ("valkey", "recovery", scripts.RECOVER_RUNS),
+        ("redis", "claims", scripts.CLAIM_RUN),
+        ("valkey", "index repair", scripts.REPAIR_INDEX),
     ],
+    indirect=["server"],
 )
 def test_a_duty_that_does_nothing_good_is_named(
     server: Server,

@@ -32,6 +32,10 @@ RETRY_SECONDS = 1.0
 QUICK_SECONDS = 1.0
 """Far less than a sweep, which finds at last what no hint has told of."""
 OUTAGES: dict[str, Callable[[Server], Fault]] = {"frozen": FrozenServer, "killed": KilledServer}
+on_each_engine = pytest.mark.parametrize(
+    ("server", "outage"), [("valkey", "frozen"), ("redis", "killed")], indirect=["server"]
+)
+"""An outage is one to whoever is connected: not each kind of it with each engine."""
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def read(run_id: UUID) -> FlowRun:
     return block(lambda: get_client().read_flow_run(run_id))
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
+@on_each_engine
 def test_each_start_is_quick_after_an_outage(
     server: Server, start_process: StartProcess, outage: str
 ) -> None:
@@ -63,7 +67,8 @@ def seconds_of_a_start() -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.long
+@on_each_engine
 def test_nothing_is_executed_twice_after_an_outage(
     server: Server, start_process: StartProcess, diary: Diary, outage: str
 ) -> None:
@@ -85,6 +90,7 @@ def test_nothing_is_executed_twice_after_an_outage(
     assert diary.count("begins") == len(runs)
 
 
+@pytest.mark.long
 def test_all_sleep_and_awake_together(
     server: Server, start_process: StartProcess, diary: Diary
 ) -> None:
@@ -129,7 +135,7 @@ def test_one_that_sleeps_alone_loses_its_runs_once(
     assert diary.count("ends") == 1
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
+@on_each_engine
 async def test_a_question_outlasts_an_outage(
     server: Server, configure: Callable[..., None], outage: str
 ) -> None:

@@ -21,6 +21,7 @@ from runbus.store.records import executions
 from runbus.store.records.executions import ClaimRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from faults import StartProcess
@@ -184,10 +185,10 @@ def end_of(run_id: UUID, epoch: str) -> Ending:
 
 
 def test_who_answers_a_direct_run_whose_process_is_dead_is_told(
-    server: Server, start_process: StartProcess, diary: Diary
+    server: Server, start_process: StartProcess, diary: Diary, configure: Callable[..., None]
 ) -> None:
     """The run has crashed, though no worker looks; its question takes no answer."""
-
+    configure(lease_seconds=LEASE_SECONDS)  # for so long who answers looks at it
     process = start_process("lasting.py", "called", "ask", *diary.given.values())
     until(lambda: diary.count("begins") == 1)
     run_id = UUID(diary.runs("begins")[0])

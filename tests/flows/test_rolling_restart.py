@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from faults import PATIENCE, answer, result_of, started, state_of, until
 
+from runbus import get_client
+from runbus.bridge import run as block
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -22,6 +25,7 @@ WAITING = 4
 def test_three_workers_are_replaced_under_load(start_worker: StartWorker) -> None:
     """Runs come in all the time, and some wait for an answer: each comes to its end."""
     workers = [start_worker() for _ in range(3)]
+    until(lambda: len(block(get_client().read_workers)) == len(workers))
     waiting = [started("shop/x", {"item": f"tea {number}"}) for number in range(WAITING)]
     for run_id in waiting:
         until(lambda run_id=run_id: state_of(run_id) == "Paused")
@@ -36,16 +40,17 @@ def test_three_workers_are_replaced_under_load(start_worker: StartWorker) -> Non
 
     load = threading.Thread(target=keep_starting)
     load.start()
-    for number, worker in enumerate(tuple(workers)):
-        until(lambda least=10 * (number + 1): len(naps) >= least)
-        replacement = start_worker()
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(PATIENCE) == 0
-        answer(waiting[number], number)
-        until(lambda run_id=waiting[number]: state_of(run_id) == "Suspended")
-        workers.append(replacement)
-    over.set()
-    load.join()
+    try:
+        for number, worker in enumerate(workers):
+            until(lambda least=10 * (number + 1): len(naps) >= least)
+            start_worker()
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(PATIENCE) == 0
+            answer(waiting[number], number)
+            until(lambda run_id=waiting[number]: state_of(run_id) == "Suspended")
+    finally:
+        over.set()
+        load.join()
     assert [result_of(run_id) for run_id in naps] == list(range(len(naps)))
     answer(waiting[3], 3)
     for run_id in waiting:

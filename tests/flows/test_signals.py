@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from servers import Server
 
 SOON = GRACE_SECONDS / 3
+# Signals are the process's own affair, whichever engine it talks to.
+pytestmark = pytest.mark.parametrize("server", ["valkey"], indirect=True)
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_the_second_signal_ends_a_worker_at_once(
     worker.send_signal(number)
     began = time.monotonic()
     assert worker.wait(SOON) == 128 + number
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < GRACE_SECONDS / 10
     assert "ended at once" in said.read_text()
     start_process("lasting.py", "0", name)
     until(lambda: diary.count("begins") == 2)
@@ -79,10 +81,9 @@ def test_a_worker_whose_run_only_waits_ends_quickly(
 
 
 async def is_waiting(run_id: UUID, name: str) -> bool:
-    if name == "listen":
-        await asyncio.sleep(LEASE_SECONDS)  # of that nobody is told
-        return True
-    return (await get_client().read_flow_run(run_id)).state.name == "Paused"
+    state = (await get_client().read_flow_run(run_id)).state.name
+    await asyncio.sleep(LEASE_SECONDS)  # that its process knows, nobody is told
+    return name == "listen" or state == "Paused"
 
 
 async def test_a_cancelled_serve_ends(server: Server) -> None:

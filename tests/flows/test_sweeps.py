@@ -31,6 +31,7 @@ def sweeps(asked: Asked) -> bool:
     return any(":scheduled:" in key for key in asked.keys)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)
 def test_many_workers_sweep_no_more_often_than_one(
     server: Server, start_worker: StartWorker

@@ -272,8 +272,8 @@ def test_what_is_not_deployed(valkey: Server) -> None:
     def direct() -> None:
         suspend_flow_run()
 
-    with pytest.raises(DeploymentMissing, match="no deployment 'shop/x'"):
-        run_deployment("shop/x")
+    with pytest.raises(DeploymentMissing, match="no deployment 'never/x'"):
+        run_deployment("never/x")
     with pytest.raises(CannotPause, match="called directly"):
         direct()
 

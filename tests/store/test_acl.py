@@ -31,9 +31,10 @@ from runbus import (
 from runbus.background import lease_holder
 from runbus.background.renewal import RETRY_SECONDS
 from runbus.errors import RightMissing, RunFinished, ServerRefused
-from runbus.protocol.keys import Keys
+from runbus.protocol.keys import TAGS, Keys, tag
 from runbus.settings import temporary_settings
 from runbus.store import acl, bus, gauges, runs, scripts
+from runbus.store.maintenance.index_repair import TAGS_AT_ONCE, IndexRepair
 from runbus.variables import Variable
 
 if TYPE_CHECKING:
@@ -307,6 +308,24 @@ def keys_of_all_kinds() -> list[str]:
     named = [KEYS.deployment("x"), KEYS.queue("x"), KEYS.worker("x"), KEYS.wire()]
     values = [KEYS.block("x"), KEYS.variable("x"), KEYS.deployments(), KEYS.workers()]
     return [*of_run, *of_tag, *named, *values, KEYS.input(RUN, "str"), KEYS.pause(RUN, "1")]
+
+
+async def test_a_worker_repairs_indexes(guarded: Guarded) -> None:
+    """A round through all tags finds a run that was in no index of its queue; nothing is refused."""
+    guarded.refused()
+    with guarded.settings("web"):
+        here, run_id = bus.current(), uuid4()
+        run = await runs.create(here, run_id, {"flow": "f", "deployment": "lost/x"})
+    with guarded.client("admin") as client:
+        client.delete(KEYS.scheduled(tag(run_id), "lost/x"))
+    with guarded.settings("worker"):
+        repair = IndexRepair(bus.current())
+        for _ in range(len(TAGS) // TAGS_AT_ONCE):
+            await repair.step()
+        assert await runs.scheduled(bus.current(), ["lost/x"], 20) == [(run_id, "lost/x")]
+    with guarded.settings("web"):
+        await runs.move(bus.current(), run, "Cancelled")
+    assert guarded.refused() == []
 
 
 async def test_a_worker_answers_no_pause(guarded: Guarded, worker: None) -> None:

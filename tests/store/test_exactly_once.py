@@ -216,6 +216,7 @@ class ExactlyOnce(RuleBasedStateMachine):
             self.loop.run_until_complete(asyncio.sleep(0))
 
 
+@pytest.mark.long
 @pytest.mark.keys_without_lifetime
 def test_every_order_of_execution(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """In every order of attempts, retries, losses and late executions, each is stored once."""

@@ -62,12 +62,14 @@ def run(server: Server, rulebook: Rules, sources: Iterable[str], **options: Any)
     )
 
 
+@pytest.mark.long
 @pytest.mark.keys_without_lifetime
 def test_whatever_goes_wrong_each_run_has_one_owner_and_one_end(server: Server) -> None:
     """No order of calls and faults breaks a promise, and all heals."""
     run(server, Rules(), (script.source for script in scripts.ALL))
 
 
+@pytest.mark.long
 @pytest.mark.keys_without_lifetime
 @pytest.mark.parametrize(
     ("violation", "faults"),

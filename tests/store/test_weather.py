@@ -155,7 +155,7 @@ async def test_a_half_open_connection_is_found_by_receivers(server: Server, prox
         client.xadd(f"runbus:{{{run_id.hex[-2:]}}}:{run_id}:input:int", {"value": "1"})
         started = asyncio.get_running_loop().time()
         assert await anext(inbox) == 1
-    assert asyncio.get_running_loop().time() - started < 2
+    assert asyncio.get_running_loop().time() - started < 5, "its own timeout is 20 s"
 
 
 async def test_receivers_live_through_cuts(server: Server, proxy: Proxy) -> None:

@@ -746,7 +746,7 @@ def test_a_short_timeout_holds_when_no_server_is_there(configure: Configure) -> 
     started = time.monotonic()
     with pytest.raises((TimeoutError, ServerUnreachable)):
         receive_input(int, flow_run_id=RUN_ID, timeout=0.1).next()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2
 
 
 async def test_an_encode_that_returns_no_bytes(valkey: Server) -> None:

@@ -761,7 +761,12 @@ async def main():
 asyncio.run(main())
 """
 # The settings are loaded late, and that alone may take a loop the 0.1 s that its debug mode tells.
-HEAD = "import sys\nfrom uuid import UUID\nimport runbus.settings\nrun_id = UUID(sys.argv[1])\n"
+HEAD = """import logging, sys
+from uuid import UUID
+import runbus.settings
+run_id = UUID(sys.argv[1])
+logging.getLogger("asyncio").setLevel("ERROR")  # not that a step took long on a busy machine
+"""
 
 
 @pytest.mark.parametrize(

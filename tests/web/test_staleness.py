@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from page_process import done, served, suspended, until
@@ -17,7 +19,11 @@ except ImportError:  # then the fixture `browse` says so
     expect = None
 
 NOBODY = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
-GONE = {"killed": lambda server: server.kill(), "frozen": lambda server: server.freeze()}
+on_each_engine = pytest.mark.parametrize(
+    ("own_server", "gone"), [("valkey", "frozen"), ("redis", "killed")], indirect=["own_server"]
+)
+"""A page sees no difference between the engines: not each way of being gone with each."""
+only_valkey = pytest.mark.parametrize("own_server", ["valkey"], indirect=True)
 REQUESTS = [
     ("GET", "/"),
     ("GET", "/runs"),
@@ -30,6 +36,14 @@ REQUESTS = [
 ]
 
 
+def stop(server, gone):
+    server.kill() if gone == "killed" else server.freeze()
+
+
+def bring_back(server, gone):
+    server.restart() if gone == "killed" else server.thaw()
+
+
 @pytest.fixture
 def own_site(own_server):
     """A page, and a store that may be stopped; what the page logs about that is its affair."""
@@ -37,37 +51,42 @@ def own_site(own_server):
         yield site
 
 
-@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+@on_each_engine
 def test_a_store_that_is_away_is_told_within_five_seconds(own_server, own_site, gone):
     """Each page and post says so, with the status for it; the login needs no store."""
     with own_site.client() as client:
         assert client.get("/").status_code == 200
-        gone(own_server)
-        for method, path in REQUESTS:
-            begun = time.monotonic()
-            answer = client.request(method, path)
-            assert time.monotonic() - begun < 5, path
-            assert answer.status_code == 503, path
-            if not path.startswith("/api"):
-                assert "The store is away" in answer.text
+        stop(own_server, gone)
+        with ThreadPoolExecutor(len(REQUESTS)) as people:
+            list(people.map(partial(is_told_in_time, client), REQUESTS))
         assert client.get("/login").status_code == 200
-        own_server.restart() if gone is GONE["killed"] else own_server.thaw()
+        bring_back(own_server, gone)
         until(lambda: client.get("/").status_code == 200)
 
 
-@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+def is_told_in_time(client, request):
+    method, path = request
+    begun = time.monotonic()
+    answer = client.request(method, path)
+    assert time.monotonic() - begun < 5, path
+    assert answer.status_code == 503, path
+    if not path.startswith("/api"):
+        assert "The store is away" in answer.text
+
+
+@on_each_engine
 def test_event_streams_say_that_the_store_is_away(own_server, own_site, gone):
     """Also one that begins meanwhile, and that of a run; none ends; when it is back they say it."""
     with own_site.client() as client, client.stream("GET", f"/events?run={NOBODY}") as stream:
         told = stream.iter_text()
         heard(told, "event: alive")
-        gone(own_server)
+        stop(own_server, gone)
         begun = time.monotonic()
         heard(told, "event: away")
         assert time.monotonic() - begun < 5
         with client.stream("GET", f"/events?run={NOBODY}") as late:
             heard(late.iter_text(), "event: away")
-        own_server.restart() if gone is GONE["killed"] else own_server.thaw()
+        bring_back(own_server, gone)
         heard(told, "event: resync")
 
 
@@ -94,6 +113,8 @@ def fresh(page):
     expect(page.locator("#waiting")).to_have_css("opacity", "1")
 
 
+@pytest.mark.long
+@only_valkey
 def test_an_open_inbox_shows_that_it_is_old(own_server, browse):
     """While the store is away, the page is gone or mute; then it follows again by itself."""
     with served(own_server.url, says="") as site:
@@ -117,6 +138,7 @@ def test_an_open_inbox_shows_that_it_is_old(own_server, browse):
         done(get_client().cancel_flow_run(run))
 
 
+@only_valkey
 def test_the_page_of_an_error_goes_on_when_the_store_is_back(own_server, browse):
     """Who came while it was away sees the inbox by and by, without a reload."""
     with served(own_server.url, says="") as site:
