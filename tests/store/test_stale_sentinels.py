@@ -178,10 +178,12 @@ async def test_a_sentinel_that_was_asleep_during_a_failover(engine: Engine) -> N
             group.sentinel_clients[1].execute_command("SENTINEL", "FAILOVER", group.name)
             new = await asyncio.to_thread(until, lambda: 1 + group.primary(but=before), "a new one")
             both = [(loop, group.nodes[new - 1]) for loop in (first, second)]
-            for loop, node in both:
-                await eventually(lambda loop=loop, node=node: is_sending_to(node, loop))
+            # What is sent from now on is not replicated to it any more.
+            moved = [loop.sent + 1 for loop, _ in both]
+            for (loop, node), since in zip(both, moved, strict=True):
+                await eventually(lambda a=node, b=loop, c=since: stored_since(a, b, c))
             group.sentinels[0].thaw()
-            moved = [loop.sent for loop, _ in both]
+            moved = [stored_since(node, loop, 0)[-1] for loop, node in both]
             # Who connects anew may be told by the one that is behind.
             for node in (group.nodes[before], group.nodes[new - 1]):
                 with node.client() as client:
@@ -194,10 +196,9 @@ async def test_a_sentinel_that_was_asleep_during_a_failover(engine: Engine) -> N
             assert numbers >= set(range(since, loop.sent))
 
 
-def is_sending_to(server: Server, loop: Loop) -> bool:
-    """Whether a server has what the loop has sent last, or nearly so."""
-    sent = loop.sent
-    return any(int(number) >= sent - 1 for number in stored(server, loop.run_id)[-3:])
+def stored_since(server: Server, loop: Loop, number: int) -> list[int]:
+    """The numbers that a server has of those that a loop sent, from one on."""
+    return [found for found in map(int, stored(server, loop.run_id)) if found >= number]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
