@@ -55,7 +55,7 @@ class FlowRunContext:
     """The run in which this flow was called."""
     parts: set[FlowRunContext] = field(default_factory=set["FlowRunContext"])
     """The runs of flows that were called in this one and have not ended."""
-    _asked: set[str] = field(default_factory=set[str])
+    _asked: list[str] = field(default_factory=list[str])
     _waiting: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
     _deadline: float | None = None
 
@@ -202,14 +202,17 @@ class FlowRunContext:
         return run
 
     @contextmanager
-    def asking(self, key: str) -> Generator[bool]:
-        """Wait in a pause, in the block; yield whether the run waits in another one already."""
-        waits_elsewhere = bool(self._asked - {key})
-        self._asked.add(key)
+    def asking(self, key: str) -> Generator[None]:
+        """Wait in a pause, in the block."""
+        self._asked.append(key)
         try:
-            yield waits_elsewhere
+            yield
         finally:
-            self._asked.discard(key)
+            self._asked.remove(key)
+
+    def waits_in(self, key: str) -> bool:
+        """Whether the run waits in a pause, on any of its loops and threads."""
+        return key in self._asked
 
     def _cancel_wait(self, task: asyncio.Task[Any]) -> None:
         if task in self._waiting:

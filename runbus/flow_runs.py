@@ -132,10 +132,11 @@ async def _ask(
         retry=run.flow_run.retry,
         epoch=run.epoch,
         state="Suspended" if poll_interval is None else "Paused",
+        waits_in=run.waits_in,
     )
     try:
-        with run.asking(key) as waits_elsewhere:
-            opened = await ask(waits_elsewhere=waits_elsewhere)
+        with run.asking(key):
+            opened = await ask()
             if opened.is_answered:
                 answered = await pauses.read(here, run_id, key)
             else:

@@ -82,28 +82,30 @@ async def open_pause(
     retry: int,
     epoch: str,
     state: Literal["Paused", "Suspended"] = "Paused",
-    waits_elsewhere: bool = False,
+    waits_in: Callable[[str], bool] = lambda _: False,
 ) -> Opened:
     """Open a pause, or find it again; the run moves to `state` unless it was answered.
 
-    `waits_elsewhere` says that this execution waits in another pause of the run already. Raises
-    `FlowPauseTimeout` when it expired in this very retry of the flow, `CannotPause`,
-    `PauseChanged`, `RunLost` and `RunMissing`; `FlowRunCancelled` in a run that is to end.
+    `waits_in` tells whether this execution waits in a pause, by its key: one in which it does not
+    gives way. Raises `FlowPauseTimeout` when it expired in this very retry of the flow,
+    `CannotPause`, `PauseChanged`, `RunLost`, `RunMissing`; `FlowRunCancelled` in a run that is to
+    end.
     """
-    keys, place = bus.keys, tag(flow_run_id)
-    reply = await bus.requests.script(
-        scripts.OPEN_PAUSE,
-        (
+    keys, place, instead_of = bus.keys, tag(flow_run_id), ""
+    while True:
+        call = (
             8,
             *(keys.run(flow_run_id), keys.streams(flow_run_id), keys.pause(flow_run_id, key)),
             *(keys.pending(place), keys.events(place), keys.executing(place)),
             *(keys.resume(flow_run_id), keys.ends(flow_run_id)),
             *(str(flow_run_id), key, bus.lifetime_ms, form.schema, form.description),
             "" if timeout is None else int(timeout * 1000),
-            *(retry, form.shape, state, epoch, secrets.token_hex(8), int(waits_elsewhere)),
-        ),
-    )
-    return _opened(flow_run_id, key, epoch, reply)
+            *(retry, form.shape, state, epoch, secrets.token_hex(8), instead_of),
+        )
+        reply = await bus.requests.script(scripts.OPEN_PAUSE, call)
+        if reply[0] != b"BUSY" or waits_in(reply[1].decode()):
+            return _opened(flow_run_id, key, epoch, reply)
+        instead_of = reply[1]  # of an earlier execution, or a failover has lost its end
 
 
 def _opened(flow_run_id: UUID, key: str, epoch: str, reply: list[Any]) -> Opened:

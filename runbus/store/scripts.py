@@ -105,7 +105,7 @@ def _explained(reply: Any, loaded: list[Any]) -> Any:
 
 
 _RUN = ("states", "epochs")
-_OWNED = (*_RUN, "leases", "endings")
+_OWNED = (*_RUN, "leases", "endings", "crashes")
 
 SEND = Script("send")
 MARK_READ = Script("mark_read", "states")
@@ -121,7 +121,7 @@ RENEW_LEASE = Script("renew_lease", allow_oom=True)
 RECOVER_RUNS = Script("recover_runs", *_OWNED)
 RELEASE_RUN = Script("release_run", *_OWNED, allow_oom=True)
 CHECK_OWNER = Script("check_owner", *_OWNED, "owner")
-RESET_CRASHES = Script("reset_crashes", allow_oom=True)
+RESET_CRASHES = Script("reset_crashes", "crashes", allow_oom=True)
 OPEN_PAUSE = Script("open_pause", *_OWNED, "answer")
 CLOSE_PAUSE = Script("close_pause", *_OWNED, "owner", "closings", "answer")
 EXPIRE_PAUSES = Script("expire_pauses", "states", "closings")

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from chaos.faults import Fault
 
 
+FAILOVER_SECONDS = 6.0
+"""After how long without another primary the sentinels are asked again."""
+
+
 def stream_of(run_id: UUID) -> str:
     return f"runbus:{{{run_id.hex[-2:]}}}:{run_id}:input:str"
 
@@ -202,10 +206,18 @@ class Guarded(World):
         return number if self.group.nodes[number].port in named else -1
 
     def _fail_over(self) -> None:
-        before = self._primary()
-        with suppress(RedisError):  # it may have begun one by itself
-            self.group.sentinel_clients[0].execute_command("SENTINEL", "FAILOVER", self.group.name)
-        until(lambda: 1 + self.group.primary(but=before), "a new primary")
+        before, asked_at = self._primary(), 0.0
+
+        def look() -> int:
+            nonlocal asked_at
+            if time.monotonic() - asked_at > FAILOVER_SECONDS:  # one may be given up: then another
+                asked_at = time.monotonic()
+                with suppress(RedisError):  # it may have begun one by itself
+                    client = self.group.sentinel_clients[0]
+                    client.execute_command("SENTINEL", "FAILOVER", self.group.name)
+            return 1 + self.group.primary(but=before)
+
+        until(look, "a new primary")
 
     def entries(self, run_id: UUID) -> list[tuple[str, dict[str, str]]]:
         return self.group.clients[self._primary()].xrange(stream_of(run_id))

@@ -521,6 +521,31 @@ async def test_two_pauses_at_once(valkey: Server) -> None:
     assert await ask() == 1
 
 
+async def test_two_pauses_begun_at_once_on_two_loops(valkey: Server) -> None:
+    """Whichever is first waits for its answer, undisturbed by the one that is refused."""
+
+    @flow
+    async def ask_twice() -> list[object]:
+        asking = {
+            "here": asyncio.create_task(pause_flow_run(int, timeout=20, key="here")),
+            "there": asyncio.create_task(asyncio.to_thread(ask_there)),
+        }
+        (refused,), (waiting,) = await asyncio.wait(
+            asking.values(), timeout=20, return_when=asyncio.FIRST_COMPLETED
+        )
+        (other,) = (key for key, task in asking.items() if task is waiting)
+        await resume_flow_run(get_run_context().run_id, {"value": 7}, key=other)
+        return [await waiting, refused.exception()]
+
+    def ask_there() -> int:
+        return pause_flow_run(int, timeout=20, key="there")
+
+    for _ in range(50):
+        answer, refusal = await ask_twice()
+        assert answer == 7
+        assert isinstance(refusal, CannotPause)
+
+
 @pytest.mark.parametrize("value", ['"seven"', "7"])
 async def test_an_answer_by_hand(
     server: Server, caplog: pytest.LogCaptureFixture, value: str

@@ -219,6 +219,9 @@ def test_who_answers_a_run_whose_worker_is_dead_is_told_to_wait(
     assert "when another worker has it" in caplog.text
     start_process("lasting.py", "0", "ask")
     assert result_of(run_id) == 4
+    with server.client() as client:
+        (crashes,) = {client.hget(key, "crashes") for key in client.keys(f"*{run_id}:run")}
+    assert crashes is None, "it waited when its process died, and executed nothing"
 
 
 def leases_of(server: Server) -> list[str]:

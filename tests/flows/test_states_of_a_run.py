@@ -58,7 +58,7 @@ class RunMachine(RuleBasedStateMachine):
         self.owner: str | None = None
         self.epoch = ""
         self.epochs: list[str] = []
-        self.crashes = 0
+        self.crashed: set[str] = set()
         self.pause: str | None = None
         self.answered: set[str] = set()
         self.steps = 0
@@ -93,7 +93,8 @@ class RunMachine(RuleBasedStateMachine):
         self.do(lambda: died(self.run_id, worker))
         if self.owner != worker:
             return
-        self.crashes += self.state == "Running"
+        if self.state == "Running":
+            self.crashed.add(self.epoch)
         if self.state == "Cancelling":
             self.end("Cancelled")
         elif self.state == "Running" and self.crashes == MAX_CRASHES:
@@ -149,11 +150,12 @@ class RunMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.old_epochs())
     @rule(data=st.data(), state=st.sampled_from(sorted(FINAL)))
     def write_too_late(self, data: st.DataObject, state: str) -> None:
-        """An old epoch is refused, whatever it writes."""
+        """An old epoch is refused, whatever it writes; an end by it says that it was no crash."""
         epoch = data.draw(st.sampled_from(self.old_epochs()))
         form = pauses.Form()
         old = replace(self.made, epoch=epoch)
         assert self.do(lambda: ended(old, state)) == ("LOST", self.state)
+        self.crashed.discard(epoch)
         for write in (
             lambda: runs.move(bus.current(), self.made, "Suspended", epoch=epoch),
             lambda: pauses.open_pause(
@@ -163,6 +165,10 @@ class RunMachine(RuleBasedStateMachine):
             if self.state not in FINAL:
                 with pytest.raises(RunLost):
                     self.do(write)
+
+    @property
+    def crashes(self) -> int:
+        return len(self.crashed)
 
     def old_epochs(self) -> list[str]:
         return [each for each in self.epochs if not self.executes or each != self.epoch]
@@ -183,7 +189,7 @@ class RunMachine(RuleBasedStateMachine):
                 retry=0,
                 epoch=self.epoch,
                 state=state,
-                waits_elsewhere=waits_elsewhere,
+                waits_in=lambda _: waits_elsewhere,
             )
 
         if key in self.answered:

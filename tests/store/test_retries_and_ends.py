@@ -114,11 +114,8 @@ def test_a_retry_that_a_failover_loses_goes_on(world: World) -> None:
     assert not world.execution.is_busy
 
 
-@pytest.mark.keys_without_lifetime
-def test_a_process_that_lived_has_its_crash_forgiven_by_an_end_that_is_dropped(
-    world: World,
-) -> None:
-    """It was asleep, its run was taken, and its flow has ended before it was told."""
+def lose_the_run(world: World) -> None:
+    """Let the worker sleep until another one has taken its run, which counts as a crash."""
     world.worker.is_suspect = True
     world.server.end_lease("worker")
     other = world.add("other")
@@ -127,6 +124,32 @@ def test_a_process_that_lived_has_its_crash_forgiven_by_an_end_that_is_dropped(
         world.do(other.look())
         world.server.pass_time(THIRD)
     assert (world.record["state_name"], world.record["crashes"]) == ("Scheduled", "1")
+
+
+@pytest.mark.keys_without_lifetime
+def test_a_process_that_lived_has_its_crash_forgiven_by_an_end_that_is_dropped(
+    world: World,
+) -> None:
+    """It was asleep, its run was taken, and its flow has ended before it was told."""
+    lose_the_run(world)
     world.do(world.worker.end(world.execution, "Completed"))
     assert not world.worker.executions()
+    assert (world.record["state_name"], world.record["crashes"]) == ("Scheduled", "0")
+
+
+@pytest.mark.keys_without_lifetime
+def test_a_loss_is_forgiven_later_when_the_server_does_not_hear_of_it_at_once(
+    world: World,
+) -> None:
+    """The reply is lost, with the execution that knew of it: the next comparison asks again."""
+    lose_the_run(world)
+    world.do(world.worker.renew())
+    world.do(world.worker.reconcile(), calls=2)  # what it holds, the run; the third one is lost
+    assert not world.worker.executions()
+    assert world.record["crashes"] == "1"
+    (lost,) = world.wire.calls
+    world.wire.lose(lost, again=False)
+    world.wire.finish(lost.task)
+    assert world.record["crashes"] == "1"
+    world.do(world.worker.reconcile())
     assert (world.record["state_name"], world.record["crashes"]) == ("Scheduled", "0")

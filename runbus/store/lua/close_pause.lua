@@ -85,6 +85,9 @@ end
 if not late then
   redis.call('HSET', pause, 'closing', ARGV[8])
 end
+if verdict ~= 'ALIVE' then
+  redis.call('HSET', run, 'unattended', owned.epoch)
+end
 local goes_on = go_on(run, id, now, ARGV[3], KEYS[5], KEYS[4], KEYS[6])
 if late then
   return { 'STATE', 'expired', found[2], '', now, '' }

@@ -17,6 +17,7 @@
 --        {'LOST', state name} the run has passed to another process, or had ended before
 --        {'MISSING', ''}      there is no such run
 --
+-- A process that lost the run for want of a lease lives, then: that was no crash.
 -- A run that is to be cancelled does not leave, and is not tried again: it is cancelled.
 
 local run, id, lifetime, token = KEYS[1], ARGV[1], ARGV[2], ARGV[4]
@@ -31,6 +32,7 @@ if not found.state then
   return { 'MISSING', '' }
 elseif found.epoch ~= ARGV[3] or not found.owner
   or (is_final(found.state) and found.state ~= ARGV[5]) then
+  forgive(run, KEYS[2], ARGV[3])
   return { 'LOST', found.state }
 end
 local to = ARGV[5] -- the very state it is in, where a step of an earlier try was denied

@@ -92,9 +92,10 @@ end
 
 local function read_owned(run)
   local found = redis.call('HMGET', run, 'state_name', 'owner', 'epoch', 'deployment', 'parent',
-    'crashes', 'lease')
+    'crashes', 'lease', 'unattended')
   return {
     state = found[1], owner = found[2], epoch = found[3] or '0', deployment = found[4],
     parent = found[5], crashes = tonumber(found[6] or 0), lease = tonumber(found[7] or 0),
+    unattended = found[8],
   }
 end

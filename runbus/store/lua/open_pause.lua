@@ -14,8 +14,8 @@
 --       9 the state to move to, 'Paused' or 'Suspended'
 --       10 the epoch of the process that executes the run
 --       11 a text of this call's own: the same call, executed again, gets the same reply
---       12 '1': that process waits in another pause of the run; else one that is pending is one
---          whose end a failover has lost
+--       12 the pause of the run that this one takes the place of: that process waits in it no
+--          more; '' for none
 -- Reply: {'MISSING'}                      there is no such run
 --        {'LOST'}                         the run has passed to another process
 --        {'STATE', state name}            the run is in a state that cannot pause
@@ -54,7 +54,7 @@ elseif stands then
   return { 'ANSWERED', generation }
 elseif found[1] ~= 'Running' and found[1] ~= 'Paused' and found[1] ~= 'Pending' then
   return { 'STATE', found[1] }
-elseif found[2] and found[2] ~= key and found[1] == 'Paused' and ARGV[12] == '1' then
+elseif found[2] and found[2] ~= key and found[1] == 'Paused' and found[2] ~= ARGV[12] then
   return { 'BUSY', found[2] }
 elseif state == 'expired' and record[5] == ARGV[7] then
   return { 'EXPIRED' }
@@ -63,7 +63,7 @@ elseif (state == 'pending' or state == 'answered') and record[3] ~= ARGV[8] then
 end
 
 if found[2] and found[2] ~= key then
-  -- An earlier execution waited in it, and this one came by another way.
+  -- Nobody waits in it any more.
   redis.call('HSET', string.sub(run, 1, -4) .. 'pause:' .. found[2], 'state', 'cancelled')
 end
 if state == 'answered' then

@@ -11,8 +11,7 @@ local function check_owner(run, id, found, tag, lease_ms, pulse, now, lifetime, 
   end
   local state = state_without_process(found.state, nil, found.parent)
   local message = state == 'Crashed' and 'its process ended without a word' or ''
-  redis.call('HSET', tag .. id .. ':ends', found.epoch,
-    'taken ' .. (found.state == 'Running' and 'crash' or state))
+  note_taken(tag .. id .. ':ends', found.epoch, state, found.state == 'Running')
   found.state = take(run, id, found, state, message, now, lifetime, events, indexes)
   return 'TAKEN'
 end

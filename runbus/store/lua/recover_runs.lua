@@ -29,7 +29,9 @@ local function take_from_the_dead(owner, id)
     return false
   end
   local state, message = state_without_process(found.state, found.deployment, found.parent), ''
-  if found.state == 'Running' then
+  -- One that was answered when its process was gone already has not begun to execute again.
+  local is_crash = found.state == 'Running' and found.unattended ~= found.epoch
+  if is_crash then
     redis.call('HSET', run, 'crashes', found.crashes + 1)
     if found.deployment and found.crashes + 1 >= tonumber(ARGV[4]) then
       state = 'Crashed'
@@ -38,9 +40,7 @@ local function take_from_the_dead(owner, id)
   if state == 'Crashed' then
     message = 'its process ended without a word'
   end
-  -- For who finds out that it lives: this was no crash.
-  redis.call('HSET', tag .. id .. ':ends', found.epoch,
-    'taken ' .. (found.state == 'Running' and 'crash' or state))
+  note_taken(tag .. id .. ':ends', found.epoch, state, is_crash)
   indexes.scheduled = tag .. 'scheduled:' .. (found.deployment or '')
   take(run, id, found, state, message, now, ARGV[2], KEYS[6], indexes)
   for _, part in ipairs({ id, state, found.deployment or '', found.parent or '' }) do

@@ -13,11 +13,5 @@ if not epoch then
 elseif epoch == ARGV[1] then
   redis.call('HSET', KEYS[1], 'crashes', 0)
   return 0
-elseif redis.call('HGET', KEYS[2], ARGV[1]) ~= 'taken crash' then
-  return -1
 end
-redis.call('HSET', KEYS[2], ARGV[1], 'taken')
-if tonumber(redis.call('HGET', KEYS[1], 'crashes') or 0) < 1 then
-  return -1
-end
-return redis.call('HINCRBY', KEYS[1], 'crashes', -1)
+return forgive(KEYS[1], KEYS[2], ARGV[1])

@@ -72,6 +72,7 @@ class Holdings:
         self._ends: dict[str, KeptEnd] = {}
         self._recorded: OrderedDict[Held, tuple[float, KeptEnd]] = OrderedDict()
         self._recorded_bytes = 0
+        self._losses: dict[Held, None] = {}
         self._tags: dict[str, float] = {}
 
     @contextmanager
@@ -105,6 +106,24 @@ class Holdings:
         """Return the runs that are executed."""
         with self._lock:
             return [each for of_tag in self._executions.values() for each in of_tag.values()]
+
+    def note_loss(self, held: Held) -> None:
+        """Have lost a run to another process; the server is yet to hear that this one lives."""
+        with self._lock:
+            while len(self._losses) >= MOST_RECORDED:
+                del self._losses[next(iter(self._losses))]
+            self._losses[held] = None
+            self._tags[tag(held[0])] = boot_time()
+
+    def losses(self, tag_: str) -> list[Held]:
+        """Return the runs of a tag that were lost, and of which the server has not heard that."""
+        with self._lock:
+            return [held for held in self._losses if tag(held[0]) == tag_]
+
+    def forget_loss(self, held: Held) -> None:
+        """Take note that the server has heard it."""
+        with self._lock:
+            self._losses.pop(held, None)
 
     def keep(self, end: KeptEnd) -> None:
         """Have an end that is to be recorded."""

@@ -51,8 +51,6 @@ async def try_once(bus: Bus, end: KeptEnd) -> None:
 
 async def _try(bus: Bus, end: KeptEnd) -> None:
     verdict, state = await executions.end(bus, end.ending)
-    if verdict == "LOST":
-        await _forgive(bus, end.ending)
     _settle(end, verdict, state)
 
 
@@ -66,14 +64,6 @@ async def record(bus: Bus, end: KeptEnd) -> None:
             _note_trouble(end, error)
         else:
             return
-
-
-async def _forgive(bus: Bus, ending: Ending) -> None:
-    # If it was taken from this process, that was no crash: the process lives.
-    try:
-        await executions.reset_crashes(bus, ending.run_id, ending.epoch)
-    except RunbusError as error:
-        _log.debug("the crash of %s stays counted: %s", ending.run_id, error)
 
 
 def _note_trouble(end: KeptEnd, error: Exception) -> None:

@@ -66,6 +66,9 @@ class Reconciliation:
         for held in found:
             if not now.explains(held):
                 await self._release(held)
+        for held in self.holdings.losses(tag):
+            await executions.reset_crashes(self.bus, *held)  # this process lives: it was no crash
+            self.holdings.forget_loss(held)
 
     async def _lose(self, execution: Execution) -> None:
         if execution.interrupt is not None:
@@ -75,10 +78,9 @@ class Reconciliation:
             execution.end(FlowRunCancelled(run.id))
             return
         counts.runs_lost += 1
+        self.holdings.note_loss((execution.run_id, execution.epoch))
         execution.end(RunLost(execution.run_id))
         _log.warning("flow run %s is not this process's any more", execution.run_id)
-        # It was taken from a process that lives, so that was no crash.
-        await executions.reset_crashes(self.bus, execution.run_id, execution.epoch)
 
     async def _release(self, held: Held) -> None:
         run_id, epoch = held
