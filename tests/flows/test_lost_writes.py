@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from faults import PATIENCE
+from faults import PATIENCE, answer, result_of, started, state_of
+from faults import until as until_so
 
 from runbus import flow, get_client, get_run_context, pause_flow_run, resume_flow_run
-from runbus.errors import NotPaused
-from runbus.protocol.keys import tag
-from runbus.store import bus
+from runbus.errors import NotPaused, RunMissing
+from runbus.protocol.keys import Keys, tag
+from runbus.store import bus, child_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from faults import StartWorker
     from redis import Redis
     from servers import Server
 
@@ -86,3 +88,25 @@ async def test_a_retry_whose_failure_is_lost(server: Server) -> None:
         client.hdel(key(), "retry")
     assert await calling == "done"
     assert (await get_client().read_flow_run(ids[0])).state.name == "Completed"
+
+
+def test_a_called_flow_whose_run_is_lost(server: Server, start_worker: StartWorker) -> None:
+    """Its caller is executed again and calls it anew: what could go on does not fail."""
+    start_worker("family")
+    run_id = started("family/x")
+    keys = Keys("runbus")
+    child = next(child_runs.ids_of_call(run_id, 1))
+    until_so(lambda: state_of(child) == "Paused", RunMissing)
+    with server.client() as client:
+        place = tag(child)
+        with client.pipeline(transaction=True) as undo:
+            undo.delete(*client.keys(f"runbus:{{{place}}}:{child}:*"))
+            for index in (keys.runs(place), keys.active(place), keys.pending(place)):
+                undo.zrem(index, str(child))
+            undo.execute()
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal")
+    until_so(lambda: state_of(child) == "Paused", RunMissing)
+    for run, value in ((child, 1), (child, 2), (run_id, True)):
+        until_so(lambda run=run: state_of(run) == "Paused")
+        answer(run, value)
+    assert result_of(run_id) == ["tuple", 1, 2, True]
