@@ -6,7 +6,7 @@ What a promoted replica has missed is undone here by hand, on a server that othe
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from faults import PATIENCE, answer, result_of, started, state_of
 from faults import until as until_so
@@ -14,12 +14,13 @@ from faults import until as until_so
 from runbus import flow, get_client, get_run_context, pause_flow_run, resume_flow_run
 from runbus.errors import NotPaused, RunMissing
 from runbus.protocol.keys import Keys, tag
-from runbus.store import bus, child_runs
+from runbus.store import bus, child_runs, pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    import pytest
     from faults import StartWorker
     from redis import Redis
     from servers import Server
@@ -67,6 +68,40 @@ def lose_pause(client: Redis, run_id: UUID) -> None:
         undo.zrem(keys.pending(tag(run_id)), str(run_id))
         undo.xadd(keys.resume(run_id), {"pause": "an earlier one", "value": "7"})
         undo.execute()
+
+
+async def test_a_pause_that_is_lost_before_it_is_waited_in(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look for its answer is at the new primary: it is asked once more."""
+    ids: list[UUID] = []
+    lost, wait = asyncio.Event(), pauses.wait
+
+    async def lose_first(*given: Any) -> Any:
+        with server.client() as client:
+            lose_pause(client, ids[0])
+            client.delete(bus.current().keys.resume(ids[0]))  # nothing there tells of it
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal")
+        (node,) = bus.current().topology.nodes()
+        while node.watch.channel.link is not None:
+            await asyncio.sleep(0)
+        lost.set()
+        return await wait(*given)
+
+    @flow
+    async def ask() -> int:
+        ids.append(get_run_context().run_id)
+        return await pause_flow_run(int, timeout=PATIENCE)
+
+    monkeypatch.setattr(pauses, "wait", lose_first)
+    asking = asyncio.create_task(ask())
+    async with asyncio.timeout(PATIENCE):
+        await lost.wait()
+    with server.client() as client:
+        run = bus.current().keys.run(ids[0])
+        await until(lambda: client.hget(run, "state_name") == "Paused")
+    await resume_flow_run(ids[0], {"value": 5})
+    assert await asking == 5
 
 
 async def test_a_retry_whose_failure_is_lost(server: Server) -> None:
