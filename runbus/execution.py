@@ -149,8 +149,8 @@ class Execution:
         return self._enter(await self._read_again())
 
     async def _read_again(self) -> FlowRun:
-        flow_run = await runs.read(self._bus, self._run_id)
-        if flow_run.epoch != self._context.epoch:
+        (flow_run,) = await runs.read_several(self._bus, [self._run_id])
+        if flow_run is None or flow_run.epoch != self._context.epoch:
             raise RunLost(self._run_id)
         return flow_run
 

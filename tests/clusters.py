@@ -245,13 +245,24 @@ def _are_even(primary: Any) -> bool:
 
 
 class Sentinel(Server):
-    """A server program that runs as a sentinel."""
+    """A server program that runs as a sentinel; `config_args` are lines of its configuration."""
+
+    @classmethod
+    def that_knows(cls, engine: Engine, primary: Server, epoch: int) -> Self:
+        """Start one that knows this primary since an epoch, and no other sentinel's word."""
+        name = SentinelGroup.name
+        return cls.start(
+            engine,
+            f"sentinel monitor {name} {primary.host} {primary.port} 9",
+            f"sentinel config-epoch {name} {epoch}",
+        )
 
     def _popen(self, stdout: Any) -> Any:
         path = self.directory / "sentinel.conf"
         lines = (
             *("bind 127.0.0.1", f"port {self.port}", f"unixsocket {self.socket_path}"),
             *(f"dir {self.directory}", "sentinel resolve-hostnames no"),
+            *self._config_args,
         )
         path.write_text("\n".join(lines) + "\n")
         return popen([str(self._binary), str(path), "--sentinel"], stdout)

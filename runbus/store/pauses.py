@@ -88,8 +88,8 @@ async def open_pause(
 
     `waits_in` tells whether this execution waits in a pause, by its key: one in which it does not
     gives way. Raises `FlowPauseTimeout` when it expired in this very retry of the flow,
-    `CannotPause`, `PauseChanged`, `RunLost`, `RunMissing`; `FlowRunCancelled` in a run that is to
-    end.
+    `CannotPause`, `PauseChanged`; `RunLost`, also of a run whose record a failover has lost;
+    `FlowRunCancelled` in a run that is to end.
     """
     keys, place, instead_of = bus.keys, tag(flow_run_id), ""
     while True:
@@ -130,7 +130,7 @@ def _not_opened(flow_run_id: UUID, key: str, reply: list[Any]) -> BaseException:
         b"LOST": RunLost(flow_run_id),
         b"EXPIRED": FlowPauseTimeout(flow_run_id=flow_run_id, key=key),
         b"CHANGED": PauseChanged(flow_run_id=flow_run_id, key=key),
-        b"MISSING": RunMissing(flow_run_id),
+        b"MISSING": RunLost(flow_run_id),
     }
     match reply:
         case [b"BUSY", other]:
@@ -278,13 +278,13 @@ def too_late(flow_run_id: UUID, pause: Pause) -> AlreadyAnswered | NotPaused:
 async def expire(bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: str = "") -> bool:
     """End a pause whose time is over; False when it was answered in time.
 
-    Who waits in it gives its `epoch`; of anybody else the server checks the time. Raises
-    `RunMissing` and `RunLost`.
+    Who waits in it gives its `epoch`: to it one that a failover has lost is over, too. Of anybody
+    else the server checks the time. Raises `RunMissing` and `RunLost`.
     """
     reply = await _close(bus, flow_run_id, key, generation, "expired", epoch=epoch)
-    if reply[0] == b"MISSING":
+    if reply[0] == b"MISSING" and not epoch:
         raise RunMissing(flow_run_id)
-    return reply[0] == b"CLOSED" or reply[1] != b"answered"
+    return reply[0] in {b"CLOSED", b"MISSING"} or reply[1] != b"answered"
 
 
 async def withdraw(bus: Bus, flow_run_id: UUID, key: str, epoch: str) -> None:

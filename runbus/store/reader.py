@@ -64,7 +64,8 @@ class Reader:
         self.marks = marks
         """Whether it receives inputs, and tells the server how far."""
         self.looks_again = looks_again
-        self._heard_on: Link | None = None
+        # One that is made before the first read may lead to a server that lost the question.
+        self._heard_on: Link | None = self.tails[0].watch.channel.link
         self._is_cut = False
         self._futures: list[asyncio.Future[bool]] = []
         self._polls: list[asyncio.Future[bool]] | None = None
@@ -151,7 +152,7 @@ class Reader:
         if not self.looks_again:
             return False
         before, self._heard_on = self._heard_on, tail.watch.channel.link
-        is_new = before is not None and before is not self._heard_on
+        is_new = before is not self._heard_on
         self._is_cut = self._is_cut or is_new
         return is_new
 

@@ -62,8 +62,8 @@ async def move(
     """Move a run to a state. Return None, or the name of the state that does not allow it.
 
     `after` names the states to move from, by default all that the table of moves allows. The
-    process that executes the run gives its `epoch`. Raises `RunMissing`, and `RunLost` when the
-    run has passed to another process.
+    process that executes the run gives its `epoch`. Raises `RunMissing`; to that process `RunLost`,
+    when the run has passed to another one or its record is lost.
     """
     keys, of_tag, before = bus.keys, tag(run.id), ",".join(after)
     reply = await bus.requests.script(
@@ -76,7 +76,7 @@ async def move(
             *(state, message, epoch),
         ),
     )
-    if reply == b"LOST":
+    if reply == b"LOST" or (reply == b"MISSING" and epoch):
         raise RunLost(run.id)
     if reply == b"MISSING":
         raise RunMissing(run.id)

@@ -15,6 +15,8 @@ step       run, epoch, process, began                  a write of the flow's tha
 ended      run, state, message
 begun      fault; of long-lived workers also: name, party (its process, or "")
 healed     fault
+promoted   number                 of a replica, as soon as a sentinel knows of it
+whole      since                  all replicas have what the only primary has
 started    run, name, began, healthy   the call returned; whether its primary was well meanwhile
 executing  run, epoch, process         the flow's body begins
 executed   run, epoch, process, how    it ends: "returned", or the error's name

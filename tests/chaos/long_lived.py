@@ -114,7 +114,10 @@ class LongLivedStorm:
         is_over = asyncio.Event()
         beside = [
             asyncio.create_task(work)
-            for work in (self._start_runs(is_over), self._answer_runs(), self._talk_to_runs())
+            for work in (
+                *(self._start_runs(is_over), self._answer_runs(), self._talk_to_runs()),
+                self._watch_promotions(),
+            )
         ]
         ends = time.monotonic() + self.seconds
         while time.monotonic() < ends:
@@ -168,6 +171,18 @@ class LongLivedStorm:
         self._deck.add(name)
         seconds = 0.2 if name in brief else self._rng.uniform(*self._rng.choice(DURATIONS))
         return possible[name], seconds
+
+    async def _watch_promotions(self) -> None:
+        last = 0
+        while self.world.loses_runs:
+            began = time.monotonic()
+            count, is_whole = await asyncio.to_thread(self.world.promotions)
+            if count != last:
+                self._recorder.note("promoted", number=count)
+            elif is_whole:
+                self._recorder.note("whole", since=began)
+            last = count
+            await asyncio.sleep(0.2)
 
     # --- Runs ---
 
@@ -238,7 +253,8 @@ class LongLivedStorm:
         try:
             await send_input(Question(text=text), run_id, sender=str(uuid4()), key=f"{number}")
         except RunbusError as error:
-            if isinstance(error, RunFinished):
+            # Its end may get lost, or be known to a former primary only.
+            if isinstance(error, RunFinished) and not self.world.loses_runs:
                 talked[run_id] = ENDED
         else:
             talked[run_id] = number + 1

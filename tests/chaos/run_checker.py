@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 FINAL = {"Completed", "Failed", "Crashed", "Cancelled"}
 TROUBLE = ("ServerUnreachable", "ServerRefused", "RightMissing", "RunLost", "EndNotRecorded")
 """What a flow's verbs may raise while a fault lasts."""
-FAILOVER_SECONDS = 15.0
-"""How long a former primary may go on to take writes that will be lost."""
+FOLLOWED_SECONDS = 3.0
+"""How long after a sentinel knows of a promotion runbus may go on to write to the former primary:
+a look takes half a second, and the machine is busy."""
+LAG_SECONDS = 0.5
+"""What was written so long before replicas were seen to be in sync may not be on them yet."""
 LEAVES = {"ask-later": {"FlowRunSuspended", "CancelledError"}, "stumble": {"ValueError"}}
 """How an execution of a flow may end that is followed by another one.
 
@@ -89,10 +92,12 @@ def check_runs(events: Iterable[Event], terms: Terms) -> tuple[Verdict, Figures]
         *history.repeats_have_reasons(),
         *history.healthy_runs_begin(),
         *history.answers_arrive(),
+        *history.one_answer_stands(),
     ]
-    rules = [one_process_writes_in_an_epoch, an_answer_resumes_once]
-    if not terms.loses_runs:
-        rules += [one_answer_is_accepted, answers_are_sent_before_they_arrive]
+    rules = [
+        *(one_process_writes_in_an_epoch, an_answer_resumes_once),
+        *(one_answer_is_accepted, answers_are_sent_before_they_arrive),
+    ]
     violations += [each for rule in rules for each in rule(of, promise)]
     counts = {kind: len(found) for kind, found in kinds.items()}
     return Verdict(counts=counts, violations=violations), history.figures()
@@ -107,11 +112,24 @@ class _History:
         self._ends = grouped(self._of("executed"), lambda event: event["run"])
         self._healed = {event["fault"]: event.time for event in self._of("healed")}
         self._repeated: Counter[str] = Counter()
+        whole = [event["since"] for event in self._of("whole")]
+        self._losses = [
+            (
+                max((since for since in whole if since < event.time), default=0.0) - LAG_SECONDS,
+                event.time + FOLLOWED_SECONDS,
+            )
+            for event in self._of("promoted")
+        ]
+
+    def _may_be_lost(self, since: float, until: float) -> bool:
+        """Whether what was written in this time, on some primary, may have been lost since."""
+        return any(since <= last and first <= until for first, last in self._losses)
 
     def runs_end(self) -> Violations:
         """Every run that was started has ended, and none failed by itself."""
         for event in self._of("started"):
-            if event["run"] not in self._found and not self._terms.loses_runs:
+            is_lost = event["run"] not in self._found
+            if is_lost and not self._may_be_lost(event["began"], event.time):
                 yield f"{event['name']} {event['run']} is lost"
         for run, event in self._found.items():
             shown = f"{event['flow']} {run} is {event['state']}"
@@ -127,8 +145,11 @@ class _History:
         if parent is None:
             return bool(event["parent"]) and self._terms.loses_runs
         # A failover may lose the end of a called flow, and not that of its caller.
-        ended_well = parent["state"] == "Completed" and not self._terms.loses_runs
+        ended_well = parent["state"] == "Completed" and not self._lost_an_end(event["run"])
         return parent["state"] in FINAL and not ended_well
+
+    def _lost_an_end(self, run: str) -> bool:
+        return any(self._may_be_lost(end.time, end.time) for end in self._ends[run])
 
     def _told(self, run: str) -> str:
         events = sorted([*self._executions[run], *self._ends[run]], key=lambda event: event.time)
@@ -145,7 +166,7 @@ class _History:
             epochs = {end["epoch"] for end in returned}
             if event["result"] and event["result"] not in epochs:
                 yield f"{run} has the result of {event['result']}: {self._told(run)}"
-            if not event["result"] or self._terms.loses_runs:
+            if not event["result"] or self._lost_an_end(run):
                 continue
             number = int(event["result"].partition("-")[0])
             if any(count_of(each) > number for each in self._executions[run]):
@@ -181,16 +202,13 @@ class _History:
         for fault in self._of("begun"):
             healed = self._healed.get(fault["fault"], after.time)
             seconds = min(healed, after.time) - fault.time
-            lasts = FAILOVER_SECONDS if self._terms.loses_runs and not fault["party"] else 0.0
-            if healed + lasts < before.time or fault.time > after.time:
+            if healed < before.time or fault.time > after.time:
                 continue
             if fault["party"] == before["process"]:
                 is_killed = "Killed" in fault["name"]
                 if is_killed or seconds > self._terms.lease_seconds:
                     return fault["name"]
-            elif self._terms.loses_runs and not fault["party"]:
-                return fault["name"]
-        return ""
+        return "a promotion" if self._may_be_lost(before.time, after.time) else ""
 
     def healthy_runs_begin(self) -> Violations:
         """A run whose primary is well begins soon, whatever the others do."""
@@ -206,12 +224,28 @@ class _History:
 
     def answers_arrive(self) -> Violations:
         """A run that completed has got every answer that was accepted."""
-        resumed = {event["pause"] for event in self._of("resumed")}
-        for event in self._of("accepted"):
+        resumed = {(event["pause"], event["answer"]) for event in self._of("resumed")}
+        for event in self._lasting_answers():
             found = self._found.get(event["pause"].partition(" ")[0])
-            is_completed = found is not None and found["state"] == "Completed"
-            if is_completed and event["pause"] not in resumed and not self._terms.loses_runs:
+            if found is None:
+                yield f"{event['answer']} was accepted for {event['pause']}, which is lost"
+            elif found["state"] == "Completed" and (event["pause"], event["answer"]) not in resumed:
                 yield f"{event['answer']} was accepted for {event['pause']}, which never went on"
+
+    def one_answer_stands(self) -> Violations:
+        """Of the answers to a pause that no failover has lost, one was accepted."""
+        for pause, answers in grouped(self._lasting_answers(), lambda each: each["pause"]).items():
+            if len(answers) > 1:
+                shown = [event["answer"] for event in answers]
+                yield f"{len(answers)} answers were accepted for {pause} for good: {shown}"
+
+    def _lasting_answers(self) -> list[Event]:
+        began = {event["answer"]: event.time for event in self._of("answering")}
+        return [
+            event
+            for event in self._of("accepted")
+            if not self._may_be_lost(began.get(event["answer"], event.time), event.time)
+        ]
 
     def figures(self) -> Figures:
         """Count what was done."""

@@ -95,9 +95,41 @@ def test_what_is_no_reason_to_execute_again(party: str, seconds: float) -> None:
     assert any("for no reason" in each for each in verdict.violations)
 
 
-def test_what_a_failover_may_lose() -> None:
+def promotion(at: float) -> Any:
+    return ("whole", at - 2.5, {"since": at - 2.5}), ("promoted", at, {"number": 1})
+
+
+def test_what_a_promotion_may_lose() -> None:
     """Runs, and claims of runs that are executed again then."""
-    assert check_runs(history(*ONCE), LOSSY)[0].is_good
-    promoted = fault("SentinelFailover", "", 3, 4)
-    assert check_runs(history(*TWICE, *promoted, found(result="2-b")), LOSSY)[0].is_good
+    assert check_runs(history(*ONCE, *promotion(3)), LOSSY)[0].is_good
+    assert check_runs(history(*TWICE, *promotion(3), found(result="2-b")), LOSSY)[0].is_good
     assert not check_runs(history(*TWICE, found(result="2-b")), LOSSY)[0].is_good
+
+
+ACCEPTED: dict[str, list[Any]] = {
+    "r is lost": ONCE,
+    "which never went on": [*ONCE, found(), ("accepted", 2, {"answer": "a", "pause": "r only"})],
+    "which is lost": [*ONCE, ("accepted", 2, {"answer": "a", "pause": "r only"})],
+    "2 answers were accepted for r only for good": [
+        *ONCE,
+        found(),
+        ("accepted", 2, {"answer": "a", "pause": "r only"}),
+        ("accepted", 2.5, {"answer": "b", "pause": "r only"}),
+    ],
+    "doze r is Crashed": [
+        *ONCE,
+        found(state="Crashed", result="", parent="p"),
+        ("found", 99, {**FOUND, "run": "p", "result": ""}),
+    ],
+}
+
+
+@pytest.mark.parametrize("violation", ACCEPTED)
+def test_what_a_promotion_may_not_lose(violation: str) -> None:
+    """What the replicas had before it, and what is written a while after it."""
+
+    def is_found(promoted_at: float) -> bool:
+        events = history(*ACCEPTED[violation], *promotion(promoted_at))
+        return any(violation in each for each in check_runs(events, LOSSY)[0].violations)
+
+    assert [is_found(at) for at in (20, 3, -20)] == [True, False, True]

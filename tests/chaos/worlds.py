@@ -251,6 +251,10 @@ class LongLived(World):
         del run_id, fault
         return False
 
+    def promotions(self) -> tuple[int, bool]:
+        """How many promotions there were, and whether all replicas have what the primary has."""
+        return 0, True
+
 
 class LongOutages(LongLived, Single):
     """One server that is away, or refuses what it is asked, for longer than anybody waits."""
@@ -286,6 +290,28 @@ class LostPromotions(LongLived, Guarded):
     """A sentinel group whose replicas miss the last writes, and are promoted."""
 
     loses_runs = True
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._watched = [node.client(socket_timeout=0.3) for node in self.group.nodes]
+
+    def promotions(self) -> tuple[int, bool]:
+        found = [each.sentinel_master(self.group.name) for each in self.group.sentinel_clients]
+        epochs = {each["config-epoch"] for each in found}
+        return max(epochs), len(epochs) == 1 and self._is_whole({each["port"] for each in found})
+
+    def _is_whole(self, named: set[int]) -> bool:
+        try:
+            roles = [client.execute_command("ROLE") for client in self._watched]
+        except (RedisError, OSError):
+            return False
+        primary = next((n for n, role in enumerate(roles) if role[0] == "master"), 0)
+        replicas = [role for role in roles if role[0] == "slave" and role[3] == "connected"]
+        return len(replicas) == 2 and named == {self.group.nodes[primary].port}
+
+    def _primary(self) -> int:
+        until(lambda: self.promotions()[1], "all replicas are in sync")
+        return super()._primary()
 
     def lasting_faults(self, rng: Random) -> list[Fault]:
         node = self.group.nodes[self._primary()]

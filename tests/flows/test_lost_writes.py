@@ -6,19 +6,22 @@ What a promoted replica has missed is undone here by hand, on a server that othe
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from faults import PATIENCE
+from faults import PATIENCE, answer, result_of, started, state_of
+from faults import until as until_so
 
 from runbus import flow, get_client, get_run_context, pause_flow_run, resume_flow_run
-from runbus.errors import NotPaused
-from runbus.protocol.keys import tag
-from runbus.store import bus
+from runbus.errors import NotPaused, RunMissing
+from runbus.protocol.keys import Keys, tag
+from runbus.store import bus, child_runs, pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    import pytest
+    from faults import StartWorker
     from redis import Redis
     from servers import Server
 
@@ -67,6 +70,40 @@ def lose_pause(client: Redis, run_id: UUID) -> None:
         undo.execute()
 
 
+async def test_a_pause_that_is_lost_before_it_is_waited_in(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look for its answer is at the new primary: it is asked once more."""
+    ids: list[UUID] = []
+    lost, wait = asyncio.Event(), pauses.wait
+
+    async def lose_first(*given: Any) -> Any:
+        with server.client() as client:
+            lose_pause(client, ids[0])
+            client.delete(bus.current().keys.resume(ids[0]))  # nothing there tells of it
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal")
+        (node,) = bus.current().topology.nodes()
+        while node.watch.channel.link is not None:
+            await asyncio.sleep(0)
+        lost.set()
+        return await wait(*given)
+
+    @flow
+    async def ask() -> int:
+        ids.append(get_run_context().run_id)
+        return await pause_flow_run(int, timeout=PATIENCE)
+
+    monkeypatch.setattr(pauses, "wait", lose_first)
+    asking = asyncio.create_task(ask())
+    async with asyncio.timeout(PATIENCE):
+        await lost.wait()
+    with server.client() as client:
+        run = bus.current().keys.run(ids[0])
+        await until(lambda: client.hget(run, "state_name") == "Paused")
+    await resume_flow_run(ids[0], {"value": 5})
+    assert await asking == 5
+
+
 async def test_a_retry_whose_failure_is_lost(server: Server) -> None:
     """It was not cancelled: it is called again, and fails or succeeds by itself."""
     ids: list[UUID] = []
@@ -86,3 +123,25 @@ async def test_a_retry_whose_failure_is_lost(server: Server) -> None:
         client.hdel(key(), "retry")
     assert await calling == "done"
     assert (await get_client().read_flow_run(ids[0])).state.name == "Completed"
+
+
+def test_a_called_flow_whose_run_is_lost(server: Server, start_worker: StartWorker) -> None:
+    """Its caller is executed again and calls it anew: what could go on does not fail."""
+    start_worker("family")
+    run_id = started("family/x")
+    keys = Keys("runbus")
+    child = next(child_runs.ids_of_call(run_id, 1))
+    until_so(lambda: state_of(child) == "Paused", RunMissing)
+    with server.client() as client:
+        place = tag(child)
+        with client.pipeline(transaction=True) as undo:
+            undo.delete(*client.keys(f"runbus:{{{place}}}:{child}:*"))
+            for index in (keys.runs(place), keys.active(place), keys.pending(place)):
+                undo.zrem(index, str(child))
+            undo.execute()
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal")
+    until_so(lambda: state_of(child) == "Paused", RunMissing)
+    for run, value in ((child, 1), (child, 2), (run_id, True)):
+        until_so(lambda run=run: state_of(run) == "Paused")
+        answer(run, value)
+    assert result_of(run_id) == ["tuple", 1, 2, True]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from servers import Engine
 
 # All that the programs ask the sentinels.
-FINDER = "on >finder-password -@all +@connection +sentinel|get-master-addr-by-name"
+FINDER = "on >finder-password -@all +@connection +sentinel|get-master-addr-by-name +sentinel|master"
 # May do everything but find its way.
 LOST = "on >lost-password ~* &* +@all -cluster|slots"
 

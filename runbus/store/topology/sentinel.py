@@ -1,31 +1,46 @@
 """Sentinel: the primary is whoever the sentinels say it is, at each new connection.
 
-The sentinels are asked in turn. As one may be behind, the server itself is asked for its role
-before it is believed. If none of them names the primary, that is an error at once where asking
-again is no use: who answered refused, or nobody is left that could know the name.
+All sentinels are asked at once, and the newest of what they say is believed, by the whole process
+(`known_primary`). As even that may be behind, the server itself is asked for its role, too. If
+none of them names the primary, that is an error at once where asking again is no use: who answered
+refused, or nobody is left that could know the name.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
+from weakref import WeakKeyDictionary
 
 from hiredis import ReplyError
 
 from runbus.errors import RunbusError, ServerRefused, SettingsError
 from runbus.store.link import Link, closed_on_error, is_transient
 from runbus.store.topology import tls
+from runbus.store.topology.known_primary import UNNUMBERED, Named, known_primary
 from runbus.store.topology.server import RemoteServer
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
+    from runbus.store.topology.known_primary import Address
     from runbus.store.topology.urls import SeveralServers
 
+    Answer = Named | None | OSError | ServerRefused
+    """What a sentinel says: None when it does not know the name."""
+
 ASK_SECONDS = 1.0
+LEEWAY_SECONDS = 0.1
+"""How much longer than most a sentinel may take, at least."""
 UNKNOWN_SECONDS = 1.5
 _LOGIN_HINT = " (the sentinels' own user: sentinel_username, sentinel_password)"
+_LACKS_RIGHT = (
+    "the sentinels' user may not ask for SENTINEL MASTER (+sentinel|master): which of them is "
+    "behind is not seen, and what is written within the first seconds after a failover may get lost"
+)
+_log = logging.getLogger("runbus")
 
 
 class SentinelServer:
@@ -44,55 +59,95 @@ class SentinelServer:
             for each in several.hosts
         ]
         self._sentinels[0].check_files()
+        self._majority = len(self._sentinels) // 2 + 1
         self._unknown_since: float | None = None
-        self._primary: tuple[str, int] | None = None
+        self._known = known_primary(several.hosts, self._name)
+        self._attempts: dict[asyncio.Timeout, Address] = {}
+        self._links: WeakKeyDictionary[Link, Address] = WeakKeyDictionary()
 
     @property
     def address(self) -> str:
         """The primary, by the name that the sentinels know."""
-        known = f" at {self._primary[0]}:{self._primary[1]}" if self._primary else ""
+        primary = self._known.address
+        known = f" at {primary[0]}:{primary[1]}" if primary else ""
         return f"the primary {self._name!r}{known}"
 
     async def connect(self, link: Link) -> None:
         """Connect to the primary of this moment."""
-        host, port = await self._ask_for_primary()
-        asked = self._sentinels[0]
-        url = self._several.url_of(host, port, self._database)
+        address = await self._find_primary()
+        attempt = asyncio.timeout(None)
+        self._attempts[attempt] = address
         try:
-            await RemoteServer(url, self._settings).connect(link)
-            await _check_role(link, f"{host}:{port}")
+            async with attempt:
+                await self._connect_to(address, link)
+        except TimeoutError:
+            raise _is_former(address) from None
         except OSError:
-            # Whoever named it may know of no failover; the next one may.
-            self._sentinels.remove(asked)
-            self._sentinels.append(asked)
+            self._known.reject(address)
             raise
-        self._primary = host, port
+        finally:
+            del self._attempts[attempt]
+        if not self._known.accept(address):
+            link.close()
+            raise _is_former(address)
+        self._links[link] = address
 
-    async def has_moved(self) -> bool:
-        """Whether the sentinels name another primary than the one last connected to."""
-        before = self._primary
-        if before is None:
-            return False
+    async def _connect_to(self, address: Address, link: Link) -> None:
+        host, port = address
+        url = self._several.url_of(host, port, self._database)
+        await RemoteServer(url, self._settings).connect(link)
+        await _check_role(link, f"{host}:{port}")
+
+    async def follow(self) -> None:
+        """End connections to former primaries, by what the sentinels and other loops know."""
+        self._leave_former()
+        if self._known.is_fresh or not (self._links or self._attempts):
+            return
         try:
-            return await self._ask_for_primary() != before
+            await self._find_primary()
         except (OSError, RunbusError):
-            return False  # nobody to ask: what is connected may still be right
+            return  # nobody to ask: what is connected may still be right
+        self._leave_former()
 
-    async def _ask_for_primary(self) -> tuple[str, int]:
-        troubles: list[OSError | ServerRefused] = []
-        unknown = False
-        for sentinel in list(self._sentinels):
-            try:
-                found = await self._ask_in_time(sentinel)
-            except (OSError, ServerRefused) as error:
-                troubles.append(error)
-            else:
-                if found is not None:
-                    self._ask_first(sentinel)
-                    self._unknown_since = None
-                    return found
-                unknown = True
-        raise self._in_vain(troubles, unknown=unknown)
+    def _leave_former(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for attempt, address in self._attempts.items():
+            if address != self._known.address and not attempt.expired():
+                attempt.reschedule(now)
+        for link, address in list(self._links.items()):
+            if not link.alive:
+                del self._links[link]
+            elif address != self._known.address:
+                link.close()
+
+    async def _find_primary(self) -> Address:
+        answers = await self._ask_all()
+        named = [answer for answer in answers if isinstance(answer, Named)]
+        if not named:
+            troubles = [answer for answer in answers if isinstance(answer, Exception)]
+            raise self._in_vain(troubles, unknown=None in answers)
+        self._unknown_since = None
+        return self._known.learn(named, are_most=len(named) >= self._majority)
+
+    async def _ask_all(self) -> list[Answer]:
+        asking = [asyncio.ensure_future(self._ask_in_time(each)) for each in self._sentinels]
+        try:
+            await self._wait_for_enough(asking)
+        finally:
+            for each in asking:
+                each.cancel()
+        return [each.result() for each in asking if each.done()]
+
+    async def _wait_for_enough(self, asking: list[asyncio.Task[Answer]]) -> None:
+        # Whoever is slower than most may be the only one that knows of a failover, or be frozen:
+        # it gets as long as the others took.
+        clock = asyncio.get_running_loop().time
+        started, named, pending = clock(), 0, set(asking)
+        while pending and named < self._majority:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            named += sum(isinstance(each.result(), Named) for each in done)
+        if pending:
+            await asyncio.wait(pending, timeout=max(LEEWAY_SECONDS, clock() - started))
 
     def _in_vain(self, troubles: list[OSError | ServerRefused], *, unknown: bool) -> Exception:
         refused = [error for error in troubles if isinstance(error, ServerRefused)]
@@ -116,28 +171,44 @@ class SentinelServer:
             self._unknown_since = now
         return now - self._unknown_since >= UNKNOWN_SECONDS
 
-    async def _ask_in_time(self, sentinel: RemoteServer) -> tuple[str, int] | None:
+    async def _ask_in_time(self, sentinel: RemoteServer) -> Answer:
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._ask(sentinel)
         except TimeoutError:
             question = tls.question_of_silence(self._several.scheme)
-            raise ConnectionError(f"{sentinel.address} does not answer{question}") from None
+            return ConnectionError(f"{sentinel.address} does not answer{question}")
+        except (OSError, ServerRefused) as error:
+            return error
 
-    async def _ask(self, sentinel: RemoteServer) -> tuple[str, int] | None:
+    async def _ask(self, sentinel: RemoteServer) -> Named | None:
         link = Link(reply_timeout=self._seconds)
         await sentinel.connect(link)
         try:
-            found = await link.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)
-        except ReplyError as error:
-            raise _refused(sentinel.address, error) from None
+            # In this order: a failover between the two must not give its epoch to the former
+            # primary. (While one goes on, MASTER has the new epoch beside the former address.)
+            about, found = await asyncio.gather(
+                link.call("SENTINEL", "MASTER", self._name),
+                link.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name),
+                return_exceptions=True,
+            )
         finally:
             link.close()
-        return (found[0].decode(), int(found[1])) if found else None
+        if isinstance(found, ReplyError):
+            raise _refused(sentinel.address, found)
+        if isinstance(found, BaseException):
+            raise found
+        if not found:
+            return None
+        return Named(address=(found[0].decode(), int(found[1])), epoch=self._epoch_of(about))
 
-    def _ask_first(self, sentinel: RemoteServer) -> None:
-        self._sentinels.remove(sentinel)
-        self._sentinels.insert(0, sentinel)
+    def _epoch_of(self, about: dict[bytes, bytes] | BaseException) -> int:
+        if not isinstance(about, BaseException):
+            return int(about[b"config-epoch"])
+        if str(about).startswith("NOPERM") and not self._known.is_told_of_right:
+            self._known.is_told_of_right = True
+            _log.warning(_LACKS_RIGHT)
+        return UNNUMBERED
 
 
 def _refused(address: str, error: ReplyError) -> OSError | ServerRefused:
@@ -145,6 +216,10 @@ def _refused(address: str, error: ReplyError) -> OSError | ServerRefused:
         return ConnectionError(f"{address}: {error}")
     what = _LOGIN_HINT if str(error).startswith(("NOPERM", "NOAUTH")) else " (is it a sentinel?)"
     return ServerRefused(address=address, reply=f"{error}{what}")
+
+
+def _is_former(address: Address) -> ConnectionError:
+    return ConnectionError(f"{address[0]}:{address[1]} is no longer the primary")
 
 
 async def _check_role(link: Link, address: str) -> None:

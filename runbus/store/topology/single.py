@@ -22,9 +22,7 @@ class Single:
 
     def __init__(self, server: Server, keys: Keys, settings: Settings) -> None:
         self._node = Node(server, keys, settings)
-        self._server = server
-        follows = isinstance(server, SentinelServer)
-        self._lookout = Lookout(self._look) if follows else None
+        self._lookout = Lookout(server.follow) if isinstance(server, SentinelServer) else None
 
     def route(self, _: str) -> Channel:
         """Return the way to a key."""
@@ -59,7 +57,3 @@ class Single:
         if self._lookout is not None:
             self._lookout.close()
         self._node.close()
-
-    async def _look(self) -> None:
-        if isinstance(self._server, SentinelServer) and await self._server.has_moved():
-            self._node.cut()
