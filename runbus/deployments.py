@@ -55,7 +55,11 @@ async def arun_deployment(
 
     `idempotency_key` gives the same run for the same key, however often it is started, as long as
     the run's record is kept: until RUNBUS_RETENTION_SECONDS (by default 7 days) after its end. Then
-    the same key starts another run. Raises `DeploymentMissing`.
+    the same key starts another run.
+
+    Raises `DeploymentMissing` when there is no such deployment. While the server that would know is
+    away and the run's own is not (in a cluster), the run is made without asking: after a second, as
+    a run of the flow that the deployment's name begins with.
     """
     check_timeout(timeout)
     here = bus.current()

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import threading
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from pydantic_core import to_json
 
 from runbus import bridge, caller
 from runbus.background import lease_holder
@@ -28,13 +24,14 @@ from runbus.places import SlotLimit
 from runbus.plan import Claim
 from runbus.protocol.execution import Ending
 from runbus.protocol.ids import read_run_id
-from runbus.store import bus, deployments, runs, workers
+from runbus.store import bus, deployments, runs
 from runbus.store.link import settle
 from runbus.store.maintenance import deadlines, index_repair, recovery
 from runbus.supervision.duty import Duty, periodic
 from runbus.supervision.supervisor import Supervisor
 from runbus.worker.claims import Claims
 from runbus.worker.quarantine import Quarantine
+from runbus.worker.registration import Registration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,14 +89,16 @@ class Worker:
         self._quarantine = Quarantine(lease_seconds, self._wake_claims)
         self._claims = Claims(self._here, self._holder, limits, self._quarantine, self._begin)
         self._sweep_seconds = min(SWEEP_SECONDS, lease_seconds / 3)
-        self._worker_count = 1
+        self._registration = Registration(
+            self._here.settings, self._holder.owner.process, self._served
+        )
 
     async def run(self) -> None:
         """Work until `stop`, then let the runs that execute end, for a grace time.
 
         Cancelled, it hands back at once what it executes.
         """
-        await self._register()  # first: who reads that they are served may start runs
+        await self._registration.begin()  # first: who reads that they are served may start runs
         show_on_terminal()
         _log.info("serving %s", ", ".join(self._served))
         beside = bridge.start(self._serve_all)
@@ -148,8 +147,7 @@ class Worker:
             for duty in (
                 periodic("recovery", partial(recovery.recover_orphaned_runs, here), third),
                 Duty("deadlines", partial(self._expire, here), interval=self._sweep_seconds),
-                periodic("worker's record", self._register_worker, third),
-                periodic("deployments' records", self._register_deployments, third),
+                *self._registration.duties(),
                 periodic("index repair", index_repair.IndexRepair(here).step, third),
             ):
                 supervisor.start(duty)
@@ -159,26 +157,10 @@ class Worker:
         while True:
             await deadlines.expire_overdue(here)
             # Of many workers each looks less often.
-            interval = self._sweep_seconds * self._worker_count
+            interval = self._sweep_seconds * self._registration.worker_count
             duty.expect(interval)
             duty.beat()
             await asyncio.sleep(interval)
-
-    async def _register(self) -> None:
-        await bridge.in_background(self._register_deployments)
-        await bridge.in_background(self._register_worker)
-
-    async def _register_deployments(self) -> None:
-        here = bus.of_settings(self._here.settings)
-        for name, deployment in self._served.items():
-            await deployments.register(here, name, deployment.fields())
-
-    async def _register_worker(self) -> None:
-        here = bus.of_settings(self._here.settings)
-        described = {"host": socket.gethostname(), "pid": os.getpid()}
-        served = {"deployments": to_json(sorted(self._served))}
-        await workers.register(here, self._holder.owner.process, {**described, **served})
-        self._worker_count = max(1, await workers.count(here))
 
     async def _follow_hints(self, duty: Duty) -> None:
         hints = deployments.hints(self._here, list(self._served), on_round=duty.beat)
@@ -191,7 +173,7 @@ class Worker:
             found = await runs.scheduled(self._here, self._served, SWEEP_PAGE)
             for run_id, name in found:
                 self._claims.offer(run_id, name)
-            interval = self._sweep_seconds * self._worker_count
+            interval = self._sweep_seconds * self._registration.worker_count
             duty.expect(interval)
             duty.beat()
             if len(found) >= MANY:  # as soon as most of them have begun, there may be more
@@ -285,7 +267,7 @@ class Worker:
         with suppress(RunbusError, TimeoutError):
             async with asyncio.timeout(HAND_BACK_SECONDS):
                 await bridge.in_background(self._holder.reconcile_now)  # a claim was cancelled
-                await workers.forget(self._here, self._holder.owner.process)
+                await self._registration.end()
 
 
 async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
