@@ -114,7 +114,11 @@ def run_deployment(
     idempotency_key: str | None = None,
     tags: Iterable[str] | None = None,
 ) -> Any:
-    """See `arun_deployment`."""
+    """Start a run of the deployment `flow/name` and wait until it has ended.
+
+    See `arun_deployment`. `idempotency_key` gives the same run until RUNBUS_RETENTION_SECONDS after
+    its end; then the same key starts another run.
+    """
     options = (timeout, poll_interval, as_subflow, flow_run_name, idempotency_key, tags)
     return verb("run_deployment", arun_deployment, name, parameters, *options)
 

@@ -54,7 +54,7 @@ _MOVES = (
     Grant("rpush lpop pexpire", "history"),
     Grant("xadd pexpire", "events", "W"),
     Grant(
-        "exists zadd zrem zrange zrangebyscore persist pexpire",
+        "exists zadd zrem zrange zrangebyscore zscore persist pexpire",
         "runs active pending scheduled executing ended",
     ),
     Grant("hget hmget hset pexpire", "pause"),

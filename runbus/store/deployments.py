@@ -40,7 +40,10 @@ async def register(bus: Bus, name: str, fields: Mapping[str, str | bytes]) -> No
 
     Raises `ServerUnreachable`: within a second where there are other servers.
     """
-    await asyncio.gather(_store(bus, name, fields), _list(bus, name))
+    works = _store(bus, name, fields), _list(bus, name)  # one may be done without the other
+    for error in await asyncio.gather(*works, return_exceptions=True):
+        if error is not None:
+            raise error
 
 
 async def _store(bus: Bus, name: str, fields: Mapping[str, str | bytes]) -> None:

@@ -30,6 +30,7 @@ from runbus.store.maintenance import deadlines, index_repair, recovery
 from runbus.supervision.duty import Duty, periodic
 from runbus.supervision.supervisor import Supervisor
 from runbus.worker.claims import Claims
+from runbus.worker.grace import Grace
 from runbus.worker.quarantine import Quarantine
 from runbus.worker.registration import Registration
 
@@ -50,7 +51,11 @@ SWEEP_PAGE = 20
 MANY = 100
 """After a sweep that found so many the next one does not wait, once they have begun."""
 GRACE_SECONDS = 30.0
+"""How long runs may go on after the first signal."""
 HAND_BACK_SECONDS = 3.0
+"""How long it may take to hand back those that execute then."""
+LAST_WORDS_SECONDS = 2.0
+"""How long a worker tells a server that it has ended, and what it gives back."""
 _log = logging.getLogger("runbus.flow_runs")
 
 
@@ -69,9 +74,9 @@ class Worker:
         self,
         served: Sequence[Deployment],
         limit: int | None = None,
-        grace_seconds: float = GRACE_SECONDS,
+        grace_seconds: float | None = None,
     ) -> None:
-        self._grace_seconds = grace_seconds
+        self._grace = Grace(GRACE_SECONDS if grace_seconds is None else grace_seconds)
         self._served = {deployment.name: deployment for deployment in served}
         self._loop = asyncio.get_running_loop()
         self._here = bus.current()
@@ -79,6 +84,7 @@ class Worker:
         self._executing: dict[Any, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._is_stopped = False
+        self._is_handed_back = False
         shared = SlotLimit(limit, self._use_slot)
         limits = {
             name: SlotLimit(each.limit, self._use_slot) if each.limit else shared
@@ -108,8 +114,8 @@ class Worker:
                 for duty in self._duties(supervisor):
                     supervisor.start(duty)
                 await self._stopping.wait()
-                await self._claims.close()
-            await self._end_runs(self._grace_seconds)
+                await self._close_claims()
+            await self._end_runs()
         finally:
             _working.discard(self)
             await asyncio.shield(self._end(beside))
@@ -118,7 +124,8 @@ class Worker:
         """Claim no more runs. Any thread may call it: a run may block the worker's own loop."""
         self._is_stopped = True
         self._claims.stop()
-        self._say_what_is_waited_for()
+        self._grace.begin()
+        self._grace.tell_of_runs(sum(not each.is_waiting for each in self._mine()))
         self._hand_back(waiting=True)
         with suppress(RuntimeError):  # its loop has ended meanwhile
             self._loop.call_soon_threadsafe(self._stopping.set)
@@ -224,14 +231,6 @@ class Worker:
 
     # How it ends.
 
-    def _say_what_is_waited_for(self) -> None:
-        count = sum(not each.is_waiting for each in self._mine())
-        if count:
-            _log.info(
-                "ending: %d run%s may go on for %g s; again (Ctrl-C, SIGTERM) to end at once",
-                *(count, "" if count == 1 else "s", self._grace_seconds),
-            )
-
     def _mine(self) -> list[Any]:
         executing = set(self._executing)
         return [
@@ -240,11 +239,23 @@ class Worker:
             if (each.run_id, each.epoch) in executing
         ]
 
-    async def _end_runs(self, grace_seconds: float) -> None:
-        self._hand_back(waiting=True)
-        await self._wait_for_runs(grace_seconds)
+    async def _close_claims(self) -> None:
+        with suppress(TimeoutError):  # what is claimed all the same is given back at the end
+            async with asyncio.timeout(self._grace.left):
+                await self._claims.close()
+
+    async def _end_runs(self) -> None:
+        async with Supervisor() as supervisor:
+            telling = partial(self._grace.tell_of_ends, self._holder.holdings.kept_ends)
+            supervisor.spawn(telling, "telling what is waited for")
+            self._hand_back(waiting=True)
+            await self._wait_for_runs(self._grace.left)
+            await self._hand_back_all()
+
+    async def _hand_back_all(self) -> None:
         self._hand_back(waiting=False)
         await self._wait_for_runs(HAND_BACK_SECONDS)
+        self._is_handed_back = True
 
     def _hand_back(self, *, waiting: bool) -> None:
         for execution in self._mine():
@@ -259,13 +270,13 @@ class Worker:
         # Cancelled, there was no time of grace: what still executes is handed back now.
         self._is_stopped = True
         self._claims.stop()
-        self._hand_back(waiting=False)
-        await self._wait_for_runs(HAND_BACK_SECONDS)
+        if not self._is_handed_back:
+            await self._hand_back_all()
         beside.cancel()
         for execution in self._mine():  # code that does not let itself be interrupted
             self._holder.discard(execution)  # ends with this process: so others need not find out
         with suppress(RunbusError, TimeoutError):
-            async with asyncio.timeout(HAND_BACK_SECONDS):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await bridge.in_background(self._holder.reconcile_now)  # a claim was cancelled
                 await self._registration.end()
 

@@ -305,7 +305,7 @@ def keys_of_all_kinds() -> list[str]:
     ]
     of_tag += [KEYS.scheduled("b7", "x"), KEYS.lease("b7", "x")]
     named = [KEYS.deployment("x"), KEYS.queue("x"), KEYS.worker("x"), KEYS.wire()]
-    values = [KEYS.block("x"), KEYS.variable("x"), KEYS.deployments(), KEYS.workers()]
+    values = [KEYS.block("x"), KEYS.variable("x"), KEYS.deployments("b7"), KEYS.workers("b7")]
     return [*of_run, *of_tag, *named, *values, KEYS.input(RUN, "str"), KEYS.pause(RUN, "1")]
 
 
