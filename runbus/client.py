@@ -293,8 +293,10 @@ class Client:
     ) -> FlowRun:
         """Start a run of the deployment `flow/name`, which is nobody's child, and return it.
 
-        See `runbus.deployments.arun_deployment`, also for how long `idempotency_key` gives the same
-        run. Raises `DeploymentMissing`.
+        See `runbus.deployments.arun_deployment`. `idempotency_key` gives the same run until
+        RUNBUS_RETENTION_SECONDS after its end; then the same key starts another run.
+
+        Raises `DeploymentMissing`.
         """
         return await deployment_verbs.arun_deployment(
             name,

@@ -55,7 +55,11 @@ async def arun_deployment(
 
     `idempotency_key` gives the same run for the same key, however often it is started, as long as
     the run's record is kept: until RUNBUS_RETENTION_SECONDS (by default 7 days) after its end. Then
-    the same key starts another run. Raises `DeploymentMissing`.
+    the same key starts another run.
+
+    Raises `DeploymentMissing` when there is no such deployment. While the server that would know is
+    away and the run's own is not (in a cluster), the run is made without asking: after a second, as
+    a run of the flow that the deployment's name begins with.
     """
     check_timeout(timeout)
     here = bus.current()
@@ -110,7 +114,11 @@ def run_deployment(
     idempotency_key: str | None = None,
     tags: Iterable[str] | None = None,
 ) -> Any:
-    """See `arun_deployment`."""
+    """Start a run of the deployment `flow/name` and wait until it has ended.
+
+    See `arun_deployment`. `idempotency_key` gives the same run until RUNBUS_RETENTION_SECONDS after
+    its end; then the same key starts another run.
+    """
     options = (timeout, poll_interval, as_subflow, flow_run_name, idempotency_key, tags)
     return verb("run_deployment", arun_deployment, name, parameters, *options)
 

@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from runbus import bridge, settings
 from runbus.errors import RunbusError, SettingsError
+from runbus.protocol.keys import TAGS
 from runbus.protocol.printed import one_line
 from runbus.store import bus
 from runbus.supervision import duty as duties
@@ -134,8 +135,10 @@ class DutiesStuck(RunbusError):
 
 
 async def _ping() -> None:
+    # Of a cluster's primaries one may be away: the duties that need it say so.
+    here = bus.current()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await bus.current().requests.command("PING")
+        await here.requests.available(*(("EXISTS", here.keys.events(tag)) for tag in TAGS))
 
 
 class _Server(ThreadingMixIn, WSGIServer):

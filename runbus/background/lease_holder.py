@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MOST_KEPT_BYTES = 64 * 1024 * 1024
 """How many bytes of ends may be kept before no more runs are claimed."""
 EXIT_SECONDS = 5.0
-"""How long a process that ends waits for what is not recorded yet."""
+"""For how long an end has been tried at least before a process that ends leaves it unrecorded."""
 _log = logging.getLogger("runbus")
 
 
@@ -139,12 +139,11 @@ class LeaseHolder:
         """Whether so much is kept that no more runs are to be taken."""
         return sum(end.ending.size for end in self.holdings.kept_ends()) > MOST_KEPT_BYTES
 
-    def unrecorded(self, seconds: float) -> list[KeptEnd]:
-        """Wait so long (seconds) for the ends that are kept; return those that still are."""
-        deadline = boot_time() + seconds
+    def unrecorded(self) -> list[KeptEnd]:
+        """Wait until each end has been kept for `EXIT_SECONDS`; return those that still are."""
         for end in self.holdings.kept_ends():
             with suppress(TimeoutError, CancelledError):
-                end.recorded.result(max(0.0, deadline - boot_time()))
+                end.recorded.result(max(0.0, end.kept_at + EXIT_SECONDS - boot_time()))
         return [end for end in self.holdings.kept_ends() if not end.recorded.done()]
 
     def close(self) -> None:
@@ -188,15 +187,16 @@ def close_all() -> None:
 
 
 def say_unrecorded(ends: Iterable[KeptEnd]) -> None:
-    """Name the ends that this process could not record."""
+    """Name the ends that this process could not record, each once."""
     for end in ends:
-        name, state = end.ending.run_name, end.ending.state
-        _log.error("%s: its end (%s) was never recorded: %s", name, state, end.trouble)
+        if not end.is_named:
+            end.is_named = True
+            _log.error("%s", end)
 
 
 @atexit.register
 def _end_at_exit() -> None:
-    left = [end for holder in _holders.values() for end in holder.unrecorded(EXIT_SECONDS)]
+    left = [end for holder in _holders.values() for end in holder.unrecorded()]
     say_unrecorded(left)
     close_all()
     if left:

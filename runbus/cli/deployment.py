@@ -69,7 +69,7 @@ async def run(
         str | None,
         Parameter(
             help="The same key gives the same run, however often it is started, "
-            "until RUNBUS_RETENTION_SECONDS after its end."
+            "until RUNBUS_RETENTION_SECONDS after its end; then it starts another run."
         ),
     ] = None,
     tag: Annotated[list[str] | None, Parameter(help="A tag of the run; may be repeated.")] = None,

@@ -9,6 +9,7 @@ hand from the id.
 from __future__ import annotations
 
 import re
+from binascii import crc32
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,23 @@ def pattern_of_runs(prefix: str) -> str:
 
 TAGS = [f"{number:02x}" for number in range(256)]
 """All hash tags."""
+
+
+def tag_of_process(process: str) -> str:
+    """The hash tag of what a process says of itself: the last two hex digits of its id.
+
+    An id that does not end in such digits has the tag of a name.
+    """
+    digits = process[-2:].lower()
+    return digits if digits in _TAGS else tag_of_name(process)
+
+
+def tag_of_name(name: str) -> str:
+    """The hash tag of the list that has a name: a checksum (CRC-32) of its UTF-8, modulo 256."""
+    return TAGS[crc32(name.encode("utf-8", "surrogateescape")) % len(TAGS)]
+
+
+_TAGS = frozenset(TAGS)
 
 
 @dataclass(frozen=True)
@@ -135,17 +153,17 @@ class Keys:
         """String: the number of the grammar of these keys. It never expires."""
         return f"{self.prefix}:wire"
 
-    def deployments(self) -> str:
-        """Set: the names of the deployments. Each that is served renews its lifetime."""
-        return f"{self.prefix}:deployments"
+    def deployments(self, tag: str) -> str:
+        """Set: names of deployments, see `tag_of_name`. Each that is served renews its lifetime."""
+        return self._of_tag(tag, "deployments")
 
-    def workers(self) -> str:
-        """Set: the processes that serve deployments. Each of them renews its lifetime."""
-        return f"{self.prefix}:workers"
+    def workers(self, tag: str) -> str:
+        """Set: processes that serve deployments. Each of them renews its lifetime."""
+        return self._of_tag(tag, "workers")
 
     def worker(self, process: str) -> str:
         """Hash: a process that serves deployments. Lives as long as the process renews it."""
-        return f"{self.prefix}:worker:{process}"
+        return self._of_tag(tag_of_process(process), "worker") + ":" + process
 
     def deployment(self, name: str) -> str:
         """Hash: a deployment. Lives until it is deleted."""

@@ -20,7 +20,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, cast
 from uuid import UUID
 
-from runbus.protocol.keys import Keys, tag
+from runbus.protocol.keys import Keys, tag, tag_of_process
 from runbus.store import scripts
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _MOVES = (
     Grant("rpush lpop pexpire", "history"),
     Grant("xadd pexpire", "events", "W"),
     Grant(
-        "exists zadd zrem zrange zrangebyscore persist pexpire",
+        "exists zadd zrem zrange zrangebyscore zscore persist pexpire",
         "runs active pending scheduled executing ended",
     ),
     Grant("hget hmget hset pexpire", "pause"),
@@ -93,7 +93,7 @@ RIGHTS = {
             Grant(
                 "exists get hget hmget hgetall hkeys lrange smembers xlen xrange xrevrange xread "
                 "zcard zcount zrandmember zrange zrevrangebyscore",
-                "of_tag lease deployments deployment queue workers worker",
+                "of_tag lease deployment queue",
                 "R",
             ),
         ),
@@ -236,15 +236,16 @@ def _patterns(prefix: str) -> dict[str, str]:
     of_run = ("run", "streams", "retried", "history", "ends", "resume", "control", "log")
     of_tag = (
         *("runs", "active", "pending", "executing", "ended", "pulse"),
-        *("events", "barrier"),
+        *("events", "barrier", "workers", "deployments"),
     )
-    named = ("deployment", "queue", "worker", "block", "variable", "here")
+    named = ("deployment", "queue", "block", "variable", "here")
     return {
         **{kind: _of_any_run(getattr(keys, kind)(_SOME_RUN)) for kind in of_run},
         **{kind: _of_any_run(getattr(keys, kind)(_SOME_RUN, "*")) for kind in ("input", "pause")},
         **{kind: getattr(keys, kind)(_TAG) for kind in of_tag},
         **{kind: getattr(keys, kind)(_TAG, "*") for kind in ("scheduled", "lease")},
         **{kind: getattr(keys, kind)("*") for kind in named},
-        **{kind: getattr(keys, kind)() for kind in ("deployments", "workers", "wire")},
+        "worker": keys.worker("*").replace(f"{{{tag_of_process('*')}}}", f"{{{_TAG}}}"),
+        "wire": keys.wire(),
         "of_tag": keys.of_tag(_TAG) + "*",
     }

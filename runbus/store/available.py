@@ -31,6 +31,9 @@ async def available(
     finally:
         for task in waiting:
             task.cancel()
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()  # one of them is raised, of the others nobody need be told
     or_raise = needs_one and not any(map(_has_returned, tasks))
     return [_result(task, or_raise=or_raise) if task.done() else None for task in tasks]
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from runbus.errors import RunbusError, ServerUnreachable
 from runbus.protocol.deployment_info import DeploymentInfo, read_deployment
 from runbus.protocol.fields import read_fields
+from runbus.protocol.keys import TAGS, tag_of_name
 from runbus.store import workers
 from runbus.store.follower import REST_SECONDS, Follower
-from runbus.store.requests import AWAY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -36,14 +36,27 @@ _log = logging.getLogger("runbus")
 
 
 async def register(bus: Bus, name: str, fields: Mapping[str, str | bytes]) -> None:
-    """Store a deployment, in place of what it was before."""
+    """Store a deployment, in place of what it was before.
+
+    Raises `ServerUnreachable`: within a second where there are other servers.
+    """
+    works = _store(bus, name, fields), _list(bus, name)  # one may be done without the other
+    for error in await asyncio.gather(*works, return_exceptions=True):
+        if error is not None:
+            raise error
+
+
+async def _store(bus: Bus, name: str, fields: Mapping[str, str | bytes]) -> None:
     key = bus.keys.deployment(name)
-    await bus.requests.commands(
-        ("HSET", key, *(part for item in fields.items() for part in item)),
-        ("PEXPIRE", key, bus.lifetime_ms),
-        ("SADD", bus.keys.deployments(), name),
-        ("PEXPIRE", bus.keys.deployments(), bus.lifetime_ms),
-    )
+    store = ("HSET", key, *(part for item in fields.items() for part in item))
+    renew = ("PEXPIRE", key, bus.lifetime_ms)
+    await bus.requests.soon(key, lambda: bus.requests.commands(store, renew))
+
+
+async def _list(bus: Bus, name: str) -> None:
+    key = bus.keys.deployments(tag_of_name(name))
+    add, renew = ("SADD", key, name), ("PEXPIRE", key, bus.lifetime_ms)
+    await bus.requests.soon(key, lambda: bus.requests.commands(add, renew))
 
 
 async def read(bus: Bus, name: str) -> dict[str, bytes] | None:
@@ -54,19 +67,20 @@ async def read(bus: Bus, name: str) -> dict[str, bytes] | None:
 async def flow_of(bus: Bus, name: str) -> bytes | None:
     """Return the name of the flow that is served under a name; None when none is.
 
-    It is asked for once a second at most: who starts many runs asks for the same.
-    While the deployment's server is away, a flow that was found before is still known.
+    It is asked for once a second at most: who starts many runs asks for the same. While the
+    deployment's primary is away, it is what was found before, else what the deployment's name
+    (`flow/name`) says.
     """
     known, read_at = bus.flows.get(name, (None, 0.0))
     if known is not None and bus.loop.time() - read_at < FRESH_SECONDS:
         return known
+    key = bus.keys.deployment(name)
     try:
-        async with asyncio.timeout(None if known is None else AWAY_SECONDS):
-            found = await bus.requests.command("HGET", bus.keys.deployment(name), "flow")
-    except (TimeoutError, ServerUnreachable):
-        if known is None:
+        found = await bus.requests.soon(key, lambda: bus.requests.command("HGET", key, "flow"))
+    except ServerUnreachable:
+        if bus.requests.has_one_server:
             raise
-        return known
+        return known or name.partition("/")[0].encode()
     if found is None:
         bus.flows.pop(name, None)
     elif known is not None or len(bus.flows) < MOST_KNOWN:
@@ -79,13 +93,15 @@ async def read_info(bus: Bus, name: str) -> DeploymentInfo | None:
     fields = await read(bus, name)
     if fields is None:
         return None
-    serving = await workers.serving(bus)
-    return read_deployment(name, fields, None if serving is None else serving[name])
+    return read_deployment(name, fields, (await workers.serving(bus)).count(name))
 
 
 async def names(bus: Bus) -> list[str]:
-    """List the names of the deployments."""
-    members = await bus.requests.command("SMEMBERS", bus.keys.deployments())
+    """List the names of the deployments; without those that are not to be read now."""
+    replies = await bus.requests.available(
+        *(("SMEMBERS", bus.keys.deployments(tag)) for tag in TAGS)
+    )
+    members = (member for reply in replies for member in reply or ())
     return sorted(member.decode(errors="replace") for member in members)
 
 
@@ -97,7 +113,7 @@ async def read_all(bus: Bus) -> list[DeploymentInfo]:
     )
     serving = await workers.serving(bus)
     found = (
-        read_deployment(name, read_fields(reply or {}), None if serving is None else serving[name])
+        read_deployment(name, read_fields(reply or {}), serving.count(name))
         for name, reply in zip(found_names, replies, strict=True)
     )
     return [each for each in found if each is not None]

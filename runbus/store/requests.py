@@ -10,11 +10,11 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hiredis import ReplyError
 
-from runbus.errors import RightMissing, RunbusError
+from runbus.errors import RightMissing, RunbusError, ServerUnreachable
 from runbus.store import scripts
 from runbus.store.available import available
 from runbus.store.backoff import backoff
@@ -25,7 +25,7 @@ from runbus.store.slots import key_of
 from runbus.store.topology.single import Single
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
     from runbus.settings import Settings
     from runbus.store.channel import Channel
@@ -43,7 +43,7 @@ MOST_UNTOLD = 1000
 """How much waits in the background for a server that is away."""
 
 _log = logging.getLogger("runbus")
-
+T = TypeVar("T")
 
 _NOT_EXECUTED = ("MOVED", "ASK", "TRYAGAIN", "NOSCRIPT", "READONLY", "LOADING", "MASTERDOWN")
 _NO_REPLY = LinkLost("it does not reply")
@@ -155,6 +155,7 @@ class Requests:
         of one primary waits for another one for longer than `AWAY_SECONDS`. Raises `RunbusError`
         when none answers.
         """
+        await self._topology.locate()
         groups = self._topology.spread(commands) if commands else []
         replies: list[Any] = [_NO_REPLY] * len(commands)
         asked = [
@@ -223,18 +224,38 @@ class Requests:
         A primary is waited for no longer than `AWAY_SECONDS` while others answer or were not asked.
         Raises `ServerUnreachable` when none of them all answers.
         """
+        await self._topology.locate()
         groups = self._topology.spread(commands)
-        count = len(self._topology.primaries())
-        if not commands or count <= 1:
+        if not commands or self.has_one_server:
             return await self.commands(*commands)
         works = (self._unless_away(tuple(commands[place] for place in group)) for group in groups)
-        answers = await available(works, AWAY_SECONDS, needs_one=len(groups) == count)
+        are_all = len(groups) == len(self._topology.primaries())
+        answers = await available(works, AWAY_SECONDS, needs_one=are_all)
         replies: list[Any] = [None] * len(commands)
         for group, answer in zip(groups, answers, strict=True):
             self._note_answer(commands[group[0]], is_away=answer is None)
             for place, reply in zip(group, answer or (), strict=answer is not None):
                 replies[place] = reply
         return replies
+
+    @property
+    def has_one_server(self) -> bool:
+        """Whether there is one primary for all, or none is known yet."""
+        return len(self._topology.primaries()) <= 1
+
+    async def soon(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what requests to a key's primary return.
+
+        Raises `ServerUnreachable`: after `AWAY_SECONDS` where there are other primaries, with which
+        who asks may go on.
+        """
+        await self._topology.locate()
+        try:
+            async with asyncio.timeout(None if self.has_one_server else AWAY_SECONDS):
+                return await work()
+        except TimeoutError:
+            address, cause = self._topology.owner(key).server.address, ConnectionError("away")
+            raise ServerUnreachable(address=address, seconds=AWAY_SECONDS, cause=cause) from None
 
     def away(self) -> list[str]:
         """Return the addresses of the primaries without which `available` has replied lately."""

@@ -79,7 +79,7 @@ class RunOut(BaseModel):
 class PauseOut(BaseModel):
     """A pause: what is asked, and what was answered."""
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True, use_attribute_docstrings=True)
 
     key: str
     state: str
@@ -180,7 +180,7 @@ class DeploymentOut(BaseModel):
 class AnswerIn(BaseModel):
     """An answer: a value for each field; `{"value": …}` where one value is asked for."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     answer: dict[str, Any] = Field(default_factory=dict[str, Any])
     pause: str | None = None
@@ -192,7 +192,7 @@ class AnswerIn(BaseModel):
 class InputIn(BaseModel):
     """An input: its stream is named like the type that the run receives, such as `str`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     stream: _Line
     value: Any
@@ -203,9 +203,10 @@ class InputIn(BaseModel):
 class StartIn(BaseModel):
     """A run to start."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     parameters: dict[str, Any] = Field(default_factory=dict[str, Any])
     name: _Line | None = None
     idempotency_key: _Line | None = None
-    """The same key gives the same run, until RUNBUS_RETENTION_SECONDS after its end."""
+    """The same key gives the same run, until RUNBUS_RETENTION_SECONDS after its end; then it starts
+    another run."""

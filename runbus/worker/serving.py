@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbus import bridge
 from runbus.background import lease_holder
+from runbus.protocol.printed import one_line
 from runbus.store import bus
 from runbus.worker.deployment import Deployment, check_served
 from runbus.worker.worker import Worker
@@ -20,9 +21,11 @@ from runbus.worker.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from runbus.background.lease_holder import LeaseHolder
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-UNRECORDED_SECONDS = 5.0
-"""How long a worker that ends waits for ends of runs that are not recorded yet."""
+NAMING_SECONDS = 0.5
+"""How long naming what is lost may take when the process is to end at once."""
 _log = logging.getLogger("runbus.flow_runs")
 
 
@@ -33,15 +36,15 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
     Raises `SystemExit` when ends of runs could not be recorded; they are named.
     """
     check_served(served, limit)
-    worker = Worker(served, limit)
+    worker, holder = Worker(served, limit), lease_holder.of(bus.current().settings)
     from runbus.monitoring import monitored  # late: it imports an HTTP server
 
-    with _stopped_by_signals(worker.stop), monitored():
+    with _stopped_by_signals(worker.stop, holder), monitored():
         await worker.run()
-        holder = lease_holder.of(bus.current().settings)
-        left = await asyncio.to_thread(holder.unrecorded, UNRECORDED_SECONDS)
+        left = await asyncio.to_thread(holder.unrecorded)
+        lease_holder.say_unrecorded(left)
     if left:
-        raise SystemExit(1)  # at the end of the process they are named
+        raise SystemExit(1)
 
 
 def serve(*served: Deployment, limit: int | None = None) -> Any:
@@ -54,7 +57,7 @@ def serve(*served: Deployment, limit: int | None = None) -> Any:
 
 
 @contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Generator[None]:
+def _stopped_by_signals(stop: Callable[[], None], holder: LeaseHolder) -> Generator[None]:
     # On the background loop: the loop of this thread may be blocked by a flow, and a handler of
     # the loop's own would never run.
     if threading.current_thread() is not threading.main_thread():
@@ -66,7 +69,7 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Generator[None]:
         nonlocal heard
         heard += 1
         if heard > 1:
-            _end_at_once(number)
+            _end_at_once(number, holder)
         loop.call_soon_threadsafe(stop)
 
     before = {each: signal.signal(each, hear) for each in SIGNALS}
@@ -77,7 +80,21 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Generator[None]:
             signal.signal(each, handler)
 
 
-def _end_at_once(number: int) -> None:
+def _end_at_once(number: int, holder: LeaseHolder) -> None:
     # What it executes is found by others when its leases have ended.
-    os.write(sys.stderr.fileno(), b"ended at once; others go on with its runs\n")
+    _say("ended at once; others go on with its runs")
+    # In a thread: this one may have been interrupted while it had the lock of what is held.
+    naming = threading.Thread(target=_name_kept, args=(holder,), daemon=True)
+    naming.start()
+    naming.join(NAMING_SECONDS)
     os._exit(128 + number)
+
+
+def _name_kept(holder: LeaseHolder) -> None:
+    for end in holder.holdings.kept_ends():
+        _say(str(end))
+
+
+def _say(line: str) -> None:
+    # Not by a logger, whose lock may be held as well.
+    os.write(sys.stderr.fileno(), f"{one_line(line)}\n".encode())

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import threading
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from pydantic_core import to_json
 
 from runbus import bridge, caller
 from runbus.background import lease_holder
@@ -28,13 +24,15 @@ from runbus.places import SlotLimit
 from runbus.plan import Claim
 from runbus.protocol.execution import Ending
 from runbus.protocol.ids import read_run_id
-from runbus.store import bus, deployments, runs, workers
+from runbus.store import bus, deployments, runs
 from runbus.store.link import settle
 from runbus.store.maintenance import deadlines, index_repair, recovery
 from runbus.supervision.duty import Duty, periodic
 from runbus.supervision.supervisor import Supervisor
 from runbus.worker.claims import Claims
+from runbus.worker.grace import Grace
 from runbus.worker.quarantine import Quarantine
+from runbus.worker.registration import Registration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +51,11 @@ SWEEP_PAGE = 20
 MANY = 100
 """After a sweep that found so many the next one does not wait, once they have begun."""
 GRACE_SECONDS = 30.0
+"""How long runs may go on after the first signal."""
 HAND_BACK_SECONDS = 3.0
+"""How long it may take to hand back those that execute then."""
+LAST_WORDS_SECONDS = 2.0
+"""How long a worker tells a server that it has ended, and what it gives back."""
 _log = logging.getLogger("runbus.flow_runs")
 
 
@@ -72,9 +74,9 @@ class Worker:
         self,
         served: Sequence[Deployment],
         limit: int | None = None,
-        grace_seconds: float = GRACE_SECONDS,
+        grace_seconds: float | None = None,
     ) -> None:
-        self._grace_seconds = grace_seconds
+        self._grace = Grace(GRACE_SECONDS if grace_seconds is None else grace_seconds)
         self._served = {deployment.name: deployment for deployment in served}
         self._loop = asyncio.get_running_loop()
         self._here = bus.current()
@@ -82,6 +84,7 @@ class Worker:
         self._executing: dict[Any, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._is_stopped = False
+        self._is_handed_back = False
         shared = SlotLimit(limit, self._use_slot)
         limits = {
             name: SlotLimit(each.limit, self._use_slot) if each.limit else shared
@@ -92,14 +95,16 @@ class Worker:
         self._quarantine = Quarantine(lease_seconds, self._wake_claims)
         self._claims = Claims(self._here, self._holder, limits, self._quarantine, self._begin)
         self._sweep_seconds = min(SWEEP_SECONDS, lease_seconds / 3)
-        self._worker_count = 1
+        self._registration = Registration(
+            self._here.settings, self._holder.owner.process, self._served
+        )
 
     async def run(self) -> None:
         """Work until `stop`, then let the runs that execute end, for a grace time.
 
         Cancelled, it hands back at once what it executes.
         """
-        await self._register()  # first: who reads that they are served may start runs
+        await self._registration.begin()  # first: who reads that they are served may start runs
         show_on_terminal()
         _log.info("serving %s", ", ".join(self._served))
         beside = bridge.start(self._serve_all)
@@ -109,8 +114,8 @@ class Worker:
                 for duty in self._duties(supervisor):
                     supervisor.start(duty)
                 await self._stopping.wait()
-                await self._claims.close()
-            await self._end_runs(self._grace_seconds)
+                await self._close_claims()
+            await self._end_runs()
         finally:
             _working.discard(self)
             await asyncio.shield(self._end(beside))
@@ -119,7 +124,8 @@ class Worker:
         """Claim no more runs. Any thread may call it: a run may block the worker's own loop."""
         self._is_stopped = True
         self._claims.stop()
-        self._say_what_is_waited_for()
+        self._grace.begin()
+        self._grace.tell_of_runs(sum(not each.is_waiting for each in self._mine()))
         self._hand_back(waiting=True)
         with suppress(RuntimeError):  # its loop has ended meanwhile
             self._loop.call_soon_threadsafe(self._stopping.set)
@@ -148,8 +154,7 @@ class Worker:
             for duty in (
                 periodic("recovery", partial(recovery.recover_orphaned_runs, here), third),
                 Duty("deadlines", partial(self._expire, here), interval=self._sweep_seconds),
-                periodic("worker's record", self._register_worker, third),
-                periodic("deployments' records", self._register_deployments, third),
+                *self._registration.duties(),
                 periodic("index repair", index_repair.IndexRepair(here).step, third),
             ):
                 supervisor.start(duty)
@@ -159,26 +164,10 @@ class Worker:
         while True:
             await deadlines.expire_overdue(here)
             # Of many workers each looks less often.
-            interval = self._sweep_seconds * self._worker_count
+            interval = self._sweep_seconds * self._registration.worker_count
             duty.expect(interval)
             duty.beat()
             await asyncio.sleep(interval)
-
-    async def _register(self) -> None:
-        await bridge.in_background(self._register_deployments)
-        await bridge.in_background(self._register_worker)
-
-    async def _register_deployments(self) -> None:
-        here = bus.of_settings(self._here.settings)
-        for name, deployment in self._served.items():
-            await deployments.register(here, name, deployment.fields())
-
-    async def _register_worker(self) -> None:
-        here = bus.of_settings(self._here.settings)
-        described = {"host": socket.gethostname(), "pid": os.getpid()}
-        served = {"deployments": to_json(sorted(self._served))}
-        await workers.register(here, self._holder.owner.process, {**described, **served})
-        self._worker_count = max(1, await workers.count(here))
 
     async def _follow_hints(self, duty: Duty) -> None:
         hints = deployments.hints(self._here, list(self._served), on_round=duty.beat)
@@ -191,7 +180,7 @@ class Worker:
             found = await runs.scheduled(self._here, self._served, SWEEP_PAGE)
             for run_id, name in found:
                 self._claims.offer(run_id, name)
-            interval = self._sweep_seconds * self._worker_count
+            interval = self._sweep_seconds * self._registration.worker_count
             duty.expect(interval)
             duty.beat()
             if len(found) >= MANY:  # as soon as most of them have begun, there may be more
@@ -242,14 +231,6 @@ class Worker:
 
     # How it ends.
 
-    def _say_what_is_waited_for(self) -> None:
-        count = sum(not each.is_waiting for each in self._mine())
-        if count:
-            _log.info(
-                "ending: %d run%s may go on for %g s; again (Ctrl-C, SIGTERM) to end at once",
-                *(count, "" if count == 1 else "s", self._grace_seconds),
-            )
-
     def _mine(self) -> list[Any]:
         executing = set(self._executing)
         return [
@@ -258,11 +239,23 @@ class Worker:
             if (each.run_id, each.epoch) in executing
         ]
 
-    async def _end_runs(self, grace_seconds: float) -> None:
-        self._hand_back(waiting=True)
-        await self._wait_for_runs(grace_seconds)
+    async def _close_claims(self) -> None:
+        with suppress(TimeoutError):  # what is claimed all the same is given back at the end
+            async with asyncio.timeout(self._grace.left):
+                await self._claims.close()
+
+    async def _end_runs(self) -> None:
+        async with Supervisor() as supervisor:
+            telling = partial(self._grace.tell_of_ends, self._holder.holdings.kept_ends)
+            supervisor.spawn(telling, "telling what is waited for")
+            self._hand_back(waiting=True)
+            await self._wait_for_runs(self._grace.left)
+            await self._hand_back_all()
+
+    async def _hand_back_all(self) -> None:
         self._hand_back(waiting=False)
         await self._wait_for_runs(HAND_BACK_SECONDS)
+        self._is_handed_back = True
 
     def _hand_back(self, *, waiting: bool) -> None:
         for execution in self._mine():
@@ -277,15 +270,15 @@ class Worker:
         # Cancelled, there was no time of grace: what still executes is handed back now.
         self._is_stopped = True
         self._claims.stop()
-        self._hand_back(waiting=False)
-        await self._wait_for_runs(HAND_BACK_SECONDS)
+        if not self._is_handed_back:
+            await self._hand_back_all()
         beside.cancel()
         for execution in self._mine():  # code that does not let itself be interrupted
             self._holder.discard(execution)  # ends with this process: so others need not find out
         with suppress(RunbusError, TimeoutError):
-            async with asyncio.timeout(HAND_BACK_SECONDS):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await bridge.in_background(self._holder.reconcile_now)  # a claim was cancelled
-                await workers.forget(self._here, self._holder.owner.process)
+                await self._registration.end()
 
 
 async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:

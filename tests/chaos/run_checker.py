@@ -35,10 +35,14 @@ FOLLOWED_SECONDS = 3.0
 a look takes half a second, and the machine is busy."""
 LAG_SECONDS = 0.5
 """What was written so long before replicas were seen to be in sync may not be on them yet."""
-LEAVES = {"ask-later": {"FlowRunSuspended", "CancelledError"}, "stumble": {"ValueError"}}
+LEAVES = {
+    "ask-later": {"FlowRunSuspended", "CancelledError", "ServerUnreachable"},
+    "stumble": {"ValueError"},
+}
 """How an execution of a flow may end that is followed by another one.
 
-What awaits in an interrupted flow sees the interrupt as its cancellation."""
+What awaits in an interrupted flow sees the interrupt as its cancellation. A verb that suspends and
+gets no answer raises, and may have been executed, or be executed later."""
 
 
 @dataclass(frozen=True, kw_only=True)

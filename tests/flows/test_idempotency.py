@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from owners import claimed, ended
 
 from runbus import get_client, run_deployment
+from runbus.client import Client
+from runbus.deployments import arun_deployment
 from runbus.errors import RunMissing
 from runbus.store import bus, deployments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from servers import Server
@@ -54,3 +61,30 @@ async def _is_there(run_id: UUID) -> bool:
     except RunMissing:
         return False
     return True
+
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def help_of_the_command() -> str:
+    command = [sys.executable, "-m", "runbus", "deployment", "run", "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: run_deployment.__doc__,
+        lambda: arun_deployment.__doc__,
+        lambda: Client.create_flow_run_from_deployment.__doc__,
+        help_of_the_command,
+        README.read_text,
+    ],
+    ids=["run_deployment", "arun_deployment", "client", "command line", "README"],
+)
+def test_how_long_a_key_counts_is_said_where_it_is_passed(read: Callable[[], str]) -> None:
+    """Wherever a key may be passed: until when it gives the same run, and what it does then."""
+    words = " ".join(read().translate({ord(each): " " for each in "`│*"}).split())
+    passages = [each[:300] for each in words.replace("-", "_").split("idempotency_key")[1:]]
+    found = next(each for each in passages if "until RUNBUS_RETENTION_SECONDS" in each)
+    assert "start" in found.partition("after its end")[2], "another run"

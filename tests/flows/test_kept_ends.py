@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,20 @@ FAULTS: dict[str, Callable[[Server], Fault]] = {
 REFUSALS = [name for name in FAULTS if name not in {"frozen", "killed"}]
 """Those in which the server answers, each engine in its own words."""
 RETRY_SECONDS = 1.0
+HASTY_SECONDS = 6
+"""The grace time of a worker for which a test waits."""
+A_FEW_SECONDS = 10
 
 
 @pytest.fixture
 def diary(tmp_path: Path) -> Diary:
     return Diary(tmp_path)
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Path:
+    """What a process says."""
+    return tmp_path / "said"
 
 
 @pytest.mark.parametrize(
@@ -132,11 +142,68 @@ async def test_a_direct_call_returns_and_its_end_is_recorded_later(
         assert time.monotonic() < deadline
 
 
+@pytest.mark.keys_without_lifetime
+@pytest.mark.parametrize("name", ["hold", "sync-hold", "ask"])
+@pytest.mark.parametrize("outage", [FrozenServer, KilledServer])
+def test_a_worker_that_cannot_record_an_end_has_ended_after_its_grace_time(
+    server: Server,
+    start_process: StartProcess,
+    diary: Diary,
+    said: Path,
+    name: str,
+    outage: Callable[[Server], Fault],
+) -> None:
+    """It says what it waits for, then names each end that is not recorded; its exit code says so.
+
+    So one whose code has ended, and one that only waits and is handed back.
+    """
+    worker = start_process("hasty.py", f"{HASTY_SECONDS}", "0", name, said=said)
+    run_name = begun(name, diary)
+    with made(outage(server)):
+        diary.gate.touch()
+        until(lambda: name == "ask" or diary.count("ends") == 1)
+        worker.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        state = "Scheduled" if name == "ask" else "Completed"
+        until(lambda: f"not recorded yet: {run_name} ({state})" in said.read_text())
+        assert worker.wait(PATIENCE) == 1
+        assert time.monotonic() - began < HASTY_SECONDS + A_FEW_SECONDS
+    assert said.read_text().count(f"{run_name}: its end ({state}) was never recorded: ") == 1
+
+
+@pytest.mark.keys_without_lifetime
+@pytest.mark.parametrize("name", ["hold", "sync-hold", "ask"])
+def test_a_second_signal_names_what_is_not_recorded(
+    server: Server, start_process: StartProcess, diary: Diary, said: Path, name: str
+) -> None:
+    """And ends the worker at once all the same."""
+    worker = start_process("lasting.py", "0", name, said=said)
+    run_name = begun(name, diary)
+    with made(FrozenServer(server)):
+        diary.gate.touch()
+        until(lambda: name == "ask" or diary.count("ends") == 1)
+        worker.send_signal(signal.SIGTERM)
+        until(lambda: "not recorded yet" in said.read_text())
+        worker.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert worker.wait(PATIENCE) == 128 + signal.SIGTERM
+        assert time.monotonic() - began < 1
+    state = "Scheduled" if name == "ask" else "Completed"
+    assert f"{run_name}: its end ({state}) was never recorded: " in said.read_text()
+
+
+def begun(name: str, diary: Diary) -> str:
+    """Start a run; return its name as soon as it executes, or waits for its answer."""
+    run_id = started(f"{name}/x", diary.given)
+    until(lambda: diary.count("begins") == 1)
+    until(lambda: name != "ask" or state_of(run_id) == "Paused")
+    return block(lambda: get_client().read_flow_run(run_id)).name
+
+
 def test_a_process_that_ends_before_names_the_run(
-    server: Server, start_process: StartProcess, diary: Diary, tmp_path: Path
+    server: Server, start_process: StartProcess, diary: Diary, said: Path
 ) -> None:
     """Its exit code says so, too, though the program was content with the error."""
-    said = tmp_path / "said"
     process = start_process(
         "lasting.py", "called", "hold", *diary.given.values(), said=said, retry_seconds=1
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from fuzz import foreign, hostile
+from runbus.protocol.keys import tag_of_name
 from runbus.protocol.states import TYPES
 from runbus.protocol.wire import WIRE
 
@@ -79,9 +80,9 @@ def store(server: Server, run: Any, pause: Any, deployment: Any, entry: Any, str
         for index in ("runs", "active", "pending"):
             pipe.zadd(f"{TAG}:{index}", {str(RUN_ID): 1})
         worker = {"pid": 1, "host": stream, "deployments": json.dumps([DEPLOYMENT, stream])}
-        pipe.hset("runbus:worker:w", mapping=worker)
-        pipe.sadd("runbus:workers", "w")
+        pipe.hset("runbus:{ee}:worker:ee", mapping=worker)
+        pipe.sadd("runbus:{ee}:workers", "ee")
         for name in (DEPLOYMENT, stream):
             pipe.hset(f"runbus:deployment:{{{name}}}", mapping=deployment)
-            pipe.sadd("runbus:deployments", name)
+            pipe.sadd(f"runbus:{{{tag_of_name(name)}}}:deployments", name)
         pipe.execute()

@@ -7,23 +7,39 @@ away has is there again once it is back.
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 import time
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 from uuid import UUID, uuid4
 
 import pytest
 from clusters import Cluster, until
 from owners import created, ended
 
-from runbus import get_client, resume_flow_run, run_deployment, wait_for_flow_run
+from runbus import (
+    flow,
+    get_client,
+    resume_flow_run,
+    run_deployment,
+    serve,
+    wait_for_flow_run,
+)
+from runbus.background import lease_holder
+from runbus.errors import DeploymentMissing
 from runbus.protocol.ids import flow_run_id_for
+from runbus.protocol.keys import tag_of_name
 from runbus.settings import temporary_settings
 from runbus.store import bus, deployments, gauges, runs, workers
 from runbus.store.run_end import wait_for_end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+
+    from runbus.protocol.records import FlowRun
 
 client = get_client()
 LEASE_SECONDS = 1.0
@@ -78,14 +94,19 @@ def owner(cluster: Cluster, key: str) -> int:
 
 
 def names_on_each(cluster: Cluster) -> list[str]:
-    """A deployment for each primary, which has its queue."""
-    found: dict[int, str] = {}
-    number = 0
-    while len(found) < 3:
-        number += 1
-        name = f"f/{number}"
-        found.setdefault(owner(cluster, f"{{{name}}}"), name)
-    return [found[number] for number in range(3)]
+    """A deployment for each primary, which has its record, its queue and the list that names it."""
+    return [deployment_on(cluster, number, number) for number in range(3)]
+
+
+def deployment_on(cluster: Cluster, record: int, listed: int) -> str:
+    """A deployment's name: one primary has its record and queue, one the list that names it."""
+    wanted, names = (record, listed), (f"f/{number}" for number in count())
+    return next(each for each in names if places_of(cluster, each) == wanted)
+
+
+def places_of(cluster: Cluster, name: str) -> tuple[int, int]:
+    listed = bus.current().keys.deployments(tag_of_name(name))
+    return owner(cluster, f"{{{name}}}"), owner(cluster, listed)
 
 
 def id_on(cluster: Cluster, number: int) -> UUID:
@@ -201,18 +222,17 @@ async def test_events_go_on(cluster: Cluster, how: str, *, is_away_before: bool)
         assert kinds == ({"state", "resync"} if how == "kill" else kinds)
 
 
+@pytest.mark.parametrize("lost", range(3))
 async def test_lists_are_made_of_what_answers(
-    cluster: Cluster, how: str, caplog: pytest.LogCaptureFixture
+    cluster: Cluster, how: str, caplog: pytest.LogCaptureFixture, lost: int
 ) -> None:
     """Runs, those that wait, counts, deployments, workers, metrics: soon, and whole afterwards."""
     here, names = bus.current(), names_on_each(cluster)
-    indexes = {owner(cluster, key) for key in (here.keys.workers(), here.keys.deployments())}
-    lost = next(number for number in range(3) if number not in indexes)
     made = [id_on(cluster, number) for number in range(3)]
     for run_id, name in zip(made, names, strict=True):
         await make(run_id, deployment=name)
         await deployments.register(here, name, {"flow": "f"})
-        await workers.register(here, f"host-{run_id}", {"pid": 1, "deployments": f'["{name}"]'})
+        await register_worker(run_id, name)
     everything = await _lists()
     assert everything == [set(made), set(made), set(names), dict.fromkeys(names, 1)]
     assert await client.servers_away() == []
@@ -224,10 +244,16 @@ async def test_lists_are_made_of_what_answers(
         assert found == again
         healthy = set(made) - {made[lost]}, set(names) - {names[lost]}
         assert found == [healthy[0], healthy[0], healthy[1], dict.fromkeys(healthy[1], 1)]
-        assert len(await client.read_workers()) < 3
+        for number in {0, 1, 2} - {lost}:
+            await register_worker(made[number], names[number])
+        assert len(await client.read_workers()) == 2
+        assert [await workers.is_served(here, name) for name in sorted(healthy[1])] == [True, True]
+        assert await workers.is_served(here, names[lost]) is None
+        fresh = await asyncio.to_thread(lambda: asyncio.run(_soon_after_the_first_question()))
+        assert fresh == found
         assert await client.count_waiting() == 0
         assert await client.servers_away() == [address]
-    assert caplog.text.count("lists are without what it has") == 1
+    assert caplog.text.count("lists are without what it has") == 2, "once for each loop"
     async with asyncio.timeout(15):
         while await _lists() != everything:
             await asyncio.sleep(0.1)
@@ -243,19 +269,29 @@ async def _lists() -> list[Any]:
     ]
 
 
+async def register_worker(run_id: UUID, deployment: str) -> None:
+    """A worker whose record lies where the run does."""
+    fields = {"pid": 1, "deployments": f'["{deployment}"]'}
+    await workers.register(bus.current(), f"host-{run_id}", fields)
+
+
+async def _soon_after_the_first_question() -> list[Any]:
+    # On a loop that nobody has told where the slots are.
+    async with asyncio.timeout(2 * SOON):
+        return await _lists()
+
+
 async def test_a_run_starts_while_its_queue_is_away(cluster: Cluster, how: str) -> None:
     """`run_deployment` and an answer go through on a healthy slot, and are hinted at later."""
     here, name = bus.current(), names_on_each(cluster)[1]
     await deployments.register(here, name, {"flow": "f"})
     await run_deployment(name, timeout=0)
-    number = 0
-    while owner(cluster, f"{{{flow_run_id_for(f'deployment {name}', str(number)).hex[-2:]}}}") == 1:
-        number += 1
+    key = _key_of_a_run_on(cluster, 2, name)
     suspended = id_on(cluster, 0)
     await make(suspended, "Suspended", deployment=name)
     async with away(cluster, 1, how):
         async with asyncio.timeout(SOON):
-            run = await run_deployment(name, timeout=0, idempotency_key=str(number))
+            run = await run_deployment(name, timeout=0, idempotency_key=key)
             await resume_flow_run(suspended)
         assert run.state.name == "Scheduled"
         assert (await client.read_flow_run(suspended)).state.name == "Scheduled"
@@ -267,6 +303,109 @@ async def test_a_run_starts_while_its_queue_is_away(cluster: Cluster, how: str) 
 def _hinted_at(cluster: Cluster, name: str) -> list[str]:
     queue = cluster.call(1, "XRANGE", f"runbus:deployment:{{{name}}}:queue", "-", "+")
     return [fields["run"] if isinstance(fields, dict) else fields[1] for _, fields in queue]
+
+
+async def test_a_run_starts_of_a_deployment_that_cannot_be_read(cluster: Cluster, how: str) -> None:
+    """Its flow's name stands in its own; only a record that is known to be missing is missed."""
+    unseen, missing = deployment_on(cluster, 1, 0), deployment_on(cluster, 0, 1)
+    key = _key_of_a_run_on(cluster, 2, unseen)
+
+    async def start() -> FlowRun:
+        async with asyncio.timeout(SOON):
+            return await run_deployment(unseen, timeout=0, idempotency_key=key)
+
+    async with away(cluster, 1, how):
+        for run in await start(), await asyncio.to_thread(lambda: asyncio.run(start())):
+            assert (run.state.name, run.flow_name, run.deployment_id) == ("Scheduled", "f", unseen)
+        with pytest.raises(DeploymentMissing):
+            await run_deployment(missing, timeout=0)
+    with pytest.raises(DeploymentMissing):
+        await run_deployment(unseen, timeout=0)
+
+
+def _key_of_a_run_on(cluster: Cluster, number: int, deployment: str) -> str:
+    """An idempotency key with which a deployment's run lies on a primary."""
+    for key in map(str, count()):
+        run_id = flow_run_id_for(f"deployment {deployment}", key)
+        if owner(cluster, f"{{{run_id.hex[-2:]}}}") == number:
+            return key
+    raise AssertionError
+
+
+@pytest.mark.parametrize("what", ["worker", "deployment", "list of deployments"])
+async def test_a_worker_starts_while_a_record_cannot_be_made(
+    cluster: Cluster,
+    how: str,
+    what: str,
+    configure: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It executes what it can, says once what is not registered, and registers it later."""
+    configure(metrics_port=(port := free_port()))
+    lost = owner(cluster, bus.current().keys.worker(lease_holder.current().owner.process))
+    healthy = (lost + 1) % 3
+    places = [lost if what == each else healthy for each in ("deployment", "list of deployments")]
+    names = [deployment_on(cluster, healthy, healthy), deployment_on(cluster, *places)]
+    key = _key_of_a_run_on(cluster, healthy, names[0])
+    duty = "worker's record" if what == "worker" else "deployments' records"
+    async with away(cluster, lost, how):
+        worker = asyncio.create_task(serve_all(set(names)))
+        async with asyncio.timeout(4 * SOON):
+            await execute_one(names[0], key)
+            while not (told := failures_of(duty, caplog)):
+                await asyncio.sleep(0.05)
+            said = await asyncio.to_thread(readiness, port)
+        assert re.search(rf"^{duty}: .*failed \d+ times?, at last: no answer", said, re.MULTILINE)
+        await asyncio.sleep(2)  # in which it is tried again
+        assert failures_of(duty, caplog) == told
+        assert len(told) == 1
+    assert what == "worker" or f"not registered yet: {names[1]}." in told[0]
+    async with asyncio.timeout(15):
+        while not await is_registered(set(names)):
+            await asyncio.sleep(0.05)
+    assert not worker.done()
+    worker.cancel()
+    await asyncio.wait([worker])
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+async def serve_all(names: set[str]) -> None:
+    @flow
+    async def f() -> int:
+        return 7
+
+    await serve(*(f.to_deployment(name.removeprefix("f/")) for name in sorted(names)))
+
+
+async def execute_one(name: str, key: str) -> None:
+    """Start a run of a deployment, as soon as it is served, and wait for its result."""
+    while True:
+        try:
+            run = await run_deployment(name, timeout=SOON, idempotency_key=key)
+        except DeploymentMissing:
+            await asyncio.sleep(0.05)
+        else:
+            assert run.state.result() == 7
+            return
+
+
+def failures_of(duty: str, caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each for each in caplog.messages if each.startswith(f"{duty} failed")]
+
+
+def readiness(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as response:
+        return response.read().decode()
+
+
+async def is_registered(names: set[str]) -> bool:
+    listed = {each.name: each.workers for each in await client.read_deployments()}
+    return listed == dict.fromkeys(names, 1) and len(await client.read_workers()) == 1
 
 
 async def test_the_end_of_a_run_is_heard_of_whatever_else_is_away(

@@ -152,6 +152,15 @@ def test_no_address_is_too_odd(site, path):
         assert client.get(f"/{path}").status_code < 500
 
 
+def test_the_document_says_how_long_a_key_counts(site):
+    """Who starts a run reads there until when an idempotency key gives the same one."""
+    with site.client() as client:
+        schemas = client.get("/api/openapi.json").json()["components"]["schemas"]
+    said = schemas["StartIn"]["properties"]["idempotency_key"]["description"]
+    assert "until RUNBUS_RETENTION_SECONDS after its end" in said
+    assert "another run" in said
+
+
 def test_a_fuzzer_finds_no_error(site, started, tmp_path):
     """Requests made from the OpenAPI document, right ones and wrong ones, at runs that exist."""
     started("chat")

@@ -41,6 +41,14 @@ class KeptEnd:
     """Since when."""
     is_tried: bool = False
     """Whether it is being tried again and again."""
+    is_named: bool = False
+    """Whether it was said that it is lost."""
+
+    def __str__(self) -> str:
+        """Say what is lost with a process that ends now."""
+        why = self.trouble or "the server has not answered yet"
+        name, state = self.ending.run_name, self.ending.state
+        return f"{name}: its end ({state}) was never recorded: {why}"
 
 
 async def try_once(bus: Bus, end: KeptEnd) -> None:

@@ -91,6 +91,11 @@ class Cluster:
         """Return all nodes."""
         return list(self._nodes.values())
 
+    async def locate(self) -> None:
+        """Ask for the map of the slots, for a second at most, unless there is one."""
+        if not self._owners:
+            await asyncio.wait([self._lookout.look()], timeout=self._seconds)
+
     def primaries(self) -> list[Node]:
         """Return the nodes that have slots, as far as is known."""
         return [self.node(address) for address in set(self._owners.values())]

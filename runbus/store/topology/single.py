@@ -48,6 +48,9 @@ class Single:
         """Return all nodes."""
         return [self._node]
 
+    async def locate(self) -> None:
+        """Do nothing: where the server is stands in the settings."""
+
     def primaries(self) -> list[Node]:
         """Return the nodes that have keys."""
         return [self._node]
