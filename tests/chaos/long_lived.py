@@ -54,7 +54,7 @@ KILLING = 0.25
 CALM_SECONDS = 60.0
 FRESH_SECONDS = 0.05
 BUSY_SECONDS = 0.3
-FRESH_TRIALS = 5
+FRESH_TRIALS = 20
 ENDED = 1000
 """More inputs than a conversation gets: it has ended."""
 DUTIES = {"claims", "deadlines", "hints", "index repair", "recovery", "sweep", "worker's record"}
