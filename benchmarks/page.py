@@ -25,7 +25,8 @@ import httpx
 from benchmarks.server import running_server
 from runbus.protocol.execution import Owner
 from runbus.settings import temporary_settings
-from runbus.store import bus, pauses, runs
+from runbus.store import bus
+from runbus.store.records import pauses, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,8 @@ from benchmarks.measure import Goal, Row, compared, limited
 from runbus import get_client
 from runbus.protocol.execution import Owner
 from runbus.protocol.keys import Keys
-from runbus.store import bus, pauses, runs
+from runbus.store import bus
+from runbus.store.records import pauses, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,9 +18,9 @@ from redis.asyncio import Redis as AsyncRedis
 from benchmarks.measure import Goal, Row, compared
 from runbus.protocol.execution import Owner
 from runbus.protocol.keys import TAGS
-from runbus.store import bus, runs
+from runbus.store import bus
 from runbus.store.maintenance import recovery
-from runbus.store.records import executions
+from runbus.store.records import executions, runs
 from runbus.store.records.executions import ClaimRequest
 
 if TYPE_CHECKING:

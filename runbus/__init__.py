@@ -1,9 +1,10 @@
 """Interactive Python workflows, on nothing but Redis."""
 
 from runbus.client import get_client
-from runbus.context import bound_run, get_run_context
+from runbus.context import get_run_context
 from runbus.deployments import run_deployment, serve
 from runbus.errors import RunbusError
+from runbus.execution.current_run import bound_run
 from runbus.flow_runs import (
     cancel_flow_run,
     pause_flow_run,

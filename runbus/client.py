@@ -10,19 +10,19 @@ from runbus.errors import AmbiguousRun, DeploymentMissing, InvalidArgument, Inva
 from runbus.protocol.entries import check_place, check_text
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.run_filter import RunFilter, state_names
-from runbus.store import (
-    bus,
+from runbus.store import bus
+from runbus.store.maintenance import owners
+from runbus.store.records import (
     deployments,
     events,
-    listing,
-    log,
+    inputs,
+    logs,
     pauses,
+    pending,
+    run_lists,
     runs,
-    streams,
-    waiting,
     workers,
 )
-from runbus.store.maintenance import owners
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from runbus.protocol.event import Event
     from runbus.protocol.log_line import LogLine
     from runbus.protocol.records import FlowRun, Pause, StateChange, Waiting
-    from runbus.protocol.report import ServerReport
     from runbus.protocol.stored_input import StoredInput, StreamInfo
-    from runbus.store.pauses import Resumed
+    from runbus.store.admin.report import ServerReport
+    from runbus.store.records.pauses import Resumed
 
 LARGEST_PAGE = 1000
 MOST_CANDIDATES = 5
@@ -107,7 +107,7 @@ class Client:
 
     async def _list(self, chosen: RunFilter, limit: int, offset: int = 0) -> list[FlowRun]:
         _check_page(limit, offset)
-        return await listing.read_runs(bus.current(), chosen, offset, limit)
+        return await run_lists.read_runs(bus.current(), chosen, offset, limit)
 
     async def read_history(self, flow_run_id: UUID | str) -> list[StateChange]:
         """List the states that a run came into, the newest last; of very many the last 1,000."""
@@ -154,7 +154,9 @@ class Client:
 
     async def _read_waiting(self, limit: int, offset: int) -> list[Waiting]:
         here = bus.current()
-        return await waiting.read(here, await listing.page(listing.Deadlines(here), offset, limit))
+        return await pending.read(
+            here, await run_lists.page(run_lists.Deadlines(here), offset, limit)
+        )
 
     async def check_owners(self, runs_: Iterable[FlowRun]) -> dict[UUID, str]:
         """Look whether the processes of runs that were called directly live.
@@ -167,7 +169,7 @@ class Client:
 
     async def count_waiting(self) -> int:
         """Return how many runs wait for an answer."""
-        return await listing.count_waiting(bus.current())
+        return await run_lists.count_waiting(bus.current())
 
     async def read_pause(self, flow_run_id: UUID | str) -> Pause | None:
         """Read the pause in which a run waits: its form and deadline. None when it does not wait.
@@ -218,20 +220,20 @@ class Client:
         """List lines that a run logged, the oldest first; `after` is the `id` of a line."""
         _check_page(limit)
         run_id = parse_run_id(flow_run_id)
-        return await log.read(bus.current(), run_id, after=check_place(after), limit=limit)
+        return await logs.read(bus.current(), run_id, after=check_place(after), limit=limit)
 
     def follow_logs(self, flow_run_id: UUID | str) -> AsyncGenerator[LogLine]:
         """Yield the lines of a run's log from the first on, until the run has ended.
 
         Raises `RunMissing`.
         """
-        return log.follow(bus.current(), parse_run_id(flow_run_id))
+        return logs.follow(bus.current(), parse_run_id(flow_run_id))
 
     # Inputs.
 
     async def read_streams(self, flow_run_id: UUID | str) -> list[StreamInfo]:
         """List the input streams of a run by their names."""
-        return await streams.info(bus.current(), parse_run_id(flow_run_id))
+        return await inputs.info(bus.current(), parse_run_id(flow_run_id))
 
     async def read_inputs(
         self,
@@ -247,7 +249,7 @@ class Client:
         They come in the order of time; `after` is the `id` of an input.
         """
         _check_page(limit)
-        return await streams.read(
+        return await inputs.read(
             bus.current(),
             parse_run_id(flow_run_id),
             stream,
@@ -260,7 +262,7 @@ class Client:
         self, flow_run_id: UUID | str, stream: str | None = None
     ) -> AsyncGenerator[StoredInput]:
         """Yield the inputs of a run from the first on, until the run has ended."""
-        return streams.follow(bus.current(), parse_run_id(flow_run_id), stream)
+        return inputs.follow(bus.current(), parse_run_id(flow_run_id), stream)
 
     # Deployments and workers.
 
@@ -321,9 +323,9 @@ class Client:
 
     async def server_report(self) -> ServerReport:
         """Look at the server: what is wrong with it, and what to do. Changes nothing of any run."""
-        from runbus.store import diagnosis  # late: only who looks needs it
+        from runbus.store.admin import doctor  # late: only who looks needs it
 
-        return await diagnosis.examine(bus.current())
+        return await doctor.examine(bus.current())
 
     async def repair_indexes(self) -> int:
         """Let the indexes of all runs say what the runs' records say. Return how many did not.

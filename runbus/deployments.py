@@ -11,18 +11,19 @@ from uuid import uuid4
 
 from pydantic_core import from_json
 
-from runbus.caller import in_caller
-from runbus.children import ordinal_ids
-from runbus.context import verb
+from runbus.background.caller import in_caller
 from runbus.errors import DeploymentMissing, InvalidArgument, RunbusError
-from runbus.flow_run_context import current_flow_run
+from runbus.execution.current_run import verb
+from runbus.execution.run_context import current_flow_run
+from runbus.execution.run_names import friendly_name
+from runbus.execution.subflows import ordinal_ids
 from runbus.flow_runs import check_timeout, ended
 from runbus.flows import serve
-from runbus.friendly_names import friendly_name
 from runbus.protocol.entries import check_text
 from runbus.protocol.ids import flow_run_id_for
 from runbus.protocol.values import encode
-from runbus.store import bus, deployments, runs, workers
+from runbus.store import bus
+from runbus.store.records import deployments, runs, workers
 from runbus.worker.deployment import Deployment
 
 if TYPE_CHECKING:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pydantic import ValidationError
 
-from runbus import bridge
-from runbus.caller import in_caller
-from runbus.context import verb
+from runbus.background import bridge
+from runbus.background.caller import in_caller
 from runbus.errors import (
     AlreadyAnswered,
     AlreadyEnded,
@@ -34,7 +33,8 @@ from runbus.errors import (
     RunMissing,
     RunNotEnded,
 )
-from runbus.flow_run_context import current_flow_run, get_run_context
+from runbus.execution.current_run import verb
+from runbus.execution.run_context import current_flow_run, get_run_context
 from runbus.input.form import answer_at_hand
 from runbus.input.question import judge, judge_in_words, question_about
 from runbus.protocol import states
@@ -43,20 +43,21 @@ from runbus.protocol.entries import check_text
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix
 from runbus.protocol.values import encode
-from runbus.store import bus, child_runs, deployments, pauses, runs
-from runbus.store.control import Control
+from runbus.store import bus
 from runbus.store.maintenance import owners
-from runbus.store.pauses import Resumed
-from runbus.store.run_end import wait_for_end
+from runbus.store.records import child_runs, deployments, pauses, runs
+from runbus.store.records.control import Control
+from runbus.store.records.pauses import Resumed
+from runbus.store.records.run_end import wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from runbus.flow_run_context import FlowRunContext
+    from runbus.execution.run_context import FlowRunContext
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
-    from runbus.store.pauses import Form, Opened, Reopen
+    from runbus.store.records.pauses import Form, Opened, Reopen
 
 T = TypeVar("T")
 WITHDRAW_SECONDS = 3

@@ -7,11 +7,11 @@ from functools import partial, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from runbus.engine import run_async, run_sync
 from runbus.errors import InvalidArgument
-from runbus.friendly_names import friendly_name
-from runbus.parameters import Parameters
-from runbus.plan import Plan
+from runbus.execution.call import Plan
+from runbus.execution.engine import run_async, run_sync
+from runbus.execution.parameters import Parameters
+from runbus.execution.run_names import friendly_name
 from runbus.worker.deployment import Deployment
 from runbus.worker.serving import serve
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runbus import bridge
+from runbus.background import bridge
 from runbus.settings import temporary_settings
-from runbus.store import bus, embedded
+from runbus.store import bus
+from runbus.store.embedded import server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,12 +31,12 @@ def runbus_server_url() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="runbus-"))  # short: a socket's path may not be long
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RUNBUS_HOME", str(home))
-        url = embedded.ensure_running()
+        url = server.ensure_running()
     yield url
     bridge.background.stop()  # first: it would say, after pytest's summary, that the server is gone
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RUNBUS_HOME", str(home))
-        embedded.stop()
+        server.stop()
     shutil.rmtree(home, ignore_errors=True)
 
 

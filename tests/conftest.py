@@ -65,7 +65,7 @@ class SharedServers:
 @pytest.fixture(scope="session")
 def shared_servers() -> Iterator[SharedServers]:
     """The servers that the tests of this worker share."""
-    from runbus import bridge
+    from runbus.background import bridge
 
     servers = SharedServers()
     yield servers

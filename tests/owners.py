@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from runbus.protocol.execution import Ending, Owner
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun
-from runbus.store import bus, runs
+from runbus.store import bus
 from runbus.store.maintenance import recovery
-from runbus.store.records import executions
+from runbus.store.records import executions, runs
 from runbus.store.records.executions import ClaimRequest
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from runbus import (
     send_input,
     wait_for_flow_run,
 )
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import AnswerRefused, DeploymentMissing
 from runbus.input import RunInput
 

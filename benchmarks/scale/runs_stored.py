@@ -10,7 +10,8 @@ from benchmarks.bench import memory_of
 from benchmarks.scale.axis import DECADES, Axis, Costs, named, spent
 from runbus import get_client
 from runbus.protocol.execution import Owner
-from runbus.store import bus, pauses, runs
+from runbus.store import bus
+from runbus.store.records import pauses, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

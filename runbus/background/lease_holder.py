@@ -19,7 +19,7 @@ from runbus import settings
 from runbus.background.renewal import Renewal
 from runbus.background.upkeep import Upkeep
 from runbus.protocol.keys import tag
-from runbus.store.backoff import backoff
+from runbus.store.connection.backoff import backoff
 from runbus.store.maintenance import kept_ends
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.maintenance.holdings import Holdings

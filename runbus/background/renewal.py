@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from runbus.bridge import new_event_loop
+from runbus.background.bridge import new_event_loop
 from runbus.errors import RunbusError, ServerUnreachable
 from runbus.store import bus
 from runbus.supervision.duty import Duty

@@ -12,8 +12,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from runbus import bridge
-from runbus.store import bus, wire
+from runbus.background import bridge
+from runbus.store import bus
+from runbus.store.connection import wire_check
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.maintenance.kept_ends import KeptEnd, record
 from runbus.store.maintenance.reconciliation import Reconciliation
@@ -23,7 +24,7 @@ from runbus.supervision.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runbus.background_call import BackgroundCall
+    from runbus.background.call import BackgroundCall
     from runbus.settings import Settings
     from runbus.store.bus import Bus
     from runbus.store.maintenance.holdings import Holdings
@@ -96,7 +97,9 @@ class Upkeep:
                 third = self._lease.seconds / 3
                 work = partial(self._reconcile, here)
                 supervisor.start(Duty("reconciliation", work, interval=third))
-                supervisor.start(periodic("wire check", partial(wire.check_again, here), third))
+                supervisor.start(
+                    periodic("wire check", partial(wire_check.check_again, here), third)
+                )
                 supervisor.start(periodic("kept ends", self._take_up, OWN_TRY_SECONDS))
                 waiting, self._to_record = self._to_record, []
                 for end in waiting:

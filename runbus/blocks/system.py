@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from runbus.context import verb
 from runbus.errors import InvalidArgument
-from runbus.store import bus, named_values
+from runbus.execution.current_run import verb
+from runbus.store import bus
+from runbus.store.records import named_values
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from runbus import settings
 from runbus.errors import InvalidArgument
-from runbus.store import acl as store_acl
+from runbus.store.admin import acl as store_acl
 
 _LARGEST_FILE = 1 << 20
 _PLACEHOLDER = "sha256-of-the-password-of-{}"

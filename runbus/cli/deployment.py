@@ -9,11 +9,11 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from runbus import get_client
-from runbus.cli import show
+from runbus.cli import output
+from runbus.cli.arguments import json_or_text, named_values
 from runbus.cli.exits import DONE, FAILED, Failed, WrongCall
 from runbus.cli.form import fields_of
-from runbus.cli.given import json_or_text, named_values
-from runbus.cli.show import Column
+from runbus.cli.output import Column
 from runbus.cli.terminal import console, is_terminal
 from runbus.errors import DeploymentMissing, RunNotEnded
 from runbus.protocol.answers import problems_of
@@ -33,13 +33,13 @@ app = App(name="deployment", help="Deployments: flows that workers serve under a
 
 
 @app.command(name="ls")
-async def list_(*, json: show.Json = False) -> int:
+async def list_(*, json: output.Json = False) -> int:
     """List the deployments."""
     found = await get_client().read_deployments()
     if json:
-        show.json(found)
+        output.json(found)
     else:
-        show.table(found, _COLUMNS, empty="Nothing is served: some_flow.serve(name='…') does.")
+        output.table(found, _COLUMNS, empty="Nothing is served: some_flow.serve(name='…') does.")
     return DONE
 
 
@@ -47,7 +47,7 @@ _COLUMNS: list[Column[DeploymentInfo]] = [
     Column(title="NAME", plain=lambda each: each.name),
     Column(title="WORKERS", plain=lambda each: "?" if each.workers is None else str(each.workers)),
     Column(title="PARAMETERS", plain=lambda each: ", ".join(_names(each))),
-    Column(title="DESCRIPTION", plain=lambda each: show.first_line(each.description)),
+    Column(title="DESCRIPTION", plain=lambda each: output.first_line(each.description)),
 ]
 
 
@@ -79,7 +79,7 @@ async def run(
             name=["--wait", "--watch", "-w"], help="Wait for its end and print what it returned."
         ),
     ] = False,
-    json: show.Json = False,
+    json: output.Json = False,
 ) -> int:
     """Start a run. With --wait, the exit code is 1 when it does not complete."""
     client = get_client()
@@ -89,7 +89,7 @@ async def run(
         name, parameters, flow_run_name=run_name, idempotency_key=idempotency_key, tags=tag
     )
     if deployment.workers == 0 and not started.state.is_final():
-        show.note(f"No worker serves {one_line(name)} now: the run waits until one does.")
+        output.note(f"No worker serves {one_line(name)} now: the run waits until one does.")
     if not wait:
         _tell_started(started, json=json)
         return DONE
@@ -131,21 +131,21 @@ def _wrong(schema: dict[str, Any], found: dict[str, Any]) -> set[str]:
 
 def _tell_started(run: FlowRun, *, json: bool) -> None:
     if json:
-        show.json(run)
+        output.json(run)
     elif is_terminal(sys.stdout):
-        show.line(f"{one_line(run.name)} is {one_line(run.state.name)}: {run.id}")
+        output.line(f"{one_line(run.name)} is {one_line(run.state.name)}: {run.id}")
     else:
-        show.line(str(run.id))
+        output.line(str(run.id))
 
 
 def _tell_ended(run: FlowRun, *, json: bool) -> None:
     if json:
-        show.json(run)
+        output.json(run)
     elif not run.state.is_completed():
-        show.note(f"runbus: {one_line(run.name)} is {one_line(run.state.name)}: "
+        output.note(f"runbus: {one_line(run.name)} is {one_line(run.state.name)}: "
                   f"{one_line(run.state.message)}")  # fmt: skip
     elif run.state.data is not None:
-        show.json(run.state.data)
+        output.json(run.state.data)
 
 
 async def _ended(run: FlowRun) -> FlowRun:
@@ -154,7 +154,7 @@ async def _ended(run: FlowRun) -> FlowRun:
         with console(stderr=True).status(_progress(run)) as status:
             return await _wait(run.id, status)
     except BaseException:
-        show.note(f"{one_line(run.name)} goes on: runbus run show {run.id}")
+        output.note(f"{one_line(run.name)} goes on: runbus run show {run.id}")
         raise
 
 

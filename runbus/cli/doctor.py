@@ -9,13 +9,13 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from runbus import get_client
-from runbus.cli import show
+from runbus.cli import output
 from runbus.cli.exits import DONE, FAILED
 from runbus.cli.terminal import is_terminal, working
 from runbus.protocol.printed import one_line
 
 if TYPE_CHECKING:
-    from runbus.protocol.report import Check
+    from runbus.store.admin.report import Check
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
 _WORDS = {True: "ok", False: "wrong", None: "unknown"}
@@ -26,7 +26,7 @@ async def doctor(
     repair: Annotated[
         bool, Parameter(help="Put right first what the indexes of runs say, as their records do.")
     ] = False,
-    json: show.Json = False,
+    json: output.Json = False,
 ) -> int:
     """Check the server: its version, persistence, eviction, clock, leases, indexes.
 
@@ -40,10 +40,10 @@ async def doctor(
         report = await get_client().server_report()
     if json:
         shown = {"ok": report.ok, "address": report.address, "checks": report.checks}
-        show.json(shown | repaired)
+        output.json(shown | repaired)
     else:
         for count in repaired.values():
-            show.line(f"entries of indexes put right: {count}")
+            output.line(f"entries of indexes put right: {count}")
         for check in report.checks:
             _show(check)
     return DONE if report.ok else FAILED
@@ -52,10 +52,10 @@ async def doctor(
 def _show(check: Check) -> None:
     if not is_terminal(sys.stdout):
         words = [_WORDS[check.ok], check.name, check.found, check.advice]
-        show.line("\t".join(map(one_line, words)).rstrip("\t"))
+        output.line("\t".join(map(one_line, words)).rstrip("\t"))
         return
     mark, colour = _MARKS[check.ok]
     text = Text(f"{mark} ", colour).append(one_line(check.name), "bold default")
-    show.line(text.append(f"  {one_line(check.found)}", "not bold default"))
+    output.line(text.append(f"  {one_line(check.found)}", "not bold default"))
     if check.advice:
-        show.line(f"    {one_line(check.advice)}", "dim" if check.ok else "")
+        output.line(f"    {one_line(check.advice)}", "dim" if check.ok else "")

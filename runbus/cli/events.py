@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from runbus import get_client
-from runbus.cli import show, times
+from runbus.cli import output, times
 from runbus.cli.exits import DONE, WrongCall
 from runbus.errors import RunMissing
 from runbus.protocol.printed import one_line
@@ -35,9 +35,9 @@ async def events(
     names: dict[UUID, str] = {}
     async for event in get_client().follow_events():
         if json:
-            show.json_line(event)
+            output.json_line(event)
         elif event.flow_run_id is None:
-            show.note(f"{times.clock(event.time)}  events may have been missed: look again")
+            output.note(f"{times.clock(event.time)}  events may have been missed: look again")
         else:
             _show(event, event.flow_run_id, await _name(event.flow_run_id, names))
     return DONE
@@ -52,5 +52,5 @@ async def _name(run_id: UUID, known: dict[UUID, str]) -> str:
 
 def _show(event: Event, run_id: UUID, name: str) -> None:
     shown = Text(f"{times.clock(event.time)}  {str(run_id)[:8]}  ", "dim")
-    shown.append(f"{one_line(name)}  ", "not dim").append_text(show.state(event.state))
-    show.record(plain=[times.exact(event.time), str(run_id), name, event.state], shown=shown)
+    shown.append(f"{one_line(name)}  ", "not dim").append_text(output.state(event.state))
+    output.record(plain=[times.exact(event.time), str(run_id), name, event.state], shown=shown)

@@ -10,10 +10,10 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from runbus import get_client, send_input
-from runbus.cli import as_json, show, times
-from runbus.cli.answer import user_name
+from runbus.cli import json_output, output, times
+from runbus.cli.arguments import json_or_text, read_words
 from runbus.cli.exits import DONE, WrongCall
-from runbus.cli.given import json_or_text, read_words
+from runbus.cli.resume import user_name
 from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidRunId
 from runbus.protocol.ids import parse_run_id
@@ -54,7 +54,7 @@ async def send(
     sender: Annotated[
         str | None, Parameter(help="Who sends it; your user name by default.")
     ] = None,
-    json: show.Json = False,
+    json: output.Json = False,
 ) -> int:
     """Send an input to a run."""
     run_id = await _receiver(run)
@@ -63,9 +63,9 @@ async def send(
     name = type or name_of_value(found)
     await send_input(found, run_id, sender=sender or user_name(), key_prefix=name, key=key)
     if json:
-        show.json({"id": run_id, "stream": name, "key": key, "value": found})
+        output.json({"id": run_id, "stream": name, "key": key, "value": found})
     else:
-        show.line(f"Sent to {one_line(run)} as {one_line(name)}.")
+        output.line(f"Sent to {one_line(run)} as {one_line(name)}.")
     return DONE
 
 
@@ -86,7 +86,7 @@ async def inputs(
     follow: Annotated[
         bool, Parameter(name=["--follow", "-f"], help="Go on with those that come.")
     ] = False,
-    json: show.JsonLines = False,
+    json: output.JsonLines = False,
 ) -> int:
     """Print the inputs that a run was sent, the oldest first."""
     client = get_client()
@@ -97,12 +97,12 @@ async def inputs(
         return DONE
     found = await _stored(run_id, type)
     if json:
-        show.json(found)
+        output.json(found)
     else:
         for each in found:
             _show(each, json=False)
         if not found and is_terminal(sys.stdout):
-            show.note(await _nothing(run_id, type))
+            output.note(await _nothing(run_id, type))
     return DONE
 
 
@@ -126,11 +126,11 @@ async def _stored(run_id: UUID, stream: str | None) -> list[StoredInput]:
 
 def _show(found: StoredInput, *, json: bool) -> None:
     if json:
-        show.json_line(found)
+        output.json_line(found)
         return
     words = [found.key or found.id, found.stream, found.sender or "-"]
-    value = one_line(as_json.written(read_json(found.value)))
-    show.record(
+    value = one_line(json_output.written(read_json(found.value)))
+    output.record(
         plain=[times.exact(found.time), *words, value],
         shown=Text(f"{times.clock(found.time)} {one_line('  '.join(words))} ", "dim").append(
             " " + value, "not dim"

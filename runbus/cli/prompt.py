@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rich.padding import Padding
 from rich.text import Text
 
-from runbus.cli import show
+from runbus.cli import output
 from runbus.cli.form import NOTHING
-from runbus.cli.typed import Mistyped, as_bool, is_numbered, label
+from runbus.cli.typed_values import Mistyped, as_bool, is_numbered, label
 from runbus.protocol.printed import one_line, readable
 
 if TYPE_CHECKING:
@@ -93,4 +93,4 @@ class Prompt:
         return " " * (2 * self.depth) + text
 
     def _print(self, text: Text) -> None:
-        show.block(Padding(text, (0, 0, 0, 2 * self.depth), expand=False))
+        output.block(Padding(text, (0, 0, 0, 2 * self.depth), expand=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbus.cli import form, show
+from runbus.cli import form, output
 
 if TYPE_CHECKING:
     from runbus.protocol.records import Pause
@@ -17,7 +17,7 @@ def title(pause: Pause | None) -> str:
     if pause is None:
         return "nothing: it is suspended"
     lines = (line.strip(_MARKS).replace("**", "") for line in (pause.description or "").split("\n"))
-    return show.first_line(next(filter(None, lines), "")) or _wanted(pause)
+    return output.first_line(next(filter(None, lines), "")) or _wanted(pause)
 
 
 def _wanted(pause: Pause) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 from cyclopts import App, Parameter
 
 from runbus import get_client
-from runbus.cli import question, run_page, show, times
+from runbus.cli import output, question, run_page, times
 from runbus.cli.exits import DONE, WrongCall
-from runbus.cli.show import Column
+from runbus.cli.output import Column
 from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidArgument
 from runbus.protocol.printed import one_line
@@ -56,7 +56,7 @@ async def list_(
     limit: Annotated[int, Parameter(help=_LIMIT_HELP)] = 50,
     offset: Annotated[int, Parameter(help="How many to pass over.")] = 0,
     all: Annotated[bool, Parameter(help="List all, however many.")] = False,  # noqa: A002
-    json: show.Json = False,
+    json: output.Json = False,
 ) -> int:
     """List runs, the newest first."""
     if limit < 1 or offset < 0:
@@ -78,9 +78,9 @@ async def list_(
     )
     found = await _pages(read, None if all else limit, offset)
     if json:
-        show.json(found)
+        output.json(found)
     else:
-        show.table(found, _columns(found), empty="There are no such runs.")
+        output.table(found, _columns(found), empty="There are no such runs.")
         _tell_of_more(len(found), None if all else limit, offset)
     return DONE
 
@@ -89,9 +89,9 @@ async def _list_waiting(limit: int | None, offset: int, *, json: bool) -> int:
     read = partial(get_client().read_waiting, check_owners=True)
     found = await _pages(read, limit, offset)
     if json:
-        show.json(found)
+        output.json(found)
     else:
-        show.table(found, _waiting_columns(found), empty="No run waits for an answer.")
+        output.table(found, _waiting_columns(found), empty="No run waits for an answer.")
         _tell_of_more(len(found), limit, offset)
     return DONE
 
@@ -110,7 +110,7 @@ async def _pages(read: Page[T], limit: int | None, offset: int) -> list[T]:
 
 def _tell_of_more(found: int, limit: int | None, offset: int) -> None:
     if limit is not None and found == limit and is_terminal(sys.stdout):
-        show.note(f"There may be more: --offset {offset + limit}, or --all.")
+        output.note(f"There may be more: --offset {offset + limit}, or --all.")
 
 
 def _columns(runs: list[FlowRun]) -> list[Column[FlowRun]]:
@@ -119,7 +119,7 @@ def _columns(runs: list[FlowRun]) -> list[Column[FlowRun]]:
         Column(
             title="STATE",
             plain=lambda run: run.state.name,
-            shown=lambda run: show.state(run.state.name),
+            shown=lambda run: output.state(run.state.name),
         ),
         Column(
             title="SINCE",
@@ -144,7 +144,7 @@ def _waiting_columns(found: list[Waiting]) -> list[Column[Waiting]]:
 
 
 def _names(runs: Sequence[FlowRun], run_of: Callable[[T], FlowRun]) -> list[Column[T]]:
-    length = show.lengths(str(run.id) for run in runs)
+    length = output.lengths(str(run.id) for run in runs)
     return [
         Column(
             title="ID",
@@ -165,18 +165,18 @@ def _deadline(waiting: Waiting) -> datetime | None:
 
 @app.command(name="show")
 async def show_(
-    run: show.Run,
+    run: output.Run,
     /,
     *,
     lines: Annotated[
         int, Parameter(help="How many of its last log lines to show, 10 by default.")
     ] = 10,
-    json: show.Json = False,
+    json: output.Json = False,
 ) -> int:
     """Show a run: its states, parameters, question and answers, streams, log and children."""
     page = await run_page.read(run, lines)
     if json:
-        show.json(page)
+        output.json(page)
     else:
         run_page.show_page(page)
     return DONE
@@ -184,38 +184,38 @@ async def show_(
 
 @app.command
 async def logs(
-    run: show.Run,
+    run: output.Run,
     /,
     *,
     follow: Annotated[
         bool, Parameter(name=["--follow", "-f"], help="Go on until the run has ended.")
     ] = False,
-    json: show.JsonLines = False,
+    json: output.JsonLines = False,
 ) -> int:
     """Print the log of a run, its oldest line first."""
     client = get_client()
     run_id = (await client.find_flow_run(run)).id
     if json and not follow:
-        show.json([line async for line in run_page.stored_lines(run_id)])
+        output.json([line async for line in run_page.stored_lines(run_id)])
         return DONE
     async for line in client.follow_logs(run_id) if follow else run_page.stored_lines(run_id):
         if json:
-            show.json_line(line)
+            output.json_line(line)
         else:
-            show.line(run_page.log_line(line))
+            output.line(run_page.log_line(line))
             sys.stdout.flush()  # whoever follows in a pipe waits for it
     return DONE
 
 
 @app.command
-async def cancel(run: show.Run, /, *, json: show.Json = False) -> int:
+async def cancel(run: output.Run, /, *, json: output.Json = False) -> int:
     """Ask a run to end: at once where it waits, elsewhere at its next verb or await."""
     client = get_client()
     found = await client.find_flow_run(run)
     await client.cancel_flow_run(found.id)
     now = await client.read_flow_run(found.id)
     if json:
-        show.json(now)
+        output.json(now)
     else:
-        show.line(f"{one_line(now.name)} is {one_line(now.state.name)}.")
+        output.line(f"{one_line(now.name)} is {one_line(now.state.name)}.")
     return DONE

@@ -12,10 +12,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from runbus import get_client
-from runbus.cli import form, show, times
-from runbus.cli.answered import veiled
+from runbus.cli import form, output, times
+from runbus.cli.answer_summary import veiled
 from runbus.cli.terminal import is_terminal
-from runbus.cli.typed import label
+from runbus.cli.typed_values import label
 from runbus.protocol.printed import one_line, readable
 from runbus.protocol.values import read_json
 
@@ -117,31 +117,31 @@ def _show_head(run: FlowRun) -> None:
         "flow": run.flow_name,
         "deployment": run.deployment_id or "",
         "parent": str(run.parent_run_id or ""),
-        "state": show.state(run.state.name),
+        "state": output.state(run.state.name),
         "since": when(run.state.timestamp),
         "message": run.state.message,
         "created": when(run.created),
         "started": when(run.start_time),
         "ended": when(run.end_time),
         "retries": str(run.retry or ""),
-        "parameters": show.value(run.parameters) if run.parameters else "",
-        "result": show.value(run.state.data) if run.state.data else "",
+        "parameters": output.value(run.parameters) if run.parameters else "",
+        "result": output.value(run.state.data) if run.state.data else "",
     }
-    show.pairs({name: value for name, value in rows.items() if value})
+    output.pairs({name: value for name, value in rows.items() if value})
 
 
 def show_question(pause: Pause) -> None:
     when = times.both if is_terminal(sys.stdout) else times.exact
     _section("Question", [Text(f"open since {when(pause.opened)}")])
     if pause.deadline is not None:
-        show.line(f"  deadline {when(pause.deadline)}", "yellow")
+        output.line(f"  deadline {when(pause.deadline)}", "yellow")
     if pause.description and is_terminal(sys.stdout):
-        show.markdown(pause.description, indent=2)
+        output.markdown(pause.description, indent=2)
     elif pause.description:
-        show.line(f"  {one_line(pause.description)}")
+        output.line(f"  {one_line(pause.description)}")
     schema = pause.schema or {}
     for name, part in form.parts(schema, schema).items():
-        show.line(Text(f"  {one_line(name)}").append(_about(part), "dim"))
+        output.line(Text(f"  {one_line(name)}").append(_about(part), "dim"))
 
 
 def _about(part: form.Part) -> str:
@@ -150,7 +150,7 @@ def _about(part: form.Part) -> str:
     if part.kind == "choice":
         words.append(f"one of {', '.join(map(label, part.options()))}")
     if part.default is not form.NOTHING and not part.is_hidden:
-        words.append(f"default {show.value(part.default, 60)}")
+        words.append(f"default {output.value(part.default, 60)}")
     if part.help:
         words.append(one_line(part.help))
     return f": {one_line(', '.join(filter(None, words)))}"
@@ -158,10 +158,10 @@ def _about(part: form.Part) -> str:
 
 def _section(title: str, lines: list[Text]) -> None:
     if lines:
-        show.line()
-        show.line(title, "bold")
+        output.line()
+        output.line(title, "bold")
     for each in lines:
-        show.block(
+        output.block(
             Padding(each, (0, 0, 0, 2), expand=False)
             if is_terminal(sys.stdout)
             else Text("  ") + each
@@ -182,7 +182,7 @@ def _answer_line(pause: Pause) -> Text:
         shown = times.relative if is_terminal(sys.stdout) else times.exact
         words.append(shown(pause.answered))
     if pause.value:
-        words.append(show.value(read_json(pause.value)))
+        words.append(output.value(read_json(pause.value)))
     return Text(one_line(" ".join(words)))
 
 
@@ -191,4 +191,4 @@ def _stream_line(stream: StreamInfo) -> Text:
 
 
 def _child_line(run: FlowRun) -> Text:
-    return Text(f"{run.id} {one_line(run.name)} ").append_text(show.state(run.state.name))
+    return Text(f"{run.id} {one_line(run.name)} ").append_text(output.state(run.state.name))

@@ -10,10 +10,10 @@ from cyclopts import App, Parameter
 from rich.filesize import decimal
 
 from runbus import settings
-from runbus.cli import show
+from runbus.cli import output
 from runbus.cli.exits import DONE, NOT_RUNNING
 from runbus.cli.terminal import working
-from runbus.store import embedded
+from runbus.store.embedded import server
 
 _JSON_HELP = "Print one JSON object for a program: sizes in bytes, times in seconds."
 
@@ -23,12 +23,12 @@ app = App(name="server", help="The embedded server: what runbus uses without RUN
 @app.command
 def start() -> int:
     """Start the server, unless it runs already."""
-    ran = embedded.status() is not None
+    ran = server.status() is not None
     with working("Starting the server"):
-        url = embedded.ensure_running()
-    show.line(f"It runs already: {url}" if ran else f"Started: {url}")
+        url = server.ensure_running()
+    output.line(f"It runs already: {url}" if ran else f"Started: {url}")
     if settings.current().url is not None:
-        show.line("RUNBUS_URL is set, so runbus uses the server there, not this one.")
+        output.line("RUNBUS_URL is set, so runbus uses the server there, not this one.")
     return DONE
 
 
@@ -36,26 +36,26 @@ def start() -> int:
 def stop() -> int:
     """Write everything to disk and end the server. Its data stay."""
     with working("Stopping the server"):
-        ran = embedded.stop()
-    show.line("Stopped." if ran else "Nothing was running.")
+        ran = server.stop()
+    output.line("Stopped." if ran else "Nothing was running.")
     return DONE
 
 
 @app.command
 def status(*, json: Annotated[bool, Parameter(name="--json", help=_JSON_HELP)] = False) -> int:
     """Show the server. The exit code is 3 when it does not run."""
-    found = embedded.status()
+    found = server.status()
     if json:
-        show.json({"running": True, **asdict(found)} if found else {"running": False})
+        output.json({"running": True, **asdict(found)} if found else {"running": False})
     elif found is None:
-        show.line("The embedded server does not run. `runbus server start` starts it.")
+        output.line("The embedded server does not run. `runbus server start` starts it.")
     else:
         _show(found)
     return NOT_RUNNING if found is None else DONE
 
 
-def _show(found: embedded.ServerStatus) -> None:
-    show.pairs({
+def _show(found: server.ServerStatus) -> None:
+    output.pairs({
         "url": found.url,
         "socket": str(found.socket),
         "pid": str(found.pid),

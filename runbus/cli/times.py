@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from runbus.protocol.span import span
+from runbus.protocol.durations import span
 
 
 def relative(time: datetime | None) -> str:

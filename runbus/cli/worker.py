@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from runbus import get_client
-from runbus.cli import show, times
+from runbus.cli import output, times
 from runbus.cli.exits import DONE
-from runbus.cli.show import Column
+from runbus.cli.output import Column
 
 if TYPE_CHECKING:
     from runbus.protocol.deployment_info import WorkerInfo
@@ -32,11 +32,11 @@ _COLUMNS: list[Column[WorkerInfo]] = [
 
 
 @app.command(name="ls")
-async def list_(*, json: show.Json = False) -> int:
+async def list_(*, json: output.Json = False) -> int:
     """List the workers that are alive."""
     found = await get_client().read_workers()
     if json:
-        show.json(found)
+        output.json(found)
     else:
-        show.table(found, _COLUMNS, empty="No worker is alive: some_flow.serve(name='…') is one.")
+        output.table(found, _COLUMNS, empty="No worker is alive: some_flow.serve(name='…') is one.")
     return DONE

@@ -9,7 +9,7 @@ from runbus.input.run_input import (
     receive_input,
     send_input,
 )
-from runbus.store.receipt import Sent
+from runbus.store.sending.receipt import Sent
 
 __all__ = [
     "AutomaticRunInput",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from pydantic import BaseModel, create_model
 
 from runbus.errors import NotPaused, UsageError
-from runbus.store import bus, pauses
+from runbus.store import bus
+from runbus.store.records import pauses
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from pydantic import ValidationError
 
-from runbus import bridge
-from runbus.context import blocking, current_run, pending
+from runbus.background import bridge
 from runbus.errors import InvalidArgument, MalformedEntry, ReceiveTimeout, UsageError, WrongSyntax
-from runbus.flow_run_context import current_flow_run
+from runbus.execution.current_run import blocking, current_run, pending
+from runbus.execution.run_context import current_flow_run
 from runbus.protocol.values import is_broken_json
 from runbus.store import bus
-from runbus.store.reader import Reader
+from runbus.store.receiving.consumer import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
     from uuid import UUID
 
     from runbus.protocol.entries import Entry
-    from runbus.store.tail import Tail
+    from runbus.store.receiving.stream_consumer import Tail
 
 T = TypeVar("T")
 SHORT_WAIT_SECONDS = 0.05

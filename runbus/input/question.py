@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
-from runbus.caller import in_caller
+from runbus.background.caller import in_caller
 from runbus.errors import InvalidArgument
 from runbus.input.form import keyset_of
 from runbus.input.run_input import (
@@ -22,7 +22,7 @@ from runbus.input.run_input import (
 )
 from runbus.protocol.answers import flaw_of, problems_of, shape_of, with_defaults
 from runbus.protocol.printed import one_line
-from runbus.store.pauses import Form as StoredForm
+from runbus.store.records.pauses import Form as StoredForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,8 +22,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from runbus import bridge
-from runbus.context import bound_run, current_run, run_id_or_current
+from runbus.background import bridge
 from runbus.errors import (
     InvalidArgument,
     InvalidRunId,
@@ -31,16 +30,17 @@ from runbus.errors import (
     NotSerializable,
     UsageError,
 )
-from runbus.input.entropy import random_digits
+from runbus.execution.current_run import bound_run, current_run, run_id_or_current
 from runbus.input.form import Form, find_at_hand, read_answered, with_defaults
 from runbus.input.inbox import Inbox, Patience
+from runbus.input.random_keys import random_digits
 from runbus.protocol.durability import Durability, check_durability
 from runbus.protocol.entries import Entry, check_text, new_key
 from runbus.protocol.ids import parse_run_id, text_of
 from runbus.protocol.literals import with_literals_read_as_written
 from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
 from runbus.protocol.values import decoder, encode, json_schema
-from runbus.store.receipt import Sent
+from runbus.store.sending.receipt import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runbus.flow_run_context import current_flow_run
+from runbus.execution.run_context import current_flow_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runbus.flow_run_context import FlowRunContext
+    from runbus.execution.run_context import FlowRunContext
 
 id: str | None  # noqa: A001  (as in Prefect)
 """The run's id."""

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from runbus.errors import RunbusError, UnsentInputs
 from runbus.green_threads import refuse_green_threads
 from runbus.protocol.keys import Keys
-from runbus.store import scripts
-from runbus.store.link import LinkLost
-from runbus.store.outbox import Outbox
-from runbus.store.requests import Requests
+from runbus.store.commands import Requests
+from runbus.store.connection import scripts
+from runbus.store.connection.connection import LinkLost
+from runbus.store.sending.outbox import Outbox
 from runbus.store.topology import topology_for
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.settings import Settings
-    from runbus.store.channel import Channel
-    from runbus.store.link import Command, Link
-    from runbus.store.topology.route import Route
+    from runbus.store.connection.connection import Command, Link
+    from runbus.store.connection.reconnecting_connection import Channel
+    from runbus.store.topology.slot_connection import Route
 
 _log = logging.getLogger("runbus")
 

@@ -34,7 +34,7 @@ from runbus.web.api_models import (
 )
 
 if TYPE_CHECKING:
-    from runbus.web.rendering import Site
+    from runbus.web.templating import Site
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0, le=100_000)]

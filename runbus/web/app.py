@@ -31,11 +31,11 @@ from runbus.protocol.printed import readable
 from runbus.web.api import api
 from runbus.web.api_models import ENTRY_ID, EntryId
 from runbus.web.guard import Guard
-from runbus.web.lists import lists
+from runbus.web.list_pages import lists
 from runbus.web.live import Live
 from runbus.web.login_page import login_page
-from runbus.web.rendering import HERE, Site
 from runbus.web.run_page import run_page
+from runbus.web.templating import HERE, Site
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from runbus.web.guesses import TooManyGuesses
 from runbus.web.logins import COOKIE, SESSION_SECONDS
-from runbus.web.rendering import last, read_posted, see_other
+from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:
-    from runbus.web.rendering import Site
+    from runbus.web.templating import Site
 
 WRONG_TOKEN_SECONDS = 0.5
 

@@ -22,16 +22,16 @@ from runbus.errors import (
     OwnerSilent,
     RunbusError,
 )
-from runbus.web.asking import Taken, blank_form, refuse, take
-from runbus.web.rendering import last, read_posted, see_other
+from runbus.web.form_page import Taken, blank_form, refuse, take
 from runbus.web.shapes import UNSET
+from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:
     from runbus.protocol.log_line import LogLine
     from runbus.protocol.records import FlowRun, Pause
     from runbus.protocol.stored_input import StoredInput
-    from runbus.web.fields import Posted
-    from runbus.web.rendering import Site
+    from runbus.web.form_fields import Posted
+    from runbus.web.templating import Site
 
 NEWEST_LINES = 500
 MOST_INPUTS = 200

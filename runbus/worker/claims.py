@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.background.lease_holder import LeaseHolder
-    from runbus.flow_run_context import Slot
-    from runbus.places import SlotLimit
+    from runbus.execution.run_context import Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
     from runbus.supervision.duty import Duty
     from runbus.supervision.supervisor import Supervisor
+    from runbus.worker.limit import SlotLimit
     from runbus.worker.quarantine import Quarantine
 
 MOST_AT_ONCE = 50

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from pydantic_core import to_json
 
-from runbus import bridge
+from runbus.background import bridge
 from runbus.errors import ServerUnreachable
-from runbus.store import bus, deployments, workers
+from runbus.store import bus
+from runbus.store.records import deployments, workers
 from runbus.supervision.duty import Duty, periodic
 
 if TYPE_CHECKING:

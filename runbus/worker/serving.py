@@ -11,8 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from runbus import bridge
-from runbus.background import lease_holder
+from runbus.background import bridge, lease_holder
 from runbus.protocol.printed import one_line
 from runbus.store import bus
 from runbus.worker.deployment import Deployment, check_served
@@ -37,7 +36,7 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
     """
     check_served(served, limit)
     worker, holder = Worker(served, limit), lease_holder.of(bus.current().settings)
-    from runbus.monitoring import monitored  # late: it imports an HTTP server
+    from runbus.monitoring.health_server import monitored  # late: it imports an HTTP server
 
     with _stopped_by_signals(worker.stop, holder), monitored():
         await worker.run()

@@ -14,33 +14,33 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runbus import bridge, caller
-from runbus.background import lease_holder
-from runbus.caller import in_caller
-from runbus.engine import run_async, run_sync
+from runbus.background import bridge, caller, lease_holder
+from runbus.background.caller import in_caller
 from runbus.errors import FlowInterrupt, FlowRunHandedBack, RunbusError
+from runbus.execution.call import Claim
+from runbus.execution.engine import run_async, run_sync
 from runbus.logging import show_on_terminal
-from runbus.places import SlotLimit
-from runbus.plan import Claim
 from runbus.protocol.execution import Ending
 from runbus.protocol.ids import read_run_id
-from runbus.store import bus, deployments, runs
-from runbus.store.link import settle
+from runbus.store import bus
+from runbus.store.connection.connection import settle
 from runbus.store.maintenance import deadlines, index_repair, recovery
+from runbus.store.records import deployments, runs
 from runbus.supervision.duty import Duty, periodic
 from runbus.supervision.supervisor import Supervisor
 from runbus.worker.claims import Claims
 from runbus.worker.grace import Grace
+from runbus.worker.limit import SlotLimit
 from runbus.worker.quarantine import Quarantine
 from runbus.worker.registration import Registration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from runbus.background.call import BackgroundCall
     from runbus.background.lease_holder import LeaseHolder
-    from runbus.background_call import BackgroundCall
-    from runbus.flow_run_context import Slot
-    from runbus.plan import Plan
+    from runbus.execution.call import Plan
+    from runbus.execution.run_context import Slot
     from runbus.protocol.records import FlowRun
     from runbus.worker.deployment import Deployment
 

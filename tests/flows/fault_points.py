@@ -17,7 +17,7 @@ from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from runbus.store.requests import Requests
+from runbus.store.commands import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable

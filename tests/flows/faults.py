@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from runbus import get_client, resume_flow_run, run_deployment, wait_for_flow_run
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import DeploymentMissing, NotPaused
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from runbus import (
     resume_flow_run,
 )
 from runbus.errors import AlreadyAnswered, AnswerRefused, FlowPauseTimeout, NotPaused
-from runbus.store import bus, runs
+from runbus.store import bus
+from runbus.store.records import runs
 
 if TYPE_CHECKING:
     from servers import Server

@@ -9,7 +9,7 @@ import pytest
 from faults import PATIENCE, answer, result_of, started, state_of, until
 
 from runbus import cancel_flow_run, flow, get_client, get_run_context, wait_for_flow_run
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 
 if TYPE_CHECKING:
     import subprocess

@@ -23,10 +23,11 @@ from runbus import (
     resume_flow_run,
     send_input,
 )
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import AmbiguousRun, DeploymentMissing, InvalidArgument, RunMissing
 from runbus.protocol.keys import TAGS
-from runbus.store import bus, pauses, runs
+from runbus.store import bus
+from runbus.store.records import pauses, runs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -15,7 +15,7 @@ from clocks import LIBFAKETIME, ClockedServer
 from faults import LEASE_SECONDS, PATIENCE, result_of, started, state_of, until
 
 from runbus import flow, get_client, get_run_context, receive_input, send_input
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.settings import temporary_settings
 
 if TYPE_CHECKING:

@@ -20,9 +20,11 @@ from runbus import (
     run_deployment,
     wait_for_flow_run,
 )
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import OwnerGone, OwnerSilent
-from runbus.store import bus, deployments, scripts, workers
+from runbus.store import bus
+from runbus.store.connection import scripts
+from runbus.store.records import deployments, workers
 
 if TYPE_CHECKING:
     import subprocess

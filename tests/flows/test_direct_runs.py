@@ -27,7 +27,7 @@ from runbus import (
     serve,
     wait_for_flow_run,
 )
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import (
     AlreadyAnswered,
     AlreadyEnded,

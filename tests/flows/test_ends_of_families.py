@@ -17,7 +17,7 @@ from runbus import (
     suspend_flow_run,
     wait_for_flow_run,
 )
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import NotPaused
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ def begin(work):
 
 begin({work})
 begin(lambda: asyncio.run(follow()))
-begin(lambda: runbus.bridge.run(follow))
+begin(lambda: runbus.background.bridge.run(follow))
 {until}
 print("the end")
 """

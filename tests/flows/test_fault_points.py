@@ -12,10 +12,11 @@ import pytest
 from faults import PATIENCE, answer, result_of, started, state_of, until
 
 from runbus import get_client, run_deployment
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import RunMissing
 from runbus.protocol.ids import flow_run_id_for
-from runbus.store import bus, pauses
+from runbus.store import bus
+from runbus.store.records import pauses
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -139,7 +140,7 @@ def test_a_worker_killed_at_each_step_of_a_pause(
     "point",
     [
         "runbus.worker.claims:Claims._ask:1",
-        "runbus.execution:Execution.conclude:1",
+        "runbus.execution.run:Execution.conclude:1",
         "runbus.store.maintenance.kept_ends:try_once:1",
     ],
 )

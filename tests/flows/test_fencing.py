@@ -11,7 +11,7 @@ import pytest
 from faults import LEASE_SECONDS, PATIENCE, answer, result_of, started, until
 
 from runbus import get_client, receive_input, send_input
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 
 if TYPE_CHECKING:
     from pathlib import Path

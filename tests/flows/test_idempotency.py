@@ -15,7 +15,8 @@ from runbus import get_client, run_deployment
 from runbus.client import Client
 from runbus.deployments import arun_deployment
 from runbus.errors import RunMissing
-from runbus.store import bus, deployments
+from runbus.store import bus
+from runbus.store.records import deployments
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,8 +18,8 @@ import pytest
 from faults import PATIENCE, state_of, until
 
 from runbus import flow, get_client, pause_flow_run, wait_for_flow_run
-from runbus.bridge import run as block
-from runbus.store.receipt import Sent
+from runbus.background.bridge import run as block
+from runbus.store.sending.receipt import Sent
 
 if TYPE_CHECKING:
     from servers import Server
@@ -32,7 +32,8 @@ import logging, random, signal, sys, time
 from uuid import UUID
 if sys.argv[2] == "asyncio":
     sys.modules["uvloop"] = None
-from runbus import bridge, flow, pause_flow_run, receive_input, send_input
+from runbus import flow, pause_flow_run, receive_input, send_input
+from runbus.background import bridge
 logging.getLogger("runbus").addHandler(logging.NullHandler())
 logging.getLogger("runbus").propagate = False
 run_id = UUID(sys.argv[1])

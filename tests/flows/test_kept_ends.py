@@ -20,7 +20,7 @@ from faults import LEASE_SECONDS, PATIENCE, made, result_of, started, state_of, 
 from lasting import Diary
 
 from runbus import cancel_flow_run, flow, get_client, get_run_context
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import AlreadyEnded, EndNotRecorded
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ import pytest
 from faults import PATIENCE, answer, result_of, started, state_of, until
 
 from runbus import get_client, receive_input, resume_flow_run, send_input
-from runbus.bridge import run as block
-from runbus.caller import blocked_loops
+from runbus.background.bridge import run as block
+from runbus.background.caller import blocked_loops
 from runbus.errors import NotPaused
-from runbus.places import SlotLimit
+from runbus.worker.limit import SlotLimit
 from runbus.worker.worker import GRACE_SECONDS
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from faults import StartProcess
 
-    from runbus.places import Activity, Slot
     from runbus.protocol.records import FlowRun
+    from runbus.worker.limit import Activity, Slot
 
 in_processes = pytest.mark.parametrize("server", ["valkey"], indirect=True)
 

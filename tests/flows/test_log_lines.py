@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbus import flow, get_run_context, get_run_logger
 from runbus.protocol.keys import Keys
-from runbus.store import log
+from runbus.store.records import logs
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,14 +22,14 @@ async def test_lines_that_are_under_way_when_the_flow_returns(
 ) -> None:
     """The end waits for a batch that somebody has taken and that has not arrived yet."""
     under_way = threading.Event()
-    append = log.append
+    append = logs.append
 
     async def append_slowly(*arguments: Any) -> None:
         under_way.set()
         await asyncio.sleep(0.3)
         await append(*arguments)
 
-    monkeypatch.setattr(log, "append", append_slowly)
+    monkeypatch.setattr(logs, "append", append_slowly)
     ids: list[UUID] = []
 
     @flow

@@ -14,7 +14,8 @@ from faults import until as until_so
 from runbus import flow, get_client, get_run_context, pause_flow_run, resume_flow_run
 from runbus.errors import NotPaused, RunMissing
 from runbus.protocol.keys import Keys, tag
-from runbus.store import bus, child_runs, pauses
+from runbus.store import bus
+from runbus.store.records import child_runs, pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from runbus import receive_input, send_input
 from runbus.errors import SettingsError
-from runbus.monitoring import monitored
+from runbus.monitoring.health_server import monitored
 from runbus.settings import temporary_settings
-from runbus.store import acl, bus, deployments, gauges, runs, scripts
+from runbus.store import bus
+from runbus.store.admin import acl, gauges
+from runbus.store.connection import scripts
+from runbus.store.records import deployments, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from servers import Server
 
-    from runbus.store.scripts import Script
+    from runbus.store.connection.scripts import Script
 
 Samples = dict[tuple[str, str], float]
 DUTIES = {

@@ -15,7 +15,7 @@ from faults import LEASE_SECONDS, answer, made, result_of, started, state_of, un
 from lasting import Diary
 
 from runbus import flow, get_client, pause_flow_run, resume_flow_run, run_deployment
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import pytest
 from faults import PATIENCE, started, until
 
 from runbus import flow, get_client, get_run_logger
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.logging import TerminalFormatter
 from runbus.protocol.printed import one_line, readable, readable_json
 

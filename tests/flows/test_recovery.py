@@ -13,11 +13,11 @@ from lasting import Diary
 from proxy import Proxy
 
 from runbus import cancel_flow_run, get_client, resume_flow_run, wait_for_flow_run
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import NotPaused
 from runbus.protocol.execution import Ending, Owner
-from runbus.store import bus, deployments, runs
-from runbus.store.records import executions
+from runbus.store import bus
+from runbus.store.records import deployments, executions, runs
 from runbus.store.records.executions import ClaimRequest
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from faults import PATIENCE, answer, result_of, started, state_of, until
 
 from runbus import get_client
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from runbus import RunInput, flow, get_client, get_run_context, pause_flow_run, resume_flow_run
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import AnswerRefused, NobodyToAnswer, NotPaused, UsageError
 from runbus.input import Form, Keyset
 from runbus.protocol.keys import Keys

@@ -13,7 +13,7 @@ from faults import LEASE_SECONDS, PATIENCE, result_of, started, state_of, until
 from lasting import Diary
 
 from runbus import cancel_flow_run, flow, get_client, get_run_context, run_deployment, serve
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import DeploymentMissing
 from runbus.worker.worker import GRACE_SECONDS
 

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 from owners import claimed, created, died, ended
 
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import (
     AlreadyAnswered,
     CannotPause,
@@ -31,8 +31,9 @@ from runbus.errors import (
 from runbus.flow_runs import acancel_flow_run, aresume_flow_run
 from runbus.protocol.keys import tag
 from runbus.protocol.states import MOVES, TYPES
-from runbus.store import bus, pauses, runs
+from runbus.store import bus
 from runbus.store.maintenance.recovery import MAX_CRASHES
+from runbus.store.records import pauses, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -26,9 +26,10 @@ from runbus import (
     suspend_flow_run,
     wait_for_flow_run,
 )
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import AlreadyEnded, FlowRunCancelled, FlowTimeout, NotPaused, RunLost
-from runbus.store import bus, deployments, pauses, runs
+from runbus.store import bus
+from runbus.store.records import deployments, pauses, runs
 from runbus.worker.worker import GRACE_SECONDS
 
 if TYPE_CHECKING:

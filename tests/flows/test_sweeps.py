@@ -10,7 +10,7 @@ from faults import LEASE_SECONDS, answer, result_of, started, state_of, until
 from monitor import Asked, Monitor
 
 from runbus import get_client
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 
 if TYPE_CHECKING:
     from faults import StartWorker

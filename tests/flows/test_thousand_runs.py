@@ -18,10 +18,10 @@ from faults import started, until
 from owners import claimed, created, died, ended
 
 from runbus import get_client, run_deployment
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.protocol.keys import Keys
-from runbus.store import bus, runs
-from runbus.store.records import executions
+from runbus.store import bus
+from runbus.store.records import executions, runs
 
 if TYPE_CHECKING:
     import subprocess

@@ -24,7 +24,7 @@ from runbus import (
     send_input,
     wait_for_flow_run,
 )
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import DeploymentMissing, FlowRunCancelled, NotPaused
 from runbus.flow_runs import apause_flow_run
 from runbus.variables import Variable

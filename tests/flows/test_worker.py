@@ -27,7 +27,7 @@ from runbus import (
     suspend_flow_run,
     wait_for_flow_run,
 )
-from runbus.bridge import run as block
+from runbus.background.bridge import run as block
 from runbus.errors import AlreadyEnded, CannotPause, DeploymentMissing, NotPaused, RunFailed
 from runbus.settings import temporary_settings
 

@@ -11,16 +11,16 @@ from fuzz import hostile
 from fuzz.asgi import OURS, ask
 from fuzz.called import call
 from fuzz.test_typed_lines import pause_with, typing
-from runbus.cli import asking, show
+from runbus.cli import output, prompts
 from runbus.cli.deployment import _progress
 from runbus.cli.question import title
 from runbus.cli.terminal import console
 from runbus.protocol.answers import problems_of
 from runbus.protocol.entries import read_entry
 from runbus.protocol.records import read_flow_run
-from runbus.web import rendering
+from runbus.web import templating
 from runbus.web.app import Page
-from runbus.web.asking import blank_form, take
+from runbus.web.form_page import blank_form, take
 from runbus.web.logins import Logins
 from runbus.web.options import Options
 
@@ -49,7 +49,7 @@ TOO_MANY = form({"$ref": "#/$defs/A"}, **{"$defs": {"A": MANY}})
 def test_markdown_spells_no_control_characters(text: str) -> None:
     """A link is decoded to be read, and an entity is a character."""
     with typing([]) as shown:
-        show.markdown(text)
+        output.markdown(text)
     hostile.assert_harmless(shown.getvalue())
 
 
@@ -79,7 +79,7 @@ def test_a_name_is_no_style(name: str) -> None:
 def test_it_is_asked_again_until_it_fits(schema: Any, lines: list[str], answer: Any) -> None:
     """Whatever was typed before, and whatever else is odd in the form."""
     with hostile.bounded(), typing(lines):
-        found = asking.ask(schema)
+        found = prompts.ask(schema)
     assert found in (answer, {"a": answer})
 
 
@@ -89,20 +89,20 @@ def test_it_is_asked_again_until_it_fits(schema: Any, lines: list[str], answer: 
         (ITSELF, EOFError),
         (form({"type": {}}), EOFError),
         (form({"type": "string", "format": []}), EOFError),
-        (form({"type": "array", "minItems": 10**9, "items": CONSTANT}), asking.Failed),
+        (form({"type": "array", "minItems": 10**9, "items": CONSTANT}), prompts.Failed),
     ],
     ids=["itself", "type", "format", "minItems"],
 )
 def test_asking_has_an_end(schema: Any, error: type[Exception]) -> None:
     """Where a form has none."""
     with hostile.bounded(), typing([]), pytest.raises(error):
-        asking.ask(schema)
+        prompts.ask(schema)
 
 
 def test_a_refused_answer_to_no_questions_is_not_given_again() -> None:
     """It would be refused again, for ever."""
-    with typing([]), pytest.raises(asking.Failed):
-        asking.ask({"type": "object", "required": ["a"]}, {}, set())
+    with typing([]), pytest.raises(prompts.Failed):
+        prompts.ask({"type": "object", "required": ["a"]}, {}, set())
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_the_page_counts_no_items_of_thousands_of_digits() -> None:
 
 def test_half_a_character_is_shown() -> None:
     """As it was stored, by hand."""
-    rendering.pretty(b'"\\ud800"').encode()
+    templating.pretty(b'"\\ud800"').encode()
 
 
 @pytest.mark.parametrize("words", ["run ls --flow", f"inputs {RUN_ID}"])

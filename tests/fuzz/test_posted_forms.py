@@ -17,15 +17,15 @@ from starlette.requests import Request
 from fuzz import hostile
 from fuzz.inert import FORM_TAGS, MARKDOWN_TAGS, assert_inert
 from runbus.protocol.answers import problems_of
-from runbus.web import markdown, rendering
-from runbus.web.asking import Form, blank_form, refuse, take
+from runbus.web import markdown, templating
+from runbus.web.form_page import Form, blank_form, refuse, take
 from runbus.web.shapes import UNSET
 
 if TYPE_CHECKING:
-    from runbus.web.fields import Posted
+    from runbus.web.form_fields import Posted
 
 some = settings(max_examples=20, deadline=None)
-page = rendering._environment()
+page = templating._environment()
 FORM = page.from_string(
     '{% import "_fields.html" as fields %}{{ fields.form(form, "/here", "Send", hidden, "JSON") }}'
 )
@@ -95,7 +95,7 @@ def test_a_posted_body(body: bytes | str) -> None:
         return {"type": "http.request", "body": sent}
 
     async def read() -> Posted:
-        return await rendering.read_posted(Request({"type": "http"}, receive))
+        return await templating.read_posted(Request({"type": "http"}, receive))
 
     with hostile.bounded(), contextlib.suppress(HTTPException):
         posted = asyncio.run(read())
@@ -123,7 +123,7 @@ def test_values_are_inert(value: Any) -> None:
     """Stored values, whoever stored them, are shown as texts."""
     with hostile.bounded():
         assert_inert(VALUES.render(value=value), {"p", "dl", "div", "dt", "dd", "pre"})
-        rendering.pretty(value).encode()
+        templating.pretty(value).encode()
 
 
 @some
@@ -132,4 +132,4 @@ def test_questions_are_one_line(schema: dict[str, Any], description: str) -> Non
     """In the list of what waits, one strange question does not spoil the others'."""
     with hostile.bounded():
         pause: Any = SimpleNamespace(schema=schema, description=description)
-        rendering.asked(pause).encode()
+        templating.asked(pause).encode()

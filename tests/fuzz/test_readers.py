@@ -19,15 +19,15 @@ from runbus.protocol.fields import read_fields
 from runbus.protocol.ids import read_run_ids
 from runbus.protocol.log_line import read_log_line
 from runbus.protocol.records import FlowRun, read_flow_run, read_pause, read_state_change
-from runbus.protocol.report import (
+from runbus.protocol.stored_input import read_stored_input
+from runbus.protocol.values import decoder
+from runbus.store.admin.report import (
     judge_eviction,
     judge_memory,
     judge_persistence,
     judge_server,
     read_info,
 )
-from runbus.protocol.stored_input import read_stored_input
-from runbus.protocol.values import decoder
 
 RUN_ID = UUID("3fa85f64-5717-4562-b3fc-2c963f66afb7")
 some = settings(max_examples=150, deadline=None)

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbus.store.link import Link
+from runbus.store.connection.connection import Link
 
 SOME_REPLIES = (
     *(b"+OK\r\n", b":1\r\n", b"$3\r\nabc\r\n", b"*1\r\n$1\r\na\r\n", b"-ERR no\r\n", b"_\r\n"),

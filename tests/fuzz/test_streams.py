@@ -13,13 +13,14 @@ from pydantic import ValidationError
 
 from fuzz import foreign
 from runbus import flow, get_client, pause_flow_run, receive_input, resume_flow_run, send_input
+from runbus.context import get_run_context
 from runbus.errors import MalformedEntry, NotPaused, RunMissing
-from runbus.flow_run_context import get_run_context
 from runbus.protocol.keys import TAGS
 from runbus.protocol.wire import WIRE
-from runbus.store import bus, runs
+from runbus.store import bus
 from runbus.store.maintenance import deadlines, recovery
 from runbus.store.maintenance.index_repair import TAGS_AT_ONCE, IndexRepair
+from runbus.store.records import runs
 
 if TYPE_CHECKING:
     from servers import Server

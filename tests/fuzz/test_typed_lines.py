@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from fuzz import hostile
-from runbus.cli import asking, show
-from runbus.cli.answered import without_secrets
+from runbus.cli import output, prompts
+from runbus.cli.answer_summary import without_secrets
+from runbus.cli.arguments import json_or_text, named_values
 from runbus.cli.exits import Failed, WrongCall
-from runbus.cli.given import json_or_text, named_values
 from runbus.cli.question import title
 from runbus.cli.run_page import show_question
 from runbus.protocol.answers import problems_of
@@ -79,8 +79,8 @@ def test_asking_ends(schema: dict[str, Any], lines: list[str], only: set[str]) -
     """And nothing of the form steers the terminal."""
     with hostile.bounded(), typing(lines) as shown:
         try:
-            answer = asking.ask(schema)
-            again = asking.ask(schema, answer, only)
+            answer = prompts.ask(schema)
+            again = prompts.ask(schema, answer, only)
         except (EOFError, Failed):
             pass
         else:
@@ -96,7 +96,7 @@ def test_a_question_is_told(schema: dict[str, Any], description: str, answer: An
     pause = pause_with(schema, description)
     with hostile.bounded(), typing([]) as shown:
         show_question(pause)
-        show.table([pause], [show.Column(title="QUESTION", plain=title)])
+        output.table([pause], [output.Column(title="QUESTION", plain=title)])
         without_secrets(pause, answer)
     hostile.assert_harmless(shown.getvalue())
 
@@ -106,7 +106,7 @@ def test_a_question_is_told(schema: dict[str, Any], description: str, answer: An
 def test_markdown_steers_no_terminal(text: str) -> None:
     """However it spells a character."""
     with hostile.bounded(), typing([]) as shown:
-        show.markdown(text)
+        output.markdown(text)
     hostile.assert_harmless(shown.getvalue())
 
 

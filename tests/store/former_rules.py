@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from simulated_wire import Call
 
-    from runbus.store.link import Command
+    from runbus.store.connection.connection import Command
 
 MAX_LOSSES = 3
 LEASES = "runbus:lease:"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from runbus import get_client, run_deployment
 from runbus.protocol.keys import Keys
-from runbus.store import acl
+from runbus.store.admin import acl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

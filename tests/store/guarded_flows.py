@@ -18,7 +18,7 @@ from runbus import (
     wait_for_flow_run,
 )
 from runbus.blocks.system import JSON
-from runbus.flow_run_context import get_run_context
+from runbus.context import get_run_context
 from runbus.variables import Variable
 
 

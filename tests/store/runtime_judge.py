@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from simulated_process import Process
     from simulated_wire import Call
 
-    from runbus.store.link import Command
+    from runbus.store.connection.connection import Command
 
 LONGEST_LOG = 25
 UNATTENDED = {"Pending", "Scheduled", "Suspended"}

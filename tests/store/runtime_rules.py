@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from simulated_process import DEPLOYMENT, Process
 from simulated_server import TAG
 
-from runbus.store import scripts
+from runbus.store.connection import scripts
 
 if TYPE_CHECKING:
     from simulated_wire import Call
 
-    from runbus.store.link import Command
+    from runbus.store.connection.connection import Command
 
 Kind = Literal["create", "claim", "adopt", "end", "pause", "release", "take", "move", "other"]
 

@@ -16,14 +16,13 @@ from runbus.errors import RunbusError
 from runbus.protocol.execution import Ending, Owner
 from runbus.protocol.keys import Keys
 from runbus.protocol.records import FlowRun
-from runbus.store import pauses, runs
 from runbus.store.maintenance.deadlines import expire_overdue
 from runbus.store.maintenance.holdings import Holdings
 from runbus.store.maintenance.kept_ends import KeptEnd, record
 from runbus.store.maintenance.lease import Lease
 from runbus.store.maintenance.reconciliation import Reconciliation
 from runbus.store.maintenance.recovery import recover_orphaned_runs
-from runbus.store.records import executions
+from runbus.store.records import executions, pauses, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable

@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 if TYPE_CHECKING:
     from redis import Connection
 
-    from runbus.store.link import Command
+    from runbus.store.connection.connection import Command
 
 UNIT_MS = 100_000
 """A twelfth of a lease. Whole examples are shorter (in real time)."""

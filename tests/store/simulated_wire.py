@@ -10,15 +10,15 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from runbus.errors import FlowRunCancelled, RunbusError
-from runbus.store import scripts
+from runbus.store.connection import scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from simulated_process import Process
 
-    from runbus.store.link import Command
-    from runbus.store.scripts import Script
+    from runbus.store.connection.connection import Command
+    from runbus.store.connection.scripts import Script
 
 
 class Unanswered(RunbusError):

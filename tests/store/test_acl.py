@@ -33,8 +33,11 @@ from runbus.background.renewal import RETRY_SECONDS
 from runbus.errors import RightMissing, RunFinished, ServerRefused
 from runbus.protocol.keys import TAGS, Keys, tag
 from runbus.settings import temporary_settings
-from runbus.store import acl, bus, gauges, runs, scripts
+from runbus.store import bus
+from runbus.store.admin import acl, gauges
+from runbus.store.connection import scripts
 from runbus.store.maintenance.index_repair import TAGS_AT_ONCE, IndexRepair
+from runbus.store.records import runs
 from runbus.variables import Variable
 
 if TYPE_CHECKING:

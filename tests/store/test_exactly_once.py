@@ -29,9 +29,10 @@ from redis.exceptions import ResponseError
 
 from runbus.protocol.keys import Keys
 from runbus.settings import read
-from runbus.store import lane, scripts
-from runbus.store.link import LinkLost
-from runbus.store.receipt import Sent
+from runbus.store.connection import scripts
+from runbus.store.connection.connection import LinkLost
+from runbus.store.sending import stream_producer
+from runbus.store.sending.receipt import Sent
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -110,9 +111,9 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.lane = self.loop.run_until_complete(self.open_lane())
         self.others_send()
 
-    async def open_lane(self) -> lane.Lane:
+    async def open_lane(self) -> stream_producer.Lane:
         keys, run_id = Keys("runbus"), self.run_id
-        return lane.Lane(
+        return stream_producer.Lane(
             self.network,  # pyright: ignore[reportArgumentType]
             read(retry_seconds=3600),
             (
@@ -220,7 +221,7 @@ class ExactlyOnce(RuleBasedStateMachine):
 @pytest.mark.keys_without_lifetime
 def test_every_order_of_execution(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """In every order of attempts, retries, losses and late executions, each is stored once."""
-    monkeypatch.setattr(lane, "backoff", lambda: repeat(0.0))
+    monkeypatch.setattr(stream_producer, "backoff", lambda: repeat(0.0))
     with server.client(decode_responses=False) as client:
         client.acl_setuser(
             "blind", True, ["+hunter2"], categories=["+@all"], keys=["*"], commands=["-xrevrange"]

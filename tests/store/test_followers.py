@@ -14,7 +14,8 @@ from test_lost_entries import Pair, just_after, pair, wait_for_replica
 
 from runbus import get_client, send_input, wait_for_flow_run
 from runbus.errors import RunMissing
-from runbus.store import bus, deployments, log, runs
+from runbus.store import bus
+from runbus.store.records import deployments, logs, runs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
@@ -211,13 +212,13 @@ async def test_a_log_ends_with_its_run_whose_event_was_trimmed(server: Server) -
             found.append(line.message)  # noqa: PERF401  (as they come)
 
     following = asyncio.create_task(follow())
-    await log.append(bus.current(), run_id, [("INFO", "first")])
+    await logs.append(bus.current(), run_id, [("INFO", "first")])
     while not found:
         await asyncio.sleep(0.01)
 
     async def last() -> None:
         await end(run_id)
-        await log.append(bus.current(), run_id, [("INFO", "last")])
+        await logs.append(bus.current(), run_id, [("INFO", "last")])
 
     elsewhere(last)
     bury(server, run_id)

@@ -10,9 +10,10 @@ from owners import claimed, created, ended
 
 from runbus import get_client
 from runbus.protocol.keys import TAGS, tag
-from runbus.store import bus, runs
+from runbus.store import bus
 from runbus.store.maintenance import index_repair
 from runbus.store.maintenance.index_repair import TAGS_AT_ONCE, IndexRepair
+from runbus.store.records import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

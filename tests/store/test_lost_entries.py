@@ -14,7 +14,7 @@ from proxy import Proxy
 
 from runbus import receive_input, send_input
 from runbus.settings import temporary_settings
-from runbus.store.seen import BEGINNING, Seen
+from runbus.store.receiving.recent_entries import BEGINNING, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,8 +11,9 @@ from owners import created
 
 from runbus import get_client, resume_flow_run
 from runbus.errors import NotPaused, RunMissing
-from runbus.store import bus, pauses, runs
-from runbus.store.pauses import Form
+from runbus.store import bus
+from runbus.store.records import pauses, runs
+from runbus.store.records.pauses import Form
 
 if TYPE_CHECKING:
     from servers import Server

@@ -33,8 +33,10 @@ from runbus.errors import DeploymentMissing
 from runbus.protocol.ids import flow_run_id_for
 from runbus.protocol.keys import tag_of_name
 from runbus.settings import temporary_settings
-from runbus.store import bus, deployments, gauges, runs, workers
-from runbus.store.run_end import wait_for_end
+from runbus.store import bus
+from runbus.store.admin import gauges
+from runbus.store.records import deployments, runs, workers
+from runbus.store.records.run_end import wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator

@@ -16,8 +16,8 @@ from monitor import Monitor
 
 from runbus import receive_input
 from runbus.errors import ReceiveTimeout, UsageError
-from runbus.store import tail
-from runbus.store.tail import FIRST_PAGE, LARGEST_PAGE, Tail
+from runbus.store.receiving import stream_consumer
+from runbus.store.receiving.stream_consumer import FIRST_PAGE, LARGEST_PAGE, Tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,7 +148,7 @@ def test_a_fork_while_another_thread_reads(valkey: Server) -> None:
     held = threading.Event()
 
     def read() -> None:
-        with tail._changing:
+        with stream_consumer._changing:
             held.set()
             time.sleep(0.2)
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from runbus import flow, get_client, pause_flow_run, resume_flow_run
-from runbus.flow_run_context import get_run_context
+from runbus.context import get_run_context
 from runbus.protocol.keys import Keys
 
 if TYPE_CHECKING:

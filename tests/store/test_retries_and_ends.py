@@ -16,7 +16,7 @@ from simulated_process import DEPLOYMENT, Process, one_after_another
 from simulated_server import THIRD, SimulatedServer
 from simulated_wire import Wire
 
-from runbus.store import scripts
+from runbus.store.connection import scripts
 from runbus.store.maintenance import reconciliation, recovery
 
 if TYPE_CHECKING:

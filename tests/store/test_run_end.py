@@ -12,9 +12,9 @@ import pytest
 from runbus import send_input
 from runbus.errors import RunMissing
 from runbus.protocol.execution import Ending, Owner
-from runbus.store import bus, runs
-from runbus.store.records import executions
-from runbus.store.run_end import wait_for_end
+from runbus.store import bus
+from runbus.store.records import executions, runs
+from runbus.store.records.run_end import wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -19,8 +19,8 @@ from runtime_rules import Rules
 from simulated_process import one_after_another
 from simulated_server import TAG
 
-from runbus.store import scripts
-from runbus.store.maintenance import occupied, reconciliation, recovery
+from runbus.store.connection import scripts
+from runbus.store.maintenance import occupied_tags, reconciliation, recovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +35,7 @@ PHASES = [Phase.generate]
 @pytest.fixture(autouse=True)
 def one_tag(monkeypatch: pytest.MonkeyPatch) -> None:
     """All runs are in one tag, so the other 255 need not be asked."""
-    monkeypatch.setattr(occupied, "TAGS", [TAG])
+    monkeypatch.setattr(occupied_tags, "TAGS", [TAG])
     monkeypatch.setattr(recovery, "available", one_after_another)
     monkeypatch.setattr(reconciliation, "available", one_after_another)
 

@@ -226,7 +226,7 @@ async def test_scripts_are_flushed_while_sends_are_in_flight(server: Server) -> 
 
 def flush_scripts(client: Any, rounds: int) -> None:
     """Flush all scripts, and load the one of sends again from another client's side."""
-    from runbus.store import scripts
+    from runbus.store.connection import scripts
 
     for _ in range(rounds):
         client.script_flush()

@@ -14,7 +14,7 @@ from proxy import Proxy
 from runbus import RunbusError, bound_run
 from runbus.blocks.system import JSON
 from runbus.errors import InvalidArgument, MissingAwait, NotSerializable, ServerRefused
-from runbus.store.requests import Requests
+from runbus.store.commands import Requests
 from runbus.variables import Variable
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
-from runbus.input.entropy import random_digits
+from runbus.input.random_keys import random_digits
 
 
 def draw(count: int) -> list[str]:

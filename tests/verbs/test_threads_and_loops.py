@@ -23,9 +23,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from runbus import RunInput, bound_run, bridge, receive_input, send_input
-from runbus.context import current_run
+from runbus import RunInput, bound_run, receive_input, send_input
+from runbus.background import bridge
 from runbus.errors import MissingAwait, ReceiveTimeout, StreamFull, WrongSyntax
+from runbus.execution.current_run import current_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -388,7 +389,8 @@ import sys
 from uuid import uuid4
 if not {is_installed}:
     sys.modules["uvloop"] = None
-from runbus import bridge, receive_input, send_input
+from runbus import receive_input, send_input
+from runbus.background import bridge
 run_id = uuid4()
 send_input("ping", run_id)
 print(receive_input(str, flow_run_id=run_id, timeout=5).next())
@@ -1140,8 +1142,9 @@ def test_interrupts_lose_no_input(run_script: RunScript) -> None:
         HEAD
         + """
 import logging, random, signal, threading, time
-from runbus import bridge, receive_input, send_input
-from runbus.caller import Caller
+from runbus import receive_input, send_input
+from runbus.background import bridge
+from runbus.background.caller import Caller
 
 def interrupt(number, frame):
     if frame.f_code in {bridge._hand_over.__code__, Caller.acquire.__code__}:

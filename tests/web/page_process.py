@@ -14,7 +14,8 @@ from uuid import uuid4
 
 import httpx
 
-from runbus.store import bus, runs
+from runbus.store import bus
+from runbus.store.records import runs
 
 
 def done(coroutine):

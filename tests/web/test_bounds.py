@@ -10,10 +10,10 @@ import pytest
 from page_process import done, until
 
 from runbus import get_client
-from runbus.web.asking import blank_form, take
-from runbus.web.fields import FormBuilder
+from runbus.web.form_fields import FormBuilder
+from runbus.web.form_page import blank_form, take
 from runbus.web.patterns import LONGEST_TEXT, cannot_run_away
-from runbus.web.rendering import HERE
+from runbus.web.templating import HERE
 
 _BRANCHES = [{"const": f"b{number}", "title": "x"} for number in range(1500)]
 _UNION = {"anyOf": [{"type": "integer"}, {"type": "object", "properties": {"a": {}}}]}

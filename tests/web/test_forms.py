@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from runbus import RunInput
 from runbus.input.question import question_about
-from runbus.web.asking import blank_form, take
+from runbus.web.form_page import blank_form, take
 from runbus.web.shapes import UNSET
 
 

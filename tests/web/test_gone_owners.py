@@ -13,7 +13,8 @@ import pytest
 from page_process import done, served, until
 
 from runbus import get_client
-from runbus.store import bus, deployments
+from runbus.store import bus
+from runbus.store.records import deployments
 
 LEASE_SECONDS = "3"
 JSON_ANSWER = '{"value": "Ada"}'

@@ -10,7 +10,7 @@ from contextlib import suppress
 from threading import Thread, Timer
 
 from runbus import RunbusError, cancel_flow_run, get_client
-from runbus.bridge import run
+from runbus.background.bridge import run
 from runbus.cli.demo.greeter import greeter
 from runbus.errors import AlreadyEnded
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from runbus.store import deployments, scripts
-from runbus.store.maintenance.occupied import occupied
+from runbus.store.connection import scripts
+from runbus.store.maintenance.occupied_tags import occupied
+from runbus.store.records import deployments
 
 if TYPE_CHECKING:
     from runbus.store.bus import Bus

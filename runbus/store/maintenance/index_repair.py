@@ -17,15 +17,15 @@ from runbus.errors import RunbusError
 from runbus.protocol.ids import read_run_ids
 from runbus.protocol.keys import TAGS, pattern_of_runs
 from runbus.protocol.keys import tag as tag_of_run
-from runbus.store import scripts
 from runbus.store.available import available
+from runbus.store.connection import scripts
 from runbus.store.maintenance.recovery import end_abandoned
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from runbus.store.bus import Bus
-    from runbus.store.link import Command
+    from runbus.store.connection.connection import Command
 
 TAGS_AT_ONCE = 8
 RUNS_AT_ONCE = 64

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runbus.errors import RunbusError
-from runbus.store.backoff import backoff
+from runbus.store.connection.backoff import backoff
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import executions
 

@@ -14,7 +14,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from runbus.protocol.execution import Owner
-from runbus.store import scripts
+from runbus.store.connection import scripts
 from runbus.store.maintenance.boot_clock import boot_time
 
 if TYPE_CHECKING:

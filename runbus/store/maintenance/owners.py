@@ -13,8 +13,7 @@ from weakref import WeakKeyDictionary
 from runbus.errors import OwnerGone, OwnerSilent, RunbusError
 from runbus.protocol.fields import read_fields
 from runbus.protocol.records import FlowRun, read_flow_run
-from runbus.store import child_runs, runs
-from runbus.store.records import executions
+from runbus.store.records import child_runs, executions, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

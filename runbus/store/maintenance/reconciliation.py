@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbus.errors import FlowRunCancelled, RunbusError, RunLost
-from runbus.store import deployments, runs
 from runbus.store.available import available
-from runbus.store.counts import counts
+from runbus.store.connection.counters import counts
 from runbus.store.maintenance.recovery import end_abandoned
-from runbus.store.records import executions
+from runbus.store.records import deployments, executions, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

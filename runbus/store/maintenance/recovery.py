@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from runbus.errors import RunbusError
-from runbus.store import child_runs, deployments, runs, scripts
 from runbus.store.available import available
-from runbus.store.counts import counts
-from runbus.store.maintenance.occupied import occupied
+from runbus.store.connection import scripts
+from runbus.store.connection.counters import counts
+from runbus.store.maintenance.occupied_tags import occupied
+from runbus.store.records import child_runs, deployments, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from runbus.store.bus import Bus
-    from runbus.store.link import Command
+    from runbus.store.connection.connection import Command
 
 MAX_CRASHES = 3
 """After how many processes that died while they executed it a run is crashed."""

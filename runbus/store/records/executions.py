@@ -15,9 +15,9 @@ from runbus.protocol.fields import read_fields
 from runbus.protocol.ids import read_run_id
 from runbus.protocol.keys import TAGS, tag
 from runbus.protocol.records import FlowRun, read_flow_run
-from runbus.store import scripts
-from runbus.store.link import is_transient
-from runbus.store.refusal import refused
+from runbus.store.connection import scripts
+from runbus.store.connection.connection import is_transient
+from runbus.store.connection.error_replies import refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from runbus.protocol.execution import Ending, Owner
     from runbus.store.bus import Bus
-    from runbus.store.link import Command
+    from runbus.store.connection.connection import Command
 
 CRASHES_IN_COMPANY = 2
 """After how many processes that died with it a run is executed alone."""

@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Any
 from hiredis import ReplyError
 
 from runbus.errors import ServerRefused, ServerUnreachable
-from runbus.store.link import LinkLost, is_transient
-from runbus.store.node import Node
-from runbus.store.refusal import refused
-from runbus.store.slots import UNKNOWN_HOST, key_of, read_owners, slot_of
+from runbus.store.connection.connection import LinkLost, is_transient
+from runbus.store.connection.error_replies import refused
+from runbus.store.connection.hash_slots import UNKNOWN_HOST, key_of, read_owners, slot_of
 from runbus.store.topology import tls
-from runbus.store.topology.lookout import Lookout
-from runbus.store.topology.route import Route, asking
+from runbus.store.topology.node import Node
+from runbus.store.topology.poller import Lookout
 from runbus.store.topology.server import RemoteServer
+from runbus.store.topology.slot_connection import Route, asking
 
 if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
-    from runbus.store.link import Command, Link
-    from runbus.store.slots import Address
+    from runbus.store.connection.connection import Command, Link
+    from runbus.store.connection.hash_slots import Address
+    from runbus.store.receiving.tracking import Watch
     from runbus.store.topology.urls import SeveralServers
-    from runbus.store.watch import Watch
 
 ASK_SECONDS = 1.0
 

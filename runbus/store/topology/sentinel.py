@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from hiredis import ReplyError
 
 from runbus.errors import RunbusError, ServerRefused, SettingsError
-from runbus.store.link import Link, closed_on_error, is_transient
+from runbus.store.connection.connection import Link, closed_on_error, is_transient
 from runbus.store.topology import tls
 from runbus.store.topology.known_primary import UNNUMBERED, Named, known_primary
 from runbus.store.topology.server import RemoteServer

@@ -11,14 +11,14 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from runbus.errors import ServerRefused, SettingsError
-from runbus.store.link import closed_on_error
-from runbus.store.slots import read_owners
+from runbus.store.connection.connection import closed_on_error
+from runbus.store.connection.hash_slots import read_owners
 from runbus.store.topology import tls
 from runbus.store.topology.urls import check_one, not_a_sentinel_url, not_all, not_usable
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
-    from runbus.store.link import Link
+    from runbus.store.connection.connection import Link
 
 
 class Server(Protocol):
@@ -99,12 +99,12 @@ class EmbeddedServer:
 
     async def connect(self, link: Link) -> None:
         """Start the server unless it runs, then connect. Raises `EmbeddedServerError` too."""
-        from runbus.store import embedded
+        from runbus.store.embedded import server
 
         try:
-            url = await asyncio.to_thread(embedded.ensure_running)
+            url = await asyncio.to_thread(server.ensure_running)
         except RuntimeError:  # the interpreter ends and starts no more threads
-            url = embedded.ensure_running()
+            url = server.ensure_running()
         await RemoteServer(url, self._settings).connect(link)
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbus.store.node import Node
-from runbus.store.topology.lookout import Lookout
+from runbus.store.topology.node import Node
+from runbus.store.topology.poller import Lookout
 from runbus.store.topology.sentinel import SentinelServer
 
 if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
-    from runbus.store.channel import Channel
-    from runbus.store.link import Command
+    from runbus.store.connection.connection import Command
+    from runbus.store.connection.reconnecting_connection import Channel
+    from runbus.store.receiving.tracking import Watch
     from runbus.store.topology.server import Server
-    from runbus.store.watch import Watch
 
 
 class Single:

@@ -1,0 +1,78 @@
+"""Plans: what is to be run, for whom, and how a call of it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
+
+    from runbus.background.lease_holder import LeaseHolder
+    from runbus.execution.run_context import Slot
+    from runbus.protocol.records import FlowRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be run, and how."""
+
+    flow_name: str
+    run_name: str
+    call: Callable[[], Any]
+    """Calls the flow's function with its parameters; an async one gives a coroutine."""
+    parameters: Mapping[str, Any]
+    result_type: Any
+    """What the function says that it returns."""
+    retries: int
+    retry_delay_seconds: float
+    timeout_seconds: float | None
+    log_prints: bool | None = None
+    """None: as the flow that it is called in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a call of the flow's function ended."""
+
+    value: Any = None
+    error: BaseException | None = None
+    data: bytes = b""
+    """The value's JSON; empty where it has none."""
+    is_exact: bool = False
+    """Whether the JSON is known to give the very value back."""
+
+    def result(self) -> Any:
+        """Return the value or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+@dataclass(kw_only=True, eq=False)
+class Claim:
+    """A run that a worker has taken from its deployment; held from there on, until it executes."""
+
+    run: FlowRun
+    """As it was claimed: what is written under another epoch than its own is refused."""
+    holder: LeaseHolder
+    slot: Slot
+    """What it takes of the limit of its worker."""
+    interrupt: BaseException | None = None
+    """Why it has to end before it has begun."""
+    is_waiting: bool = False
+
+    @property
+    def run_id(self) -> UUID:
+        """The run's id."""
+        return self.run.id
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of the execution."""
+        return self.run.epoch
+
+    def end(self, interrupt: BaseException) -> None:
+        """End the run as soon as it begins."""
+        self.interrupt = interrupt

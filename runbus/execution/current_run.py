@@ -1,0 +1,190 @@
+"""The current run: what verbs called here belong to."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+from runbus.background import bridge, caller
+from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
+from runbus.execution.held_sends import HeldSends
+from runbus.execution.run_context import current_flow_run, get_run_context
+from runbus.protocol.ids import parse_run_id, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+    from uuid import UUID
+
+    from runbus.store.sending.receipt import Sent
+
+__all__ = [
+    "blocking",
+    "bound_run",
+    "current_run",
+    "get_run_context",  # which Prefect's users import from here
+    "pending",
+    "run_id_or_current",
+    "verb",
+]
+
+T = TypeVar("T")
+
+ENTERED: ContextVar[tuple[bound_run, ...]] = ContextVar("runbus_runs", default=())
+
+
+class Unawaited(Protocol):
+    """The result of a verb that was called on an event loop and not awaited yet."""
+
+    verb: str
+
+
+class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
+    """Make the code in the block part of a flow run, whoever runs it.
+
+    Inside, `receive_input` reads that run's inputs and `send_input` sends in its name. The end
+    of the block waits for the sends that nobody awaited, and raises what went wrong with them.
+    In async code, write `async with`.
+    """
+
+    def __init__(self, flow_run_id: UUID | str) -> None:
+        self.flow_run_id = parse_run_id(flow_run_id)
+        self.id_text = text_of(self.flow_run_id)
+        self._unsettled: set[Sent] = set()
+        self._held = HeldSends()
+        self._failed: list[Sent] = []
+        self._unawaited: set[Unawaited] = set()
+
+    def __enter__(self) -> Self:
+        if bridge.on_loop():
+            raise WrongSyntax("with bound_run(…)", "async with bound_run(…)")
+        return self._enter()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave()
+        self._end(exc)
+
+    async def __aenter__(self) -> Self:
+        return self._enter()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave()
+        if exc is None or isinstance(exc, Exception):  # who cancels does not want to wait
+            while self._unsettled:
+                await next(iter(self._unsettled)).settlement()
+        self._end(exc)
+
+    def check(self) -> None:
+        """Raise what went wrong with an earlier send, unless somebody looked."""
+        if not self._failed:
+            return
+        failed, self._failed = self._failed, []
+        errors = [sent for sent in failed if sent.unseen_error is not None]
+        if errors:
+            self._failed = errors[1:]
+            errors[0].result()
+
+    def send(self, sent: Sent) -> None:
+        """Send in the run's name: its end waits for it, and raises what nobody looked at."""
+        self._unsettled.add(sent)
+        sent.on_settled = self._note_settled
+        run = current_flow_run()
+        try:
+            if run is not None and (self._held.waits or run.is_doubtful):
+                self._held.send(sent, run)
+            else:
+                bridge.send(sent)
+        except Exception:  # the caller knows
+            self._unsettled.discard(sent)
+            raise
+
+    def note_unawaited(self, result: Unawaited) -> None:
+        """Expect that this result is awaited before the run ends."""
+        self._unawaited.add(result)
+
+    def note_awaited(self, result: Unawaited) -> None:
+        """Take note that it was."""
+        self._unawaited.discard(result)
+
+    def _note_settled(self, sent: Sent) -> None:
+        self._unsettled.discard(sent)
+        if sent.unseen_error is not None and not sent.is_watched:
+            self._failed.append(sent)
+
+    def _end(self, exc: BaseException | None) -> None:
+        if exc is None:
+            self.check()
+            for result in self._unawaited:
+                raise MissingAwait(result.verb)
+        else:  # the block's own error comes first
+            for sent in self._failed:
+                sent.log_unseen_error()
+
+    def _enter(self) -> Self:
+        ENTERED.set((*ENTERED.get(), self))
+        return self
+
+    def _leave(self) -> None:
+        ENTERED.set(ENTERED.get()[:-1])
+
+
+def current_run() -> bound_run | None:
+    """Return the run that this code is part of, None outside a run.
+
+    Every verb begins here. Raises what went wrong with an earlier send of the run.
+    """
+    if (flow_run := current_flow_run()) is not None:
+        flow_run.check()
+    run = _innermost()
+    if run is not None:
+        run.check()
+    return run
+
+
+def _innermost() -> bound_run | None:
+    entered = ENTERED.get()
+    return entered[-1] if entered else None
+
+
+def run_id_or_current(flow_run_id: UUID | str | None, verb: str) -> UUID:
+    """Return the id that was passed, else the current run's. Raises `NoCurrentRun`."""
+    run = current_run()
+    if flow_run_id is not None:
+        return parse_run_id(flow_run_id)
+    if run is None:
+        raise NoCurrentRun(verb)
+    return run.flow_run_id
+
+
+def pending(verb: str, work: Callable[[], Coroutine[Any, Any, T]]) -> bridge.Pending[T]:
+    """Return the awaitable result of a verb; a run that ends before it is awaited fails."""
+    run = _innermost()
+    if run is None:
+        return bridge.Pending(verb, work)
+    result = bridge.Pending(verb, work, run.note_awaited)
+    run.note_unawaited(result)
+    return result
+
+
+def blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Do a verb's work and block until it is done, or until the current flow run has to end."""
+    run = current_flow_run()
+    return caller.run(work if run is None else lambda: run.interruptible(work()))
+
+
+def verb(name: str, work: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+    """Do a verb's work: in a thread return its value, on an event loop something to await."""
+    current_run()
+    call = partial(work, *args)
+    return pending(name, call) if bridge.on_loop() else blocking(call)

@@ -1,0 +1,94 @@
+"""The engine: calls the code of a flow.
+
+Both kinds of flow go through the same steps, `Execution.begin` and `Execution.conclude`; only the
+call between them differs, as one is awaited and the other blocks its thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runbus.background import bridge
+from runbus.execution.call import Outcome
+from runbus.execution.current_run import bound_run
+from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
+from runbus.execution.sync_run import SyncRun
+from runbus.monitoring.blocked_loop import watch
+from runbus.store.connection.connection import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from runbus.execution.call import Claim, Plan
+    from runbus.execution.run_context import FlowRunContext
+
+T = TypeVar("T")
+
+
+async def run_async(plan: Plan, claim: Claim | None = None) -> Any:
+    """Run an async flow, in the task that awaits this."""
+    execution = Execution(plan, claim)
+    if claim is None:
+        context, cancelled = await _to_its_end(execution.begin())
+    else:
+        context, cancelled = execution.begin_claimed(claim), None
+    if isinstance(context, Outcome):
+        return context.result()
+    while True:
+        ends = cancelled is not None
+        outcome = Outcome(error=cancelled) if ends else await _awaited(plan, context)
+        delay, cancelled = await _to_its_end(execution.conclude(outcome))
+        if delay is None:
+            return (outcome if cancelled is None else Outcome(error=cancelled)).result()
+        if cancelled is None:
+            context = await execution.begin_again(delay)
+
+
+def run_sync(plan: Plan, claim: Claim | None = None) -> Any:
+    """Run a sync flow: in this thread, or in one of its own if an event loop runs in this one."""
+    run = SyncRun(plan, claim)
+    return run.result_of_own_thread() if bridge.on_loop() else run.result()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> tuple[T, asyncio.CancelledError | None]:
+    """Do what is not to be done by halves, in a task of its own; return how it was cancelled.
+
+    Who cancels does not want to wait for a server that does not answer: then it is raised.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            if cancelled is None:
+                await _done(task, loop)
+            else:
+                await asyncio.wait([task], timeout=INTERRUPTED_SECONDS)
+                task.cancel()
+        except asyncio.CancelledError as error:  # from some scopes it comes again and again
+            cancelled = error
+    if cancelled is not None and (task.cancelled() or task.exception() is not None):
+        raise cancelled
+    return task.result(), cancelled
+
+
+async def _done(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:
+    done: asyncio.Future[None] = loop.create_future()
+    task.add_done_callback(lambda _: settle(done, None))
+    await done
+
+
+async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:
+    async def body() -> Outcome:
+        try:
+            async with bound_run(context.flow_run.id):
+                return completed(plan, context, await plan.call())
+        except (SystemExit, KeyboardInterrupt) as error:
+            return Outcome(error=error)  # a task would end its loop with it, and others' runs
+
+    try:
+        with context.entered(), watch(asyncio.get_running_loop(), context.name):
+            return await context.interruptible(body())
+    except BaseException as error:
+        return Outcome(error=error)

@@ -1,0 +1,77 @@
+"""Held sends: what a run sends while it is not known if it is still this process's.
+
+They wait, in order, until its lease is renewed and what the server says of its runs is known. If
+the run is another process's by then, they are not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from runbus.background import bridge
+from runbus.errors import TooMuchUnsent
+
+if TYPE_CHECKING:
+    from runbus.execution.run_context import FlowRunContext
+    from runbus.store.sending.receipt import Sent
+
+
+class HeldSends:
+    """The held sends of one run."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Sent] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is held: what is sent now comes after it."""
+        return bool(self._waiting)
+
+    def send(self, sent: Sent, run: FlowRunContext) -> None:
+        """Send an input once that is known; in a thread, block until it is."""
+        if not bridge.on_loop():
+            bridge.run(run.confirm)
+            bridge.send(sent)
+            return
+        self._check_room(sent, run)
+        self._waiting.append(sent)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._send_all(run))
+
+    def _check_room(self, sent: Sent, run: FlowRunContext) -> None:
+        if run.holder is None:
+            return
+        unsent, limit = (
+            sum(each.size for each in self._waiting),
+            run.holder.settings.max_unsent_bytes,
+        )
+        if unsent + sent.size > limit:
+            raise TooMuchUnsent(
+                flow_run_id=sent.flow_run_id, key=sent.key, unsent=unsent, limit=limit
+            )
+
+    async def _send_all(self, run: FlowRunContext) -> None:
+        try:
+            await run.confirm()
+        except BaseException as error:
+            self._fail(error)
+        else:
+            while self._waiting:
+                _send(self._waiting.popleft())
+        finally:
+            self._task = None
+
+    def _fail(self, error: BaseException) -> None:
+        cause = error if isinstance(error, Exception) else ConnectionError(str(error))
+        while self._waiting:
+            self._waiting.popleft().settle(None, cause, duplicate=False)
+
+
+def _send(sent: Sent) -> None:
+    try:
+        bridge.send(sent)
+    except Exception as error:  # it is refused, as it would have been at once
+        sent.settle(None, error, duplicate=False)

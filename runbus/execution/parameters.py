@@ -1,0 +1,93 @@
+"""The parameters of a flow: bound like Python's, validated and coerced like pydantic's."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import ConfigDict, TypeAdapter, validate_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CONFIG = ConfigDict(arbitrary_types_allowed=True)
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Parameters:
+    """What a function takes."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self._fn = fn
+        self._signature = inspect.signature(fn)
+
+    def validate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        """Return the arguments as the annotations say.
+
+        Raises `TypeError` for arguments that the function does not take, as a call would, and
+        pydantic's `ValidationError` for values that do not fit.
+        """
+        self._signature.bind(*args, **kwargs)
+        return self._validated(*args, **kwargs)
+
+    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments by the names of their parameters, defaults included."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+    @cached_property
+    def _validated(self) -> Callable[..., Arguments]:
+        collect = self._collector(list(self._signature.parameters.values()))
+        return cast("Any", validate_call(config=_CONFIG)(collect))
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of the arguments by name; what has none is open (`{}`)."""
+        # Late: only who serves the flow needs it.
+        from runbus.execution.lenient_schema import LenientSchema
+
+        # Lists of surplus arguments have no names; the others are all passed by theirs.
+        named = [
+            each if each.kind is each.VAR_KEYWORD else each.replace(kind=each.KEYWORD_ONLY)
+            for each in self._signature.parameters.values()
+            if each.kind is not each.VAR_POSITIONAL
+        ]
+        collector: Any = self._collector(named)
+        adapter: TypeAdapter[Any] = TypeAdapter(collector, config=_CONFIG)
+        return adapter.json_schema(schema_generator=LenientSchema)
+
+    def _collector(self, parameters: list[inspect.Parameter]) -> Callable[..., Arguments]:
+        @wraps(self._fn)
+        def collect(*args: Any, **kwargs: Any) -> Arguments:
+            return args, kwargs
+
+        annotations = inspect.get_annotations(self._fn)
+        collect.__annotations__ = {
+            each.name: self._resolved(annotations.get(each.name, Any)) for each in parameters
+        }
+        collect.__signature__ = self._signature.replace(  # pyright: ignore[reportAttributeAccessIssue]
+            parameters=[
+                each.replace(annotation=collect.__annotations__[each.name]) for each in parameters
+            ]
+        )
+        return collect
+
+    @cached_property
+    def result_type(self) -> Any:
+        """What the function says that it returns; `Any` if it does not."""
+        return self._resolved(inspect.get_annotations(self._fn).get("return", Any))
+
+    def _resolved(self, annotation: Any) -> Any:
+        # A text under `from __future__ import annotations`; one that names a type which only the
+        # defining function knows cannot be resolved, and its parameter is taken as it comes.
+        if not isinstance(annotation, str):
+            return annotation
+        module = vars(sys.modules[self._fn.__module__])
+        scope = {**module, **inspect.getclosurevars(self._fn).nonlocals}
+        try:
+            return eval(annotation, scope)  # noqa: S307  (the module's own source, not input)
+        except NameError:
+            return Any

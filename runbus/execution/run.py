@@ -1,0 +1,428 @@
+"""An execution: one run in this process, from its first state to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from pydantic_core import to_json
+
+from runbus.background import bridge, lease_holder
+from runbus.errors import (
+    EndNotRecorded,
+    FlowInterrupt,
+    FlowRunCancelled,
+    FlowRunHandedBack,
+    FlowRunSuspended,
+    NotSerializable,
+    RunbusError,
+    RunLost,
+)
+from runbus.execution import subflows
+from runbus.execution.call import Claim, Outcome, Plan
+from runbus.execution.listening import Listening
+from runbus.execution.log_shipper import shipper
+from runbus.execution.print_capture import watch_prints
+from runbus.execution.run_context import FlowRunContext, current_flow_run
+from runbus.logging import show_on_terminal
+from runbus.protocol import states
+from runbus.protocol.execution import Ending
+from runbus.protocol.values import encode
+from runbus.store import bus
+from runbus.store.connection.backoff import backoff
+from runbus.store.maintenance.boot_clock import boot_time
+from runbus.store.records import child_runs, logs, runs
+from runbus.store.records.control import Control
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from runbus.background.lease_holder import LeaseHolder
+    from runbus.execution.run_context import Activity, Slot
+    from runbus.protocol.records import FlowRun
+    from runbus.store.bus import Bus
+    from runbus.store.maintenance.kept_ends import KeptEnd
+
+INTERRUPTED_SECONDS = 3
+SLOT_SECONDS = 1.0
+"""How long a run that has ended keeps its slot for a server that does not take note of it."""
+LEAVES_PROCESS = (FlowRunSuspended, FlowRunHandedBack, RunLost)
+_STATES_AFTER: dict[type[BaseException], str] = {
+    FlowRunCancelled: "Cancelled",
+    FlowRunSuspended: "Suspended",
+    FlowRunHandedBack: "Scheduled",
+    Exception: "Failed",
+}
+"""What the run comes into when the flow's code ends with an error."""
+_FINAL = frozenset(name for name, type_ in states.TYPES.items() if type_ in states.FINAL)
+_log = logging.getLogger("runbus.flow_runs")
+
+
+class Execution:
+    """One run being executed in this process: a new one, or one that a worker has claimed."""
+
+    def __init__(self, plan: Plan, claim: Claim | None = None) -> None:
+        self._plan = plan
+        self._claim = claim
+        self._parent = current_flow_run() if claim is None else None
+        self._run_id = uuid4() if claim is None else claim.run.id
+        self._bus: Bus
+        self._holder: LeaseHolder
+        self._context: FlowRunContext
+        # Here, where the flow is called: they have code of their own.
+        self._parameters = _recorded(plan.parameters) if claim is None else b""
+        self._activity: Activity | None = None
+        self._ear: Listening | None = None
+
+    async def begin(self) -> FlowRunContext | Outcome:
+        """Record the run as running, and listen to what it is told. Raises `RunLost`.
+
+        A child that completed in an earlier execution of its parent gives its outcome again.
+        """
+        if self._claim is not None:
+            return self.begin_claimed(self._claim)
+        self._bus = bus.current()
+        self._holder = lease_holder.of(self._bus.settings)
+        show_on_terminal()
+        if self._parent is None:
+            return await self._create()
+        self._activity = await self._parent.begin_call()
+        try:
+            found = await subflows.find_or_create(
+                self._bus,
+                self._parent,
+                self._fields(),
+                self._holder,
+                self._plan.result_type,
+                self._enter,
+            )
+        except BaseException:
+            await self._parent.end_call(self._activity)
+            raise
+        if isinstance(found, FlowRunContext):
+            return found
+        await self._parent.end_call(self._activity)
+        return Outcome(value=found.result)
+
+    def begin_claimed(self, claim: Claim) -> FlowRunContext:
+        """Listen to what a run is told that a worker has claimed."""
+        self._bus = bus.current()
+        self._holder = claim.holder
+        self._activity = claim.slot.activity
+        claim.slot.enter_loop()
+        return self._enter(claim.run)
+
+    async def _create(self) -> FlowRunContext:
+        with self._holder.intent(self._run_id) as digits:
+            asked_at = boot_time()
+            run = await runs.create(
+                self._bus, self._run_id, self._fields(), owner=self._holder.owner, digits=digits
+            )
+            self._holder.note_granted(self._run_id, asked_at)
+            return self._enter(run)
+
+    async def begin_again(self, delay: float) -> FlowRunContext:
+        """Call the flow once more after a delay (seconds), unless the run has to end meanwhile.
+
+        While the server is away or refuses that, the same retry is planned again.
+        """
+        while True:
+            try:
+                return await self._begin_after(delay)
+            except BaseException as error:
+                planned = await self.conclude(Outcome(error=error))
+                if planned is None:
+                    raise
+                delay = planned
+
+    async def _begin_after(self, delay: float) -> FlowRunContext:
+        async with self._context.waiting():
+            await self._context.interruptible(asyncio.sleep(delay))
+        run, epoch = self._context.flow_run, self._context.epoch
+        found = await runs.move(self._bus, run, "Running", epoch=epoch)
+        if found not in {None, "Running", "Paused"}:  # as a failover may have left it
+            raise FlowRunCancelled(self._run_id)
+        return self._enter(await self._read_again())
+
+    async def _read_again(self) -> FlowRun:
+        (flow_run,) = await runs.read_several(self._bus, [self._run_id])
+        if flow_run is None or flow_run.epoch != self._context.epoch:
+            raise RunLost(self._run_id)
+        return flow_run
+
+    def _enter(self, flow_run: FlowRun) -> FlowRunContext:
+        if self._ear is None:
+            does = "begins" if flow_run.run_count <= 1 else "goes on"
+            _log.info("%s: a run of %s %s", flow_run.name, flow_run.flow_name, does)
+        before = getattr(self, "_context", None) or self._claim or self._parent
+        self._run_id = flow_run.id
+        context = FlowRunContext(
+            flow_run=flow_run,
+            parameters=self._plan.parameters,
+            timeout_seconds=self._plan.timeout_seconds,
+            holder=self._holder,
+            slot=self._slot(),
+            activity=self._activity,
+            caller=self._parent,
+            log_prints=self._logs_prints(),
+        )
+        self._holder.add(context)
+        self._leave()
+        self._context = context
+        if self._parent is not None:
+            self._parent.parts.add(context)
+        if before is not None and before.interrupt is not None:
+            context.end(before.interrupt)  # it came before there was this one to tell
+        self._ear = Listening(partial(self._listen, context))
+        return context
+
+    def _leave(self) -> None:
+        if self._ear is not None:
+            self._ear.cancel()
+            self._ear = None
+            self._holder.discard(self._context)
+            if self._parent is not None:
+                self._parent.parts.discard(self._context)
+
+    async def conclude(self, outcome: Outcome) -> float | None:
+        """Record how a call ended. Return the delay (seconds) before it is tried again, or None.
+
+        Until then the run is this process's own, and hears what it is told. An end that cannot be
+        recorded is kept, and recorded later; raises `EndNotRecorded` to who called the flow
+        directly and has waited for `retry_seconds`.
+        """
+        await self._ship_lines()
+        delay = None
+        try:
+            delay = await self._record(outcome)
+        finally:
+            if delay is None:
+                self._leave()
+                await self._end_activity()
+        return delay
+
+    async def _end_activity(self) -> None:
+        if self._claim is not None:
+            self._claim.slot.close()
+        elif self._parent is not None:
+            await self._parent.end_call(self._activity)
+
+    async def _ship_lines(self) -> None:
+        # Before the end is recorded, on the same connection: who waited for it finds them.
+        if shipper.is_under_way(self._run_id):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERRUPTED_SECONDS):
+                    await bridge.in_background(shipper.ship)
+        if lines := shipper.take(self._run_id):
+            await logs.tell(self._bus, self._run_id, lines)
+
+    async def _record(self, outcome: Outcome) -> float | None:
+        error, retries = outcome.error, self._plan.retries
+        may_retry = self._context.flow_run.retry < retries and not isinstance(error, RunLost)
+        if may_retry and isinstance(error, Exception):
+            return await self._plan_retry(error)
+        ending = self._ending(outcome)
+        if ending is None:
+            return None
+        end = self._holder.keep(ending)
+        self._leave()  # what is kept explains why the server says that it executes here
+        in_haste = error is not None and not isinstance(error, (Exception, FlowInterrupt))
+        with self._closing_slot():
+            state = await self._wait_for_record(end, outcome, in_haste=in_haste)
+        if state in _FINAL:
+            await self._end_called(state)
+            self._log_end(ending, state)
+        return None
+
+    @contextmanager
+    def _closing_slot(self) -> Generator[None]:
+        # When its end is recorded, or that takes too long.
+        if self._claim is None:
+            yield
+            return
+        close = self._claim.slot.close
+        timer = asyncio.get_running_loop().call_later(SLOT_SECONDS, close)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            close()
+
+    def _ending(self, outcome: Outcome) -> Ending | None:
+        error = outcome.error
+        if error is None:
+            fits = len(outcome.data) <= self._bus.settings.max_input_bytes
+            data = outcome.data if fits else b""
+            return self._end("Completed", result=data, is_exact=outcome.is_exact)
+        if self._context.has_left or isinstance(error, RunLost):
+            return None  # the server has the last word already
+        if self._parent is not None and isinstance(error, LEAVES_PROCESS):
+            return self._end("Left", "waits until its parent goes on")
+        if isinstance(error, FlowRunHandedBack) and self._claim is None:
+            return self._end("Crashed", _words(error))
+        for kind, state in _STATES_AFTER.items():
+            if isinstance(error, kind):
+                return self._end(state, _words(error) if state == "Failed" else "")
+        return self._end("Crashed", f"interrupted by {type(error).__name__}")
+
+    def _end(
+        self,
+        state: str,
+        message: str = "",
+        result: bytes = b"",
+        *,
+        is_exact: bool = False,
+        retry: int | None = None,
+    ) -> Ending:
+        run = self._context.flow_run
+        return Ending(
+            run_id=run.id,
+            run_name=self._plan.run_name,
+            epoch=self._context.epoch,
+            deployment=run.deployment_id,
+            state=state,
+            message=message,
+            result=result,
+            is_exact=is_exact,
+            retry=retry,
+        )
+
+    async def _plan_retry(self, error: Exception) -> float | None:
+        retry = self._context.flow_run.retry + 1
+        end = self._holder.keep(self._end("Pending", _words(error), retry=retry))
+        state = await self._holder.record(self._bus, end)
+        if state != "Pending":  # it was cancelled, or is another's
+            if state is not None:
+                self._log_end(end.ending, state)
+            return None
+        delay = self._plan.retry_delay_seconds
+        _log.warning(
+            "%s: %s; retry %d of %d in %g s",
+            *(self._plan.run_name, _words(error), retry, self._plan.retries, delay),
+        )
+        return delay
+
+    async def _end_called(self, state: str) -> None:
+        # What it called and did not wait for, here or in an earlier execution.
+        for part in tuple(self._context.parts):
+            part.end(FlowRunCancelled(part.run_id))
+        if self._context.flow_run.run_count > 1 or (
+            self._context.children and state != "Completed"
+        ):
+            how = "Crashed" if state == "Crashed" else "Cancelled"
+            with suppress(RunbusError):  # its own end is recorded
+                await child_runs.end_called(self._bus, self._run_id, how)
+
+    async def _wait_for_record(
+        self, end: KeptEnd, outcome: Outcome, *, in_haste: bool
+    ) -> str | None:
+        """Return the state that the run came into, `None` when its end was dropped."""
+        recorded = self._holder.record(self._bus, end)
+        if self._claim is not None and not in_haste:
+            return await recorded  # a worker has nobody who waits
+        # Who interrupts does not want to wait for a server that does not answer.
+        seconds = INTERRUPTED_SECONDS if in_haste else self._bus.settings.retry_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await recorded
+        except TimeoutError:
+            missing = EndNotRecorded(
+                flow_run_id=end.ending.run_id,
+                state=end.ending.state,
+                seconds=seconds,
+                cause=end.trouble,
+            )
+        if outcome.error is None:
+            raise missing
+        _log.error("%s", missing)
+        return end.ending.state
+
+    def _log_end(self, ending: Ending, state: str) -> None:
+        name, told = ending.run_name, f" ({ending.message})" if ending.message else ""
+        _log.log(logging.ERROR if ending.message else logging.INFO, "%s: %s%s", name, state, told)
+
+    async def _listen(self, context: FlowRunContext) -> None:
+        # On the background loop: the flow may block its own for minutes.
+        control, delays = Control(bus.of_settings(self._holder.settings), self._run_id), backoff()
+        for delay in delays:
+            await asyncio.sleep(delay)
+            try:
+                if delay and await control.is_cancelling(context.epoch):  # a word may be lost
+                    context.end(FlowRunCancelled(self._run_id))
+                async for word in control.words(context.epoch):
+                    if word == "cancel":
+                        context.end(FlowRunCancelled(self._run_id))
+                    elif word == "suspend":
+                        context.end(FlowRunSuspended(self._run_id))
+            except RunbusError as error:
+                _log.debug("%s is not told anything for now: %s", self._plan.run_name, error)
+
+    def _slot(self) -> Slot | None:
+        if self._claim is not None:
+            return self._claim.slot
+        return None if self._parent is None else self._parent.slot
+
+    def _logs_prints(self) -> bool:
+        logs, parent = self._plan.log_prints, current_flow_run()
+        if logs is None:
+            logs = parent is not None and parent.log_prints
+        if logs:
+            watch_prints()
+        return logs
+
+    def _fields(self) -> dict[str, str | bytes]:
+        parent = self._parent
+        return {
+            "name": self._plan.run_name,
+            "flow": self._plan.flow_name,
+            "parameters": self._parameters,
+            **({} if parent is None else {"parent": str(parent.run_id)}),
+        }
+
+
+def completed(plan: Plan, context: FlowRunContext, value: Any) -> Outcome:
+    """Return the outcome of a call that returned a value. Raises what the value's own code raises.
+
+    It is made where the flow's code runs, before the run's end is recorded.
+    """
+    data = _storable(value)
+    exact = context.caller is not None and subflows.is_exact(value, data, plan.result_type)
+    return Outcome(value=value, data=data, is_exact=exact)
+
+
+def _storable(value: Any) -> bytes:
+    if isinstance(value, Iterator):
+        return b""  # to read it would leave nothing for the caller
+    try:
+        return encode(value)
+    except NotSerializable:
+        return b""
+
+
+def _recorded(parameters: Mapping[str, Any]) -> bytes:
+    # What can be read only once, the flow reads.
+    readable = {
+        name: _kind(value) if isinstance(value, Iterator) else value
+        for name, value in parameters.items()
+    }
+    try:
+        return to_json(readable, bytes_mode="base64", fallback=repr)
+    except Exception:  # of something that contains itself, say: the flow can do without a record
+        return to_json({name: _kind(value) for name, value in parameters.items()})
+
+
+def _kind(value: Any) -> str:
+    return f"<{type(value).__name__}>"
+
+
+def _words(error: BaseException) -> str:
+    try:
+        told = f"{type(error).__name__}: {error}"
+    except Exception:  # of its own code
+        told = type(error).__name__
+    return told.split("\n", 1)[0][:500]

@@ -1,0 +1,483 @@
+"""Pauses in Redis: opened, answered once, expired, refused and withdrawn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from runbus.errors import (
+    AlreadyAnswered,
+    CannotPause,
+    FlowPauseTimeout,
+    FlowRunCancelled,
+    NotPaused,
+    OwnerGone,
+    OwnerSilent,
+    PauseChanged,
+    RunLost,
+    RunMissing,
+    ServerUnreachable,
+)
+from runbus.protocol.fields import Fields, read_fields, read_time
+from runbus.protocol.keys import tag
+from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
+from runbus.store.connection import scripts
+from runbus.store.connection.backoff import backoff
+from runbus.store.receiving.consumer import Reader
+from runbus.store.sending.durability import Stored
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from runbus.protocol.durability import Durability
+    from runbus.store.bus import Bus
+
+Judge = Callable[[bytes], str]
+"""Says what is wrong with an answer's JSON; nothing (an empty text) with a good one."""
+
+LONGEST_DELAY = 2.0
+"""How long (seconds) a wait that an outage has broken off rests before it goes on."""
+_log = logging.getLogger("runbus")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What a pause asks for."""
+
+    schema: bytes = b""
+    """The JSON Schema of the answer, as JSON; empty when no answer is wanted."""
+    shape: str = ""
+    """What must be the same when the flow runs again."""
+    description: str = ""
+    """Markdown, to show above the form."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A pause that the flow has met."""
+
+    key: str
+    generation: int
+    epoch: str
+    """Of the execution that met it."""
+    is_answered: bool
+    """Whether an earlier execution got the answer; otherwise it is to be waited for."""
+    seconds_left: float | None = None
+    """Until the deadline; None without one."""
+    after: bytes = b"0-0"
+    """The last entry of the resume stream that came before the question."""
+
+
+async def open_pause(
+    bus: Bus,
+    flow_run_id: UUID,
+    key: str,
+    form: Form,
+    *,
+    timeout: float | None,
+    retry: int,
+    epoch: str,
+    state: Literal["Paused", "Suspended"] = "Paused",
+    waits_in: Callable[[str], bool] = lambda _: False,
+) -> Opened:
+    """Open a pause, or find it again; the run moves to `state` unless it was answered.
+
+    `waits_in` tells whether this execution waits in a pause, by its key: one in which it does not
+    gives way. Raises `FlowPauseTimeout` when it expired in this very retry of the flow,
+    `CannotPause`, `PauseChanged`; `RunLost`, also of a run whose record a failover has lost;
+    `FlowRunCancelled` in a run that is to end.
+    """
+    keys, place, instead_of = bus.keys, tag(flow_run_id), ""
+    while True:
+        call = (
+            8,
+            *(keys.run(flow_run_id), keys.streams(flow_run_id), keys.pause(flow_run_id, key)),
+            *(keys.pending(place), keys.events(place), keys.executing(place)),
+            *(keys.resume(flow_run_id), keys.ends(flow_run_id)),
+            *(str(flow_run_id), key, bus.lifetime_ms, form.schema, form.description),
+            "" if timeout is None else int(timeout * 1000),
+            *(retry, form.shape, state, epoch, secrets.token_hex(8), instead_of),
+        )
+        reply = await bus.requests.script(scripts.OPEN_PAUSE, call)
+        if reply[0] != b"BUSY" or waits_in(reply[1].decode()):
+            return _opened(flow_run_id, key, epoch, reply)
+        instead_of = reply[1]  # of an earlier execution, or a failover has lost its end
+
+
+def _opened(flow_run_id: UUID, key: str, epoch: str, reply: list[Any]) -> Opened:
+    match reply:
+        case [b"PENDING", generation, left, after]:
+            return Opened(
+                key=key,
+                generation=generation,
+                epoch=epoch,
+                is_answered=False,
+                seconds_left=None if left == b"" else int(left) / 1000,
+                after=after,
+            )
+        case [b"ANSWERED", generation]:
+            return Opened(key=key, generation=generation, epoch=epoch, is_answered=True)
+        case _:
+            raise _not_opened(flow_run_id, key, reply)
+
+
+def _not_opened(flow_run_id: UUID, key: str, reply: list[Any]) -> BaseException:
+    errors: dict[bytes, BaseException] = {
+        b"LOST": RunLost(flow_run_id),
+        b"EXPIRED": FlowPauseTimeout(flow_run_id=flow_run_id, key=key),
+        b"CHANGED": PauseChanged(flow_run_id=flow_run_id, key=key),
+        b"MISSING": RunLost(flow_run_id),
+    }
+    match reply:
+        case [b"BUSY", other]:
+            return CannotPause(
+                f"flow run {flow_run_id} waits in pause {other.decode()!r} already: a run has one "
+                "pause at a time, so let one end before the next begins."
+            )
+        case [b"STATE", b"Cancelling" | b"Cancelled"]:
+            return FlowRunCancelled(flow_run_id)
+        case [b"STATE", found]:
+            return CannotPause(f"flow run {flow_run_id} is {found.decode()} and cannot pause.")
+        case _:
+            return errors[reply[0]]
+
+
+async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
+    """Read a pause; None when it is not there."""
+    record = read_fields(await _read_record(bus, flow_run_id, key))
+    entry_id, entries = record.get("entry", b""), ()
+    if entry_id:
+        stream = bus.keys.resume(flow_run_id)
+        entries = await bus.requests.command("XRANGE", stream, entry_id, entry_id)
+    return read_pause(key, record, next(iter(entries), None))
+
+
+async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pause | None]:
+    """Read pauses, each by its run and its key; None for each that is not there, or not now."""
+    wanted = list(pauses)
+    replies = await bus.requests.available(
+        *(("HGETALL", bus.keys.pause(flow_run_id, key)) for flow_run_id, key in wanted)
+    )
+    records = [read_fields(reply or {}) for reply in replies]
+    named = [record.get("entry", b"") for record in records]
+    replies = await bus.requests.available(
+        *(
+            ("XRANGE", bus.keys.resume(flow_run_id), entry_id, entry_id)
+            for (flow_run_id, _), entry_id in zip(wanted, named, strict=True)
+            if entry_id
+        )
+    )
+    entries = iter(replies)
+    return [
+        read_pause(key, record, next(iter(next(entries) or ()), None) if entry_id else None)
+        for (_, key), record, entry_id in zip(wanted, records, named, strict=True)
+    ]
+
+
+async def read_all(bus: Bus, flow_run_id: UUID) -> list[Pause]:
+    """Read the pauses of a run, in the order in which they were opened."""
+    fields = await bus.requests.command("HKEYS", bus.keys.streams(flow_run_id))
+    keys = [each.decode(errors="replace")[6:] for each in fields if each.startswith(b"pause:")]
+    found = await read_several(bus, [(flow_run_id, key) for key in keys])
+    return sorted((each for each in found if each is not None), key=lambda each: each.opened)
+
+
+async def read_pending(bus: Bus, flow_run_id: UUID) -> tuple[FlowRun, Pause | None]:
+    """Read a run and the pause in which it waits, None without one. Raises `RunMissing`."""
+    keys = bus.keys
+    call = (1, keys.run(flow_run_id), keys.of_run(flow_run_id))
+    about_run, about_pause = await bus.requests.script(scripts.READ_PENDING, call)
+    run = read_flow_run(flow_run_id, read_fields(about_run))
+    if run is None:
+        raise RunMissing(flow_run_id)
+    return run, read_pause(run.pause or "", read_fields(about_pause))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """What became of a run whose pause was answered."""
+
+    state: str
+    """The name of the state that it is in."""
+    is_attended: bool
+    """Whether the process that waits for the answer lives, as far as is known."""
+
+    @property
+    def waits_for_worker(self) -> bool:
+        """Whether no process goes on with it now: a worker will."""
+        return not self.is_attended or self.state in {"Scheduled", "Pending"}
+
+
+async def answer(bus: Bus, run: FlowRun, pause: Pause, value: bytes, by: str) -> Resumed:
+    """Answer a pause that was pending when it was read.
+
+    Raises `AlreadyAnswered` and `NotPaused`; for a run that was called directly `OwnerGone` when
+    the process that waits is dead (the run has ended then), and `OwnerSilent` while it is not known
+    whether it lives: then nothing was changed.
+    """
+    deployment = run.deployment_id or ""
+    reply = await _close(
+        bus, run.id, pause.key, pause.generation, "answered", value, by, deployment=deployment
+    )
+    match reply:
+        case [b"CLOSED", state, verdict]:
+            return Resumed(state=state.decode(), is_attended=verdict == b"ALIVE")
+        case [b"UNSURE"]:
+            raise OwnerSilent(
+                flow_run_id=run.id,
+                retry_seconds=bus.settings.lease_seconds / 3,
+                key=pause.key,
+                generation=pause.generation,
+            )
+        case [b"GONE", state]:
+            raise OwnerGone(flow_run_id=run.id, state=state.decode())
+        case [b"STATE", state, _, first, when, stands]:
+            now = replace(
+                pause,
+                state=state.decode(errors="replace"),
+                by=first.decode(errors="replace") or None,
+                answered=read_time(str(when).encode() if isinstance(when, int) else when)
+                if when
+                else None,
+                value=stands,
+            )
+            raise too_late(run.id, now)
+        case _:
+            raise RunMissing(run.id)
+
+
+async def make_durable(bus: Bus, flow_run_id: UUID, pause: Pause, wanted: Durability) -> None:
+    """Wait until the answer to a pause is as durable as wanted. Raises `NotDurable`."""
+    key = bus.keys.pause(flow_run_id, pause.key)
+    stored = Stored(
+        what=f"the answer to pause {pause.key!r} of flow run {flow_run_id}",
+        tag=tag(flow_run_id),
+        key=key,
+        proof=("HEXISTS", key, "entry"),
+    )
+    await bus.outbox.barrier.confirm(stored, wanted)
+
+
+def too_late(flow_run_id: UUID, pause: Pause) -> AlreadyAnswered | NotPaused:
+    """Return what an answer to a pause is told that was not pending when it was read."""
+    if pause.state not in {"answered", "refused"}:
+        return NotPaused(flow_run_id=flow_run_id, state=f"past its pause ({pause.state})")
+    return AlreadyAnswered(
+        flow_run_id=flow_run_id,
+        key=pause.key,
+        by=pause.by,
+        when=pause.answered,
+        value=pause.value,
+    )
+
+
+async def expire(bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: str = "") -> bool:
+    """End a pause whose time is over; False when it was answered in time.
+
+    Who waits in it gives its `epoch`: to it one that a failover has lost is over, too. Of anybody
+    else the server checks the time. Raises `RunMissing` and `RunLost`.
+    """
+    reply = await _close(bus, flow_run_id, key, generation, "expired", epoch=epoch)
+    if reply[0] == b"MISSING" and not epoch:
+        raise RunMissing(flow_run_id)
+    return reply[0] in {b"CLOSED", b"MISSING"} or reply[1] != b"answered"
+
+
+async def withdraw(bus: Bus, flow_run_id: UUID, key: str, epoch: str) -> None:
+    """End a pause that the flow has given up: it goes on without an answer. Raises `RunLost`."""
+    await _close(bus, flow_run_id, key, "", "cancelled", epoch=epoch)
+
+
+async def refuse(bus: Bus, flow_run_id: UUID, opened: Opened) -> None:
+    """Note that the flow does not take the answer, so that the next pause asks anew.
+
+    Raises `RunLost`.
+    """
+    keys = (bus.keys.run(flow_run_id), bus.keys.pause(flow_run_id, opened.key))
+    call = (2, *keys, opened.generation, opened.epoch)
+    if await bus.requests.script(scripts.REFUSE_ANSWER, call) < 0:
+        raise RunLost(flow_run_id)
+
+
+async def _close(
+    bus: Bus,
+    flow_run_id: UUID,
+    key: str,
+    generation: int | str,
+    how: str,
+    value: bytes = b"",
+    by: str = "",
+    *,
+    epoch: str = "",
+    deployment: str = "",
+) -> list[bytes]:
+    keys, of_tag = bus.keys, tag(flow_run_id)
+    reply = await bus.requests.script(
+        scripts.CLOSE_PAUSE,
+        (
+            *(11, keys.run(flow_run_id), keys.pause(flow_run_id, key), keys.resume(flow_run_id)),
+            *(keys.pending(of_tag), keys.events(of_tag), keys.scheduled(of_tag, deployment)),
+            *(keys.runs(of_tag), keys.active(of_tag), keys.ended(of_tag), keys.executing(of_tag)),
+            keys.pulse(of_tag),
+            *(str(flow_run_id), key, bus.lifetime_ms, generation, how, value, by),
+            *(secrets.token_hex(8), epoch, keys.of_tag(of_tag)),
+            int(bus.settings.lease_seconds * 1000),
+        ),
+    )
+    if reply == [b"LOST"]:
+        raise RunLost(flow_run_id)
+    return reply
+
+
+Reopen = Callable[[], Awaitable[Opened]]
+"""Asks a question once more: finds the pause, or opens it again where a failover has lost it."""
+
+
+async def wait(
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    poll_interval: float,
+    judge: Judge,
+    reopen: Reopen,
+) -> Pause:
+    """Wait on the run's resume stream until a pause is answered; return it.
+
+    The stream wakes, the record decides. An entry that somebody added by hand is an answer too if
+    `judge` finds nothing wrong with it. After each new connection the question is asked once more,
+    and no outage ends the wait, however long it is: the question stands until it is answered or its
+    time is over. Raises `FlowPauseTimeout`.
+    """
+    place = (bus, flow_run_id)
+    is_told = False
+    for delay in backoff(longest=LONGEST_DELAY):
+        await asyncio.sleep(delay)
+        try:
+            if delay:
+                opened = await reopen()
+                answered = await _look(*place, opened, {}, None, judge)
+                if answered is not None:
+                    return answered
+            return await _wait_connected(*place, opened, poll_interval, judge, reopen)
+        except ServerUnreachable as error:
+            if not is_told:
+                _log.warning("flow run %s waits on for an answer: %s", flow_run_id, error)
+            is_told = True
+    raise AssertionError("it is waited again and again")
+
+
+async def _wait_connected(
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    poll_interval: float,
+    judge: Judge,
+    reopen: Reopen,
+) -> Pause:
+    streams = {"resume": bus.keys.resume(flow_run_id)}
+    reader = Reader(bus, flow_run_id, streams, poll_interval, marks=False, looks_again=True)
+    tail = reader.tails[0]
+    tail.cursor, tail.beside_key = opened.after, bus.keys.pause(flow_run_id, opened.key)
+    deadline = _deadline(bus, opened)
+    try:
+        while await reader.wait(None if deadline is None else max(0, deadline - bus.loop.time())):
+            entries = {entry_id: fields for _, entry_id, fields in reader.taken()}
+            if reader.take_cut():
+                opened = await reopen()
+                deadline = _deadline(bus, opened)
+            record = tail.take_beside()
+            try:
+                answered = await _look(bus, flow_run_id, opened, entries, record, judge)
+            except RunMissing:  # a failover has lost the pause, and the reader is to hear of it yet
+                opened = await reopen()
+                deadline = _deadline(bus, opened)
+                answered = await _look(bus, flow_run_id, opened, entries, None, judge)
+            if answered is not None:
+                return answered
+    finally:
+        reader.close()
+    is_over = await expire(bus, flow_run_id, opened.key, opened.generation, opened.epoch)
+    if not is_over:
+        record = await _read_record(bus, flow_run_id, opened.key)
+        if (answered := await _answered(bus, flow_run_id, opened, {}, record)) is not None:
+            return answered
+    raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
+
+
+async def _look(
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    entries: Mapping[bytes, list[bytes]],
+    record: dict[bytes, bytes] | None,
+    judge: Judge,
+) -> Pause | None:
+    record = record or await _read_record(bus, flow_run_id, opened.key)
+    answered = await _answered(bus, flow_run_id, opened, entries, record)
+    if answered is not None or not entries:
+        return answered
+    await _take_by_hand(bus, flow_run_id, opened, entries, judge)
+    record = await _read_record(bus, flow_run_id, opened.key)
+    return await _answered(bus, flow_run_id, opened, entries, record)
+
+
+def _deadline(bus: Bus, opened: Opened) -> float | None:
+    return None if opened.seconds_left is None else bus.loop.time() + opened.seconds_left
+
+
+async def _read_record(bus: Bus, flow_run_id: UUID, key: str) -> dict[bytes, bytes]:
+    return await bus.requests.command("HGETALL", bus.keys.pause(flow_run_id, key))
+
+
+async def _answered(
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    entries: Mapping[bytes, list[bytes]],
+    record: Mapping[bytes, bytes],
+) -> Pause | None:
+    fields = read_fields(record)
+    named = fields.get("entry", b"")
+    if named and named not in entries:  # it came before this process looked
+        pause = await read(bus, flow_run_id, opened.key)
+    else:
+        pause = read_pause(opened.key, fields, (named, entries[named]) if named else None)
+    if pause is None:
+        raise RunMissing(flow_run_id)
+    if pause.state == "expired":
+        raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
+    is_answer = pause.state == "answered" and pause.generation == opened.generation
+    return pause if is_answer else None
+
+
+async def _take_by_hand(
+    bus: Bus,
+    flow_run_id: UUID,
+    opened: Opened,
+    entries: Mapping[bytes, list[bytes]],
+    judge: Judge,
+) -> None:
+    for entry_id, fields in entries.items():
+        entry = read_fields(fields)
+        if not _is_for(opened, entry):
+            continue
+        problem = judge(entry.get("value", b""))
+        if problem:
+            _log.warning(
+                "an answer on %s's resume stream was passed over: %s", flow_run_id, problem
+            )
+            continue
+        # Whether it counts, the record says that is read next.
+        place = (bus, flow_run_id, opened.key, opened.generation)
+        await _close(*place, "taken", entry_id, epoch=opened.epoch)
+
+
+def _is_for(opened: Opened, entry: Fields) -> bool:
+    # By hand one may leave out which pause it is: the one that waits.
+    generation = entry.get("generation", b"%d" % opened.generation)
+    pause = entry.get("pause", opened.key.encode())
+    return pause == opened.key.encode() and generation == b"%d" % opened.generation

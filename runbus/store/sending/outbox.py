@@ -1,0 +1,101 @@
+"""The outbox: all sends of one event loop, one lane for each stream that is sent to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbus.errors import InputTooLarge, TooMuchUnsent, UnsentInputs
+from runbus.store.sending.durability import Barrier
+from runbus.store.sending.stream_producer import Lane
+
+if TYPE_CHECKING:
+    from runbus.protocol.keys import Keys
+    from runbus.settings import Settings
+    from runbus.store.sending.receipt import Sent
+    from runbus.store.topology import Topology
+
+IDLE_LANES = 4096
+# What a send takes in this process beside its value.
+RECEIPT_BYTES = 600
+
+
+class Outbox:
+    """All sends of one event loop."""
+
+    def __init__(self, topology: Topology, keys: Keys, settings: Settings) -> None:
+        self._topology = topology
+        self._keys = keys
+        self._settings = settings
+        self.barrier = Barrier(topology, keys, settings)
+        self._lanes: dict[tuple[int, str], Lane] = {}
+        self._sweep_at = IDLE_LANES
+        self._unawaited_bytes = 0
+
+    def send(self, sent: Sent) -> None:
+        """Send an input; its receipt says when it is stored.
+
+        Raises `InputTooLarge` and `TooMuchUnsent`; then nothing was sent.
+        """
+        if sent.size > self._settings.max_input_bytes:
+            raise self._too_large(sent)
+        if not sent.awaited:
+            self._count_unawaited(sent)
+        stream = (sent.flow_run_id.int, sent.stream)
+        lane = self._lanes.get(stream) or self._open_lane(stream, sent)
+        lane.add(sent)
+
+    def unsettled(self) -> list[Sent]:
+        """Return the sends that are still on their way."""
+        return [sent for lane in self._lanes.values() for sent in lane.unsettled()]
+
+    def abandon(self) -> list[Sent]:
+        """Give up the sends that are still on their way, and return them."""
+        unsettled = self.unsettled()
+        for lane in self._lanes.values():
+            lane.abandon()
+        self._lanes.clear()
+        for sent in unsettled:
+            sent.settle(None, UnsentInputs([sent.key]), duplicate=False)
+        return unsettled
+
+    def _too_large(self, sent: Sent) -> InputTooLarge:
+        limit = self._settings.max_input_bytes
+        return InputTooLarge(
+            flow_run_id=sent.flow_run_id, key=sent.key, size=sent.size, limit=limit
+        )
+
+    def _count_unawaited(self, sent: Sent) -> None:
+        limit = self._settings.max_unsent_bytes
+        size = sent.size + RECEIPT_BYTES
+        if self._unawaited_bytes and self._unawaited_bytes + size > limit:
+            raise TooMuchUnsent(
+                flow_run_id=sent.flow_run_id,
+                key=sent.key,
+                unsent=self._unawaited_bytes,
+                limit=limit,
+            )
+        self._unawaited_bytes += size
+        sent.on_awaited = self._uncount
+
+    def _uncount(self, sent: Sent) -> None:
+        self._unawaited_bytes -= sent.size + RECEIPT_BYTES
+
+    def _open_lane(self, stream: tuple[int, str], sent: Sent) -> Lane:
+        if len(self._lanes) >= self._sweep_at:
+            self._lanes = {stream: lane for stream, lane in self._lanes.items() if lane.busy}
+            self._sweep_at = max(IDLE_LANES, 2 * len(self._lanes))
+        keys = _call_keys(self._keys, sent)
+        way = self._topology.route(keys[0])
+        lane = Lane(way, self._settings, keys, sent.stream, self.barrier)
+        self._lanes[stream] = lane
+        return lane
+
+
+def _call_keys(keys: Keys, sent: Sent) -> tuple[str, str, str, str]:
+    run_id = sent.flow_run_id
+    return (
+        keys.run(run_id),
+        keys.input(run_id, sent.stream),
+        keys.streams(run_id),
+        keys.retried(run_id),
+    )

@@ -1,0 +1,128 @@
+"""Asking: a schema as a form on a page, and what came back from it.
+
+A form comes back to be shown again (an item was added, a branch chosen), or to be taken. It may
+come as fields or as the JSON box. Whatever is wrong, all that was typed is shown again.
+
+A form may be large: the pages call this in a thread, so that others' go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from runbus.protocol.answers import problems_of, with_defaults
+from runbus.web.form_fields import Field, FormBuilder, Posted, change_items
+from runbus.web.form_values import answer_of, place_problems, problems_in
+from runbus.web.shapes import UNSET, Schema, Shapes
+from runbus.web.templating import last
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NO_SCHEMA: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
+# A schema that somebody wrote by hand may be anything: it is asked for as JSON then.
+_UNREADABLE = (TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError)
+
+
+@dataclass(kw_only=True)
+class Form:
+    """A form as a page shows it."""
+
+    root: Field | None
+    """None: only the JSON box."""
+    json: str = ""
+    """What stands in the JSON box."""
+    box_is_open: bool = False
+    problems: list[str] = field(default_factory=list[str])
+    """What belongs to no field."""
+    is_anything_wrong: bool = False
+
+    @property
+    def fields(self) -> list[Field]:
+        """The fields to show."""
+        return self.root.children if self.root is not None else []
+
+
+@dataclass(kw_only=True)
+class Taken:
+    """What a form that came back says."""
+
+    form: Form
+    answer: Any = UNSET
+    """`UNSET`: it is to be shown again."""
+
+
+def blank_form(schema: Schema | None, value: Any = UNSET) -> Form:
+    """Return a form with its defaults, or with the values of `value`."""
+    root = _build(schema, {}, value)
+    answer = _answer(root) if value is UNSET else value
+    return Form(root=root, json=_indented(answer), box_is_open=root is None)
+
+
+def take(schema: Schema | None, posted: Posted) -> Taken:
+    """Read a form that came back."""
+    if last(posted, "do") == "json":
+        return _take_json(schema, last(posted, "json"))
+    change_items(posted, last(posted, "do"))
+    root = _build(schema, posted)
+    if root is None:
+        return _take_json(schema, last(posted, "json"))
+    answer = answer_of(root)
+    form = Form(root=root, json=_indented(answer))
+    if last(posted, "do") not in {"", "send"}:
+        return Taken(form=form)
+    own = problems_in(root, Shapes(schema or _NO_SCHEMA), answer)
+    problems = {**_problems(schema, answer), **own}
+    return Taken(form=refuse(form, problems)) if problems else Taken(form=form, answer=answer)
+
+
+def refuse(form: Form, problems: Mapping[str, str]) -> Form:
+    """Write what is wrong into a form."""
+    form.is_anything_wrong = True
+    if form.root is None or form.box_is_open:
+        told = dict(problems).items()
+        form.problems = [f"{place}: {words}" if place else words for place, words in told]
+    else:
+        form.problems = place_problems(form.root, dict(problems))
+    return form
+
+
+def _take_json(schema: Schema | None, text: str) -> Taken:
+    try:
+        answer: Any = from_json(text or "{}", allow_inf_nan=False)
+    except ValueError as error:
+        form = Form(root=_build(schema, {}), json=text, box_is_open=True)
+        return Taken(form=refuse(form, {"": f"this is not JSON: {error}"}))
+    root = _build(schema, {}, answer if isinstance(answer, dict) else UNSET)
+    form = Form(root=root, json=text, box_is_open=True)
+    if not isinstance(answer, dict):
+        return Taken(form=refuse(form, {"": 'write an object, such as {"value": …}'}))
+    problems = _problems(schema, answer)
+    return Taken(form=refuse(form, problems)) if problems else Taken(form=form, answer=answer)
+
+
+def _problems(schema: Schema | None, answer: Any) -> dict[str, str]:
+    return problems_of(schema, with_defaults(schema, answer)) if schema else {}
+
+
+def _build(schema: Schema | None, posted: Posted, value: Any = UNSET) -> Field | None:
+    try:
+        root = FormBuilder(schema or _NO_SCHEMA, posted).root(value)
+    except _UNREADABLE:
+        return None
+    if root.kind != "object":
+        return None
+    if [each.path for each in root.children] == [("value",)] and root.children[0].label == "Value":
+        root.children[0].label = "Your answer"  # a pause for a built-in type
+    return root
+
+
+def _answer(root: Field | None) -> Any:
+    return answer_of(root) if root is not None else {}
+
+
+def _indented(answer: Any) -> str:
+    return to_json(answer, indent=2, inf_nan_mode="strings").decode()
