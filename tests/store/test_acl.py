@@ -311,7 +311,7 @@ def keys_of_all_kinds() -> list[str]:
 
 
 async def test_a_worker_repairs_indexes(guarded: Guarded) -> None:
-    """A round through all tags finds a run that was in no index of its queue; nothing is refused."""
+    """A round through all tags finds a run that was in no queue, and nothing is refused."""
     guarded.refused()
     with guarded.settings("web"):
         here, run_id = bus.current(), uuid4()
