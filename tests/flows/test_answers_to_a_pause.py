@@ -168,11 +168,11 @@ async def test_answers_at_the_moment_of_the_deadline(server: Server) -> None:
         except FlowPauseTimeout:
             return None
 
-    async def answer(run_id: UUID, number: int) -> int | None:
+    async def answer(run_id: UUID, number: int, after: float) -> int | None:
         while not (pauses := await get_client().read_pauses(run_id)):  # also one that is over
             await asyncio.sleep(0.005)
         assert pauses[0].deadline is not None
-        await asyncio.sleep(pauses[0].deadline.timestamp() - time.time() + number / 500)
+        await asyncio.sleep(pauses[0].deadline.timestamp() - time.time() + after)
         try:
             await resume_flow_run(run_id, {"value": number})
         except NotPaused:
@@ -182,12 +182,13 @@ async def test_answers_at_the_moment_of_the_deadline(server: Server) -> None:
     asking: list[asyncio.Task[int | None]] = []
     answering: list[asyncio.Task[int | None]] = []
     known: set[UUID] = set()
-    for number in range(-30, 10):  # in 2 ms each, of the deadline
+    around = (number / 500 for number in range(-30, 10))
+    for number, after in enumerate((-1, *around, 0.5)):  # seconds after the deadline
         asking.append(asyncio.create_task(ask()))
         while not (new := {run.id for run in await get_client().read_flow_runs()} - known):
             await asyncio.sleep(0)
         known |= new
-        answering.append(asyncio.create_task(answer(new.pop(), number)))
+        answering.append(asyncio.create_task(answer(new.pop(), number, after)))
     told = await asyncio.gather(*answering)
     assert told == await asyncio.gather(*asking)
     assert told[0] is not None

@@ -335,6 +335,7 @@ async def test_a_hint_is_written_before_its_loop_ends(server: Server) -> None:
     """A script that only starts a run ends at once: its hint is there."""
 
     async def start() -> None:
+        await deployments.flow_of(bus.current(), "f/x")  # as who starts a run does: it is connected
         await deployments.hint(bus.current(), "f/x", uuid4())
 
     elsewhere(start)
