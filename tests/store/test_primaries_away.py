@@ -33,7 +33,7 @@ from runbus.errors import DeploymentMissing
 from runbus.protocol.ids import flow_run_id_for
 from runbus.protocol.keys import tag_of_name
 from runbus.settings import temporary_settings
-from runbus.store import bus, deployments, gauges, runs, workers
+from runbus.store import bus, deployments, diagnosis, gauges, runs, workers
 from runbus.store.run_end import wait_for_end
 
 if TYPE_CHECKING:
@@ -267,6 +267,21 @@ async def _lists() -> list[Any]:
         {each.name for each in await client.read_deployments()},
         (await gauges.read(bus.current(), [])).queue_lengths,
     ]
+
+
+@pytest.mark.parametrize("lost", range(3))
+async def test_the_doctor_judges_what_answers(cluster: Cluster, how: str, lost: int) -> None:
+    """Which runs wait for a worker, and whose owners are dead, of the others; and who is away."""
+    names = names_on_each(cluster)
+    for number, name in enumerate(names):
+        await make(id_on(cluster, number), deployment=name)
+        await deployments.register(bus.current(), name, {"flow": "f"})
+    address = f"127.0.0.1:{cluster.nodes[lost].port}"
+    async with away(cluster, lost, how):
+        found = (await diagnosis.examine(bus.current())).checks
+    judged = {each.name: each.found for each in found}
+    assert judged["queue"].startswith("2 runs wait for a worker")
+    assert any(address in each.found for each in found if each.name == "server" and not each.ok)
 
 
 async def register_worker(run_id: UUID, deployment: str) -> None:
