@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from faults import PATIENCE, answer, result_of, started, state_of, until
 
+from runbus import get_client
+from runbus.bridge import run as block
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -34,6 +37,8 @@ def test_three_workers_are_replaced_under_load(start_worker: StartWorker) -> Non
             if over.wait(0.05):
                 return
 
+    # Each has its handlers of signals before it says that it is there.
+    until(lambda: len(block(lambda: get_client().read_workers())) == len(workers))
     load = threading.Thread(target=keep_starting)
     load.start()
     for number, worker in enumerate(tuple(workers)):
