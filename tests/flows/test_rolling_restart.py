@@ -25,6 +25,7 @@ WAITING = 4
 def test_three_workers_are_replaced_under_load(start_worker: StartWorker) -> None:
     """Runs come in all the time, and some wait for an answer: each comes to its end."""
     workers = [start_worker() for _ in range(3)]
+    # Each has its handlers of signals before it says that it is there.
     until(lambda: len(block(get_client().read_workers)) == len(workers))
     waiting = [started("shop/x", {"item": f"tea {number}"}) for number in range(WAITING)]
     for run_id in waiting:

@@ -34,7 +34,7 @@ from runbus.protocol.ids import flow_run_id_for
 from runbus.protocol.keys import tag_of_name
 from runbus.settings import temporary_settings
 from runbus.store import bus
-from runbus.store.admin import gauges
+from runbus.store.admin import doctor, gauges
 from runbus.store.records import deployments, runs, workers
 from runbus.store.records.run_end import wait_for_end
 
@@ -269,6 +269,21 @@ async def _lists() -> list[Any]:
         {each.name for each in await client.read_deployments()},
         (await gauges.read(bus.current(), [])).queue_lengths,
     ]
+
+
+@pytest.mark.parametrize("lost", range(3))
+async def test_the_doctor_judges_what_answers(cluster: Cluster, how: str, lost: int) -> None:
+    """Which runs wait for a worker, and whose owners are dead, of the others; and who is away."""
+    names = names_on_each(cluster)
+    for number, name in enumerate(names):
+        await make(id_on(cluster, number), deployment=name)
+        await deployments.register(bus.current(), name, {"flow": "f"})
+    address = f"127.0.0.1:{cluster.nodes[lost].port}"
+    async with away(cluster, lost, how):
+        found = (await doctor.examine(bus.current())).checks
+    judged = {each.name: each.found for each in found}
+    assert judged["queue"].startswith("2 runs wait for a worker")
+    assert any(address in each.found for each in found if each.name == "server" and not each.ok)
 
 
 async def register_worker(run_id: UUID, deployment: str) -> None:

@@ -199,7 +199,9 @@ async def _queue(bus: Bus, _: Info) -> Check:
     oldest = [run_id for run_id, _ in await runs.scheduled(bus, names, 1)]
     found = [run for run in await runs.read_several(bus, oldest) if run is not None]
     since = [run.state.timestamp.timestamp() for run in found if run.state.timestamp]
-    longest = max(0.0, await bus.requests.time() - min(since)) if since else 0.0
+    longest = 0.0
+    if since:  # by the clock of a server that has just answered
+        longest = max(0.0, await bus.requests.time(bus.keys.run(found[0].id)) - min(since))
     return report.judge_queue(Counter(await runs.count_scheduled(bus, names)), longest)
 
 
