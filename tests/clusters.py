@@ -17,9 +17,9 @@ SLOTS = 16384
 _SECONDS = 30.0
 
 
-def until(found: Callable[[], Any], what: str) -> Any:
+def until(found: Callable[[], Any], what: str, seconds: float = _SECONDS) -> Any:
     """Wait until something is so, and return it."""
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with suppress(RedisError, OSError):
             if value := found():

@@ -11,7 +11,7 @@ from clusters import SLOTS, Cluster, SentinelGroup, until
 from proxy import Proxy
 from redis.crc import key_slot
 from redis.exceptions import RedisError
-from servers import Server
+from servers import Server, ServerFailed
 
 from chaos import faults
 from chaos.checker import Promise
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chaos.faults import Fault
 
 
+SYNC_SECONDS = 120.0
 FAILOVER_SECONDS = 6.0
 """After how long without another primary the sentinels are asked again."""
 
@@ -310,8 +311,22 @@ class LostPromotions(LongLived, Guarded):
         return len(replicas) == 2 and named == {self.group.nodes[primary].port}
 
     def _primary(self) -> int:
-        until(lambda: self.promotions()[1], "all replicas are in sync")
+        try:
+            until(lambda: self.promotions()[1], "all replicas are in sync")
+        except ServerFailed:
+            self._follow_by_hand()
+            until(lambda: self.promotions()[1], "all replicas are in sync", SYNC_SECONDS)
         return super()._primary()
+
+    def _follow_by_hand(self) -> None:
+        """Do what sentinels give up now and then: let the others follow who is named."""
+        host, port = self.group.sentinel_clients[0].sentinel_get_master_addr_by_name(
+            self.group.name
+        )
+        for node, client in zip(self.group.nodes, self._watched, strict=True):
+            if node.port != port:
+                with suppress(RedisError, OSError):
+                    client.replicaof(host, port)
 
     def lasting_faults(self, rng: Random) -> list[Fault]:
         node = self.group.nodes[self._primary()]
