@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_typical_user_code_passes_a_strict_type_checker() -> None:
     """The package and a file of user code have no type errors in strict mode."""
     command = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable]
