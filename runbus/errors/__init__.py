@@ -195,3 +195,7 @@ __all__ = [
     "WireMismatch",
     "WrongSyntax",
 ]
+
+for _name in __all__:
+    # Where they are to be imported from, for who reads a traceback.
+    globals()[_name].__module__ = __name__
