@@ -29,7 +29,7 @@ from runbus.execution.listening import Listening
 from runbus.execution.log_shipper import shipper
 from runbus.execution.print_capture import watch_prints
 from runbus.execution.run_context import FlowRunContext, current_flow_run
-from runbus.logging import show_on_terminal
+from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol import states
 from runbus.protocol.execution import Ending
 from runbus.protocol.values import encode
