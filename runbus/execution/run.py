@@ -29,7 +29,7 @@ from runbus.execution.listening import Listening
 from runbus.execution.log_shipper import shipper
 from runbus.execution.print_capture import watch_prints
 from runbus.execution.run_context import FlowRunContext, current_flow_run
-from runbus.logging import show_on_terminal
+from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol import states
 from runbus.protocol.execution import Ending
 from runbus.protocol.values import encode
@@ -77,7 +77,7 @@ class Execution:
         # Here, where the flow is called: they have code of their own.
         self._parameters = _recorded(flow_call.parameters) if claim is None else b""
         self._activity: Activity | None = None
-        self._ear: Listening | None = None
+        self._control_task: Listening | None = None
 
     async def begin(self) -> FlowRunContext | CallResult:
         """Record the run as running, and listen to what it is told. Raises `RunLost`.
@@ -156,7 +156,7 @@ class Execution:
         return flow_run
 
     def _enter(self, flow_run: FlowRun) -> FlowRunContext:
-        if self._ear is None:
+        if self._control_task is None:
             does = "begins" if flow_run.run_count <= 1 else "goes on"
             _log.info("%s: a run of %s %s", flow_run.name, flow_run.flow_name, does)
         before = getattr(self, "_context", None) or self._claim or self._parent
@@ -178,13 +178,13 @@ class Execution:
             self._parent.parts.add(context)
         if before is not None and before.interrupt is not None:
             context.end(before.interrupt)  # it came before there was this one to tell
-        self._ear = Listening(partial(self._listen, context))
+        self._control_task = Listening(partial(self._listen, context))
         return context
 
     def _leave(self) -> None:
-        if self._ear is not None:
-            self._ear.cancel()
-            self._ear = None
+        if self._control_task is not None:
+            self._control_task.cancel()
+            self._control_task = None
             self._holder.discard(self._context)
             if self._parent is not None:
                 self._parent.parts.discard(self._context)
@@ -352,12 +352,12 @@ class Execution:
         for delay in delays:
             await asyncio.sleep(delay)
             try:
-                if delay and await control.is_cancelling(context.epoch):  # a word may be lost
+                if delay and await control.is_cancelling(context.epoch):  # a signal may be lost
                     context.end(FlowRunCancelled(self._run_id))
-                async for word in control.words(context.epoch):
-                    if word == "cancel":
+                async for name in control.signals(context.epoch):
+                    if name == "cancel":
                         context.end(FlowRunCancelled(self._run_id))
-                    elif word == "suspend":
+                    elif name == "suspend":
                         context.end(FlowRunSuspended(self._run_id))
             except RunbusError as error:
                 _log.debug("%s is not told anything for now: %s", self._flow_call.run_name, error)

@@ -142,7 +142,7 @@ async def _ping() -> None:
     # Of a cluster's primaries one may be away: the duties that need it say so.
     here = bus.current()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await here.requests.available(*(("EXISTS", here.keys.events(tag)) for tag in TAGS))
+        await here.commands.available(*(("EXISTS", here.keys.events(tag)) for tag in TAGS))
 
 
 class _Server(ThreadingMixIn, WSGIServer):

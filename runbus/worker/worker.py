@@ -19,7 +19,7 @@ from runbus.background.caller import in_caller
 from runbus.errors import FlowInterrupt, FlowRunHandedBack, RunbusError
 from runbus.execution.call import Claim
 from runbus.execution.engine import run_async, run_sync
-from runbus.logging import show_on_terminal
+from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol.execution import Ending
 from runbus.protocol.ids import read_run_id
 from runbus.store import bus
