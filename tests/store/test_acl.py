@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import hiredis
 import pytest
-from guarded import KEYS, PREFIX, login, serving, started, waits, write_users
+from acl_users import KEYS, PREFIX, login, serving, started, waits, write_users
 from redis.exceptions import ResponseError
 
 from runbus import (
@@ -87,7 +87,7 @@ def guarded(
 
 @pytest.fixture(scope="module")
 def worker(guarded: Guarded) -> Iterator[None]:
-    """A process that serves the flows of `guarded_flows.py` as the user `worker`."""
+    """A process that serves the flows of `acl_users_flows.py` as the user `worker`."""
     with serving(guarded.url("worker")):
         yield
         guarded.refused()
