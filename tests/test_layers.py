@@ -13,6 +13,7 @@ PACKAGE = Path(runbus.__file__).parent
 BELOW_ALL = {"runbus.errors", "runbus.green_threads", "runbus.settings"}
 LAYERS = [
     {"runbus.protocol"},
+    {"runbus.forms"},
     {"runbus.supervision"},
     {"runbus.store"},
     {"runbus.background", "runbus.background.call", "runbus.background.bridge"},
@@ -77,9 +78,12 @@ def test_only_the_store_imports_redis(path: Path) -> None:
     assert not clients or is_in(name_of(path), "runbus.store")
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "protocol").glob("*.py")), ids=name_of)
-def test_the_protocol_is_pure(path: Path) -> None:
-    """The protocol has no clock, no `await` and no sockets."""
+PURE = [path for room in ("forms", "protocol") for path in sorted((PACKAGE / room).glob("*.py"))]
+
+
+@pytest.mark.parametrize("path", PURE, ids=name_of)
+def test_forms_and_the_protocol_are_pure(path: Path) -> None:
+    """They have no clock, no `await` and no sockets."""
     assert not {name.partition(".")[0] for name in imports_of(path)} & {
         "asyncio", "anyio", "random", "socket", "threading", "time",
     }  # fmt: skip

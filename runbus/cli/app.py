@@ -42,7 +42,7 @@ _GROUPS = {
 }
 _COMMANDS = {
     "resume": (
-        "answer",
+        "resume",
         "Answer a run that waits.\n\n"
         "On a terminal it asks for each field of the form: Enter takes what stands in brackets, or "
         "leaves an optional field out; Ctrl-C leaves without an answer. Elsewhere, and in scripts, "
