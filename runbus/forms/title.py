@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runbus.protocol.records import Pause
 
 LONGEST_TITLE = 80
-NO_QUESTION = "nothing: it is suspended"
+NO_QUESTION = "a go-ahead: it is suspended"
 _MOST_LINES = 200
 _LONGEST_LINE = 1000
 _FENCE = re.compile(r"\s{0,3}(```|~~~)")

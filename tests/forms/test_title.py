@@ -79,7 +79,7 @@ def test_a_form_by_hand() -> None:
     """It may have no name, or no fields; a run that was suspended from outside asks nothing."""
     assert title({"properties": {"a": {}, "b": 5}}) == "a, b"
     assert title({"type": "object"}) == "an answer"
-    assert title_of(None) == "nothing: it is suspended"
+    assert title_of(None) == "a go-ahead: it is suspended"
 
 
 @pytest.mark.parametrize(
