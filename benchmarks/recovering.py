@@ -62,7 +62,7 @@ async def _ours(client: AsyncRedis, count: int) -> float:
     await _orphan(client, count)
     began = time.perf_counter()
     taken = await recovery.recover_orphaned_runs(bus.current())
-    await bus.current().requests.all_told()
+    await bus.current().commands.all_told()
     seconds = time.perf_counter() - began
     assert taken == count
     return count / seconds

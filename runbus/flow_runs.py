@@ -225,7 +225,7 @@ async def _suspend_other(run_id: UUID) -> None:
     if run.state.is_final():
         raise AlreadyEnded(flow_run_id=run.id, state=run.state.name)
     if run.state.name != "Suspended":
-        await Control(here, run.id).say("suspend", run.epoch)
+        await Control(here, run.id).signal("suspend", run.epoch)
         _leave_with(run_id, FlowRunSuspended(run_id))
 
 
@@ -382,7 +382,7 @@ async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> No
     if found is not None and found != "Cancelling":
         raise AlreadyEnded(flow_run_id=run.id, state=found)
     # Whoever hears it: nothing follows on this, and the epoch of one that has ended is closed.
-    await Control(here, run.id).say("cancel")
+    await Control(here, run.id).signal("cancel")
     run = await runs.read(here, run.id)
     if children:
         await _cancel_waiting_children(run.id)

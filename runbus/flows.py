@@ -8,7 +8,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from runbus.errors import InvalidArgument
-from runbus.execution.call import Plan
+from runbus.execution.call import FlowCall
 from runbus.execution.engine import run_async, run_sync
 from runbus.execution.parameters import Parameters
 from runbus.execution.run_names import friendly_name
@@ -63,9 +63,9 @@ class Flow(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the flow. Raises what its function raises."""
-        plan = self.plan(args, kwargs)
+        call = self.prepare(args, kwargs)
         run: Any = run_async if self.is_async else run_sync
-        return run(plan)
+        return run(call)
 
     def __get__(self, instance: object | None, owner: type | None = None) -> Flow[..., R]:
         """Bind a flow that is a method to its instance, as functions do."""
@@ -100,11 +100,13 @@ class Flow(Generic[P, R]):
         """
         return serve(self.to_deployment(name), limit=limit)
 
-    def plan(self, args: tuple[Any, ...], kwargs: dict[str, Any], run_name: str = "") -> Plan:
+    def prepare(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], run_name: str = ""
+    ) -> FlowCall:
         """Make ready what a call with these arguments does. Raises as `__call__` does."""
         args, kwargs = self._parameters.validate(args, kwargs)
         parameters = self._parameters.named(args, kwargs)
-        return Plan(
+        return FlowCall(
             flow_name=self.name,
             run_name=run_name or self.run_name(parameters),
             call=partial(self.fn, *args, **kwargs),

@@ -59,8 +59,8 @@ async def _remove_keys() -> None:
     here = bus.current()
     cursor = b"0"
     while True:
-        cursor, keys = await here.requests.command("SCAN", cursor, "COUNT", BATCH)
+        cursor, keys = await here.commands.command("SCAN", cursor, "COUNT", BATCH)
         if keys:
-            await here.requests.command("UNLINK", *keys)
+            await here.commands.command("UNLINK", *keys)
         if cursor == b"0":
             return

@@ -65,12 +65,12 @@ async def end_lease(run_id: UUID, process: str) -> None:
     """Let a process have no lease where it has a run, and others know for long enough."""
     here, of_tag = bus.current(), tag(run_id)
     longest = max(LEASE_MS, int(here.settings.lease_seconds * 1000))
-    seconds, microseconds = await here.requests.command("TIME")
+    seconds, microseconds = await here.commands.command("TIME")
     now = 1000 * int(seconds) + int(microseconds) // 1000
     pulse = ("since", now - longest - 1000, "last", now)
-    await here.requests.command("HSET", here.keys.pulse(of_tag), *pulse)
-    await here.requests.command("PEXPIRE", here.keys.pulse(of_tag), longest)
-    await here.requests.command("DEL", here.keys.lease(of_tag, process))
+    await here.commands.command("HSET", here.keys.pulse(of_tag), *pulse)
+    await here.commands.command("PEXPIRE", here.keys.pulse(of_tag), longest)
+    await here.commands.command("DEL", here.keys.lease(of_tag, process))
 
 
 async def died(run_id: UUID, process: str) -> None:

@@ -1,8 +1,12 @@
-"""The layers: a module imports from its own layer and from those below, and not upwards."""
+"""The rooms: a module imports from its own room and from those below, never upwards or in a circle.
+
+Imports for types count like all others.
+"""
 
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,26 +14,31 @@ import pytest
 import runbus
 
 PACKAGE = Path(runbus.__file__).parent
-BELOW_ALL = {"runbus.errors", "runbus.green_threads", "runbus.settings"}
-LAYERS = [
+ROOMS = [
+    {"runbus.errors"},
+    {"runbus.green_threads", "runbus.settings"},
     {"runbus.protocol"},
     {"runbus.forms"},
     {"runbus.supervision"},
+    {"runbus.store.connection", "runbus.store.embedded"},
+    {"runbus.store.topology"},
+    {"runbus.store.receiving", "runbus.store.sending"},
     {"runbus.store"},
-    {"runbus.background", "runbus.background.call", "runbus.background.bridge"},
-    {
-        "runbus.background.caller",
-        "runbus.execution.current_run",
-        "runbus.execution.run_context",
-        "runbus.execution.held_sends",
-        "runbus.input",
-        "runbus.flow_runs",
-    },
+    {"runbus.store.records"},
+    {"runbus.store.maintenance"},
+    {"runbus.store.admin"},
+    {"runbus.background"},
+    {"runbus.monitoring"},
+    {"runbus.execution"},
+    {"runbus.worker"},
     {"runbus"},
-    {"runbus.cli", "runbus.__main__", "runbus.web"},
+    {"runbus.cli", "runbus.web"},
+    {"runbus.__main__"},
 ]
-DOORS = ("runbus.cli", "runbus.web")
-MODULES = sorted(PACKAGE.rglob("*.py"))
+"""From the lowest to the highest; those that stand beside each other do not import each other.
+
+`runbus.store` is what lies at its root, `runbus` are the public faces.
+"""
 
 
 def name_of(path: Path) -> str:
@@ -38,8 +47,11 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
 def imports_of(path: Path) -> set[str]:
-    """The modules that a file imports, wherever in it."""
+    """The names that a file imports, wherever in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -49,33 +61,60 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-def layer_of(name: str) -> int:
-    """The layer of a module: 0 below all, then 1 for the lowest of `LAYERS`."""
-    if any(is_in(name, module) for module in BELOW_ALL):
-        return 0
-    for number, layer in reversed(list(enumerate(LAYERS, 1))):
-        if any(is_in(name, module) for module in layer - {"runbus"}):
-            return number
-    return LAYERS.index({"runbus"}) + 1  # a public name, from `runbus` itself
+def modules_of(name: str) -> set[str]:
+    """The modules of this package that a module imports."""
+    found = {_module(imported) for imported in imports_of(MODULES[name])}
+    return found - {"", name}
+
+
+def _module(imported: str) -> str:
+    while imported and imported not in MODULES:
+        imported = imported.rpartition(".")[0]
+    return imported
+
+
+def room_of(name: str) -> str:
+    """The room that a module is in: the innermost that is drawn."""
+    while not any(name in rooms for rooms in ROOMS):
+        name = name.rpartition(".")[0]
+    return name
+
+
+def height_of(room: str) -> int:
+    return next(height for height, rooms in enumerate(ROOMS) if room in rooms)
 
 
 def is_in(name: str, module: str) -> bool:
     return name == module or name.startswith(module + ".")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_go_downwards(path: Path) -> None:
-    """No module imports from a layer above its own, and the doors do not import each other."""
-    own = layer_of(name_of(path))
-    upwards = {name for name in imports_of(path) if is_in(name, "runbus") and layer_of(name) > own}
-    assert not upwards
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_downwards(name: str) -> None:
+    """No module imports from a room above its own or from one beside it."""
+    own = room_of(name)
+    others = {each for each in modules_of(name) if room_of(each) != own}
+    assert not {each for each in others if height_of(room_of(each)) >= height_of(own)}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_only_the_store_imports_redis(path: Path) -> None:
-    """Redis is spoken in one layer."""
-    clients = {name for name in imports_of(path) if name.partition(".")[0] in {"redis", "hiredis"}}
-    assert not clients or is_in(name_of(path), "runbus.store")
+def test_every_room_is_there() -> None:
+    """What is drawn is what there is."""
+    assert {room_of(name) for name in MODULES} == set.union(*ROOMS)
+
+
+def test_no_two_files_are_in_a_circle() -> None:
+    """A module can be understood with what it imports, and without what imports it."""
+    graph = {name: modules_of(name) for name in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_the_store_imports_redis(name: str) -> None:
+    """Redis is spoken in one room."""
+    clients = {each.partition(".")[0] for each in imports_of(MODULES[name])} & {"redis", "hiredis"}
+    assert not clients or is_in(name, "runbus.store")
 
 
 PURE = [path for room in ("forms", "protocol") for path in sorted((PACKAGE / room).glob("*.py"))]
@@ -89,14 +128,3 @@ def test_forms_and_the_protocol_are_pure(path: Path) -> None:
     }  # fmt: skip
     tree = ast.walk(ast.parse(path.read_text()))
     assert not [node for node in tree if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
-
-
-@pytest.mark.parametrize("door", DOORS)
-def test_doors_do_not_import_each_other(door: str) -> None:
-    """The command line and the web page stand beside each other."""
-    inside = [path for path in MODULES if is_in(name_of(path), door)]
-    others = [other for other in DOORS if other != door]
-    assert inside
-    for path in inside:
-        found = {name for name in imports_of(path) if any(is_in(name, other) for other in others)}
-        assert not found, path

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 import runbus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PATHS = {
     "Flow": ["runbus", "runbus.flows"],
@@ -16,7 +21,7 @@ PATHS = {
     "cancel_flow_run": ["runbus", "runbus.flow_runs"],
     "flow": ["runbus", "runbus.flows"],
     "get_client": ["runbus", "runbus.client"],
-    "get_run_context": ["runbus", "runbus.execution.current_run"],
+    "get_run_context": ["runbus", "runbus.context"],
     "get_run_logger": ["runbus", "runbus.logging"],
     "pause_flow_run": ["runbus", "runbus.flow_runs"],
     "resume_flow_run": ["runbus", "runbus.flow_runs"],
@@ -47,14 +52,27 @@ def test_a_name_is_the_same_object_from_every_path(name: str) -> None:
 
 
 def test_every_error_is_drawn_in_the_tree() -> None:
-    """The docstring of `errors` names every class, with the built-in class that it also is."""
+    """The docstring of `errors` has every class below one of its bases, beside the others."""
     from runbus import errors
 
-    for name, error in vars(errors).items():
-        if isinstance(error, type) and issubclass(error, errors.RunbusError):
-            also = [base.__name__ for base in error.__bases__ if base.__module__ == "builtins"]
-            drawn = f"{name} ({also[0]})" if also and also != ["Exception"] else name
-            assert f" {drawn}\n" in errors.__doc__ or f" {drawn}  " in errors.__doc__, drawn
+    drawn = {name: bases for name, bases in drawn_errors(errors.__doc__) if name != "BaseException"}
+    classes = {name: each for name, each in vars(errors).items() if isinstance(each, type)}
+    assert drawn.keys() == classes.keys()
+    for name, bases in drawn.items():
+        found = {base.__name__ for base in classes[name].__bases__}
+        assert found - {"Exception"} == bases - {"Exception"}, name
+
+
+def drawn_errors(text: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield the classes of a drawn tree, each with its bases."""
+    above: list[tuple[int, str]] = []
+    pattern = re.compile(r"^([ │├└─]+)(\w+)(?: \(([\w, ]+)\))?(?:  .*)?$", re.MULTILINE)
+    for branch, name, others in pattern.findall(text):
+        while above and above[-1][0] >= len(branch):
+            above.pop()
+        bases = {above[-1][1]} if above else set[str]()
+        above.append((len(branch), name))
+        yield name, bases | {*filter(None, others.split(", "))}
 
 
 def test_importing_loads_no_extra() -> None:

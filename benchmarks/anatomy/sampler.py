@@ -22,13 +22,16 @@ _EVERY_SECONDS = 0.002
 _PARTS = (
     ("the program that calls", ("benchmarks/",)),
     ("encode, decode, validate", ("runbus/protocol/", "pydantic")),
-    ("verbs: arguments, keys, who sends", ("runbus/input/", "runbus/context", "runbus/bridge")),
+    (
+        "verbs: arguments, keys, who sends",
+        ("runbus/input/", "runbus/execution/", "runbus/background/"),
+    ),
     (
         "order and exactly once",
-        ("store/outbox", "store/lane", "store/receipt", "store/seen", "store/scripts"),
+        ("store/sending/", "receiving/recent_entries", "connection/scripts"),
     ),
-    ("waiting and waking", ("store/tail", "store/reader", "store/watch", "store/express")),
-    ("the wire: packing, parsing", ("store/link", "store/requests", "store/channel", "topology/")),
+    ("waiting and waking", ("store/receiving/",)),
+    ("the wire: packing, parsing", ("store/connection/", "store/commands", "store/topology/")),
     ("other parts of runbus", ("runbus/",)),
     ("system calls", ("asyncio/selector_events", "selectors.py", "asyncio/transports")),
     ("event loop, tasks, futures", ("asyncio/", "concurrent/")),

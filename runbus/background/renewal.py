@@ -111,7 +111,7 @@ class Renewal:
             work, third = partial(self._work, here, supervisor, ended), self._lease.seconds / 3
             supervisor.start(Duty("lease renewal", work, interval=third))
             await ended.wait()
-        if self._closing and here.links():  # else nobody need be told
+        if self._closing and here.connections():  # else nobody need be told
             with suppress(RunbusError, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS / 2):
                     await self._lease.give_up(here, self._holdings.recent_tags())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from runbus.background import bridge
 from runbus.store import bus
-from runbus.store.connection import wire_check
+from runbus.store.maintenance import wire_recheck
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.maintenance.kept_ends import KeptEnd, record
 from runbus.store.maintenance.reconciliation import Reconciliation
@@ -98,7 +98,7 @@ class Upkeep:
                 work = partial(self._reconcile, here)
                 supervisor.start(Duty("reconciliation", work, interval=third))
                 supervisor.start(
-                    periodic("wire check", partial(wire_check.check_again, here), third)
+                    periodic("wire check", partial(wire_recheck.check_again, here), third)
                 )
                 supervisor.start(periodic("kept ends", self._take_up, OWN_TRY_SECONDS))
                 waiting, self._to_record = self._to_record, []

@@ -1,4 +1,4 @@
-"""Plans: what is to be run, for whom, and how a call of it ended."""
+"""The call of a flow: what is to be executed, for whom, and how it ended."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is to be run, and how."""
+class FlowCall:
+    """A call of a flow that is ready to be executed."""
 
     flow_name: str
     run_name: str
@@ -33,7 +33,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class CallResult:
     """How a call of the flow's function ended."""
 
     value: Any = None

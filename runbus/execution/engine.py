@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runbus.background import bridge
-from runbus.execution.call import Outcome
+from runbus.execution.call import CallResult
 from runbus.execution.current_run import bound_run
 from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
 from runbus.execution.sync_run import SyncRun
@@ -20,34 +20,34 @@ from runbus.store.connection.connection import settle
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from runbus.execution.call import Claim, Plan
+    from runbus.execution.call import Claim, FlowCall
     from runbus.execution.run_context import FlowRunContext
 
 T = TypeVar("T")
 
 
-async def run_async(plan: Plan, claim: Claim | None = None) -> Any:
+async def run_async(flow_call: FlowCall, claim: Claim | None = None) -> Any:
     """Run an async flow, in the task that awaits this."""
-    execution = Execution(plan, claim)
+    execution = Execution(flow_call, claim)
     if claim is None:
         context, cancelled = await _to_its_end(execution.begin())
     else:
         context, cancelled = execution.begin_claimed(claim), None
-    if isinstance(context, Outcome):
+    if isinstance(context, CallResult):
         return context.result()
     while True:
         ends = cancelled is not None
-        outcome = Outcome(error=cancelled) if ends else await _awaited(plan, context)
+        outcome = CallResult(error=cancelled) if ends else await _awaited(flow_call, context)
         delay, cancelled = await _to_its_end(execution.conclude(outcome))
         if delay is None:
-            return (outcome if cancelled is None else Outcome(error=cancelled)).result()
+            return (outcome if cancelled is None else CallResult(error=cancelled)).result()
         if cancelled is None:
             context = await execution.begin_again(delay)
 
 
-def run_sync(plan: Plan, claim: Claim | None = None) -> Any:
+def run_sync(flow_call: FlowCall, claim: Claim | None = None) -> Any:
     """Run a sync flow: in this thread, or in one of its own if an event loop runs in this one."""
-    run = SyncRun(plan, claim)
+    run = SyncRun(flow_call, claim)
     return run.result_of_own_thread() if bridge.on_loop() else run.result()
 
 
@@ -79,16 +79,16 @@ async def _done(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> Non
     await done
 
 
-async def _awaited(plan: Plan, context: FlowRunContext) -> Outcome:
-    async def body() -> Outcome:
+async def _awaited(flow_call: FlowCall, context: FlowRunContext) -> CallResult:
+    async def body() -> CallResult:
         try:
             async with bound_run(context.flow_run.id):
-                return completed(plan, context, await plan.call())
+                return completed(flow_call, context, await flow_call.call())
         except (SystemExit, KeyboardInterrupt) as error:
-            return Outcome(error=error)  # a task would end its loop with it, and others' runs
+            return CallResult(error=error)  # a task would end its loop with it, and others' runs
 
     try:
         with context.entered(), watch(asyncio.get_running_loop(), context.name):
             return await context.interruptible(body())
     except BaseException as error:
-        return Outcome(error=error)
+        return CallResult(error=error)

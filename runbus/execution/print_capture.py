@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any, cast
 
 from runbus.execution.run_context import current_flow_run
-from runbus.logging import get_run_logger
+from runbus.execution.run_logger import get_run_logger
 
 _lock = Lock()
 _print_before: Any = None

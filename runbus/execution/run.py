@@ -24,12 +24,12 @@ from runbus.errors import (
     RunLost,
 )
 from runbus.execution import subflows
-from runbus.execution.call import Claim, Outcome, Plan
+from runbus.execution.call import CallResult, Claim, FlowCall
 from runbus.execution.listening import Listening
 from runbus.execution.log_shipper import shipper
 from runbus.execution.print_capture import watch_prints
 from runbus.execution.run_context import FlowRunContext, current_flow_run
-from runbus.logging import show_on_terminal
+from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol import states
 from runbus.protocol.execution import Ending
 from runbus.protocol.values import encode
@@ -66,8 +66,8 @@ _log = logging.getLogger("runbus.flow_runs")
 class Execution:
     """One run being executed in this process: a new one, or one that a worker has claimed."""
 
-    def __init__(self, plan: Plan, claim: Claim | None = None) -> None:
-        self._plan = plan
+    def __init__(self, flow_call: FlowCall, claim: Claim | None = None) -> None:
+        self._flow_call = flow_call
         self._claim = claim
         self._parent = current_flow_run() if claim is None else None
         self._run_id = uuid4() if claim is None else claim.run.id
@@ -75,11 +75,11 @@ class Execution:
         self._holder: LeaseHolder
         self._context: FlowRunContext
         # Here, where the flow is called: they have code of their own.
-        self._parameters = _recorded(plan.parameters) if claim is None else b""
+        self._parameters = _recorded(flow_call.parameters) if claim is None else b""
         self._activity: Activity | None = None
-        self._ear: Listening | None = None
+        self._control_task: Listening | None = None
 
-    async def begin(self) -> FlowRunContext | Outcome:
+    async def begin(self) -> FlowRunContext | CallResult:
         """Record the run as running, and listen to what it is told. Raises `RunLost`.
 
         A child that completed in an earlier execution of its parent gives its outcome again.
@@ -98,7 +98,7 @@ class Execution:
                 self._parent,
                 self._fields(),
                 self._holder,
-                self._plan.result_type,
+                self._flow_call.result_type,
                 self._enter,
             )
         except BaseException:
@@ -107,7 +107,7 @@ class Execution:
         if isinstance(found, FlowRunContext):
             return found
         await self._parent.end_call(self._activity)
-        return Outcome(value=found.result)
+        return CallResult(value=found.result)
 
     def begin_claimed(self, claim: Claim) -> FlowRunContext:
         """Listen to what a run is told that a worker has claimed."""
@@ -135,7 +135,7 @@ class Execution:
             try:
                 return await self._begin_after(delay)
             except BaseException as error:
-                planned = await self.conclude(Outcome(error=error))
+                planned = await self.conclude(CallResult(error=error))
                 if planned is None:
                     raise
                 delay = planned
@@ -156,15 +156,15 @@ class Execution:
         return flow_run
 
     def _enter(self, flow_run: FlowRun) -> FlowRunContext:
-        if self._ear is None:
+        if self._control_task is None:
             does = "begins" if flow_run.run_count <= 1 else "goes on"
             _log.info("%s: a run of %s %s", flow_run.name, flow_run.flow_name, does)
         before = getattr(self, "_context", None) or self._claim or self._parent
         self._run_id = flow_run.id
         context = FlowRunContext(
             flow_run=flow_run,
-            parameters=self._plan.parameters,
-            timeout_seconds=self._plan.timeout_seconds,
+            parameters=self._flow_call.parameters,
+            timeout_seconds=self._flow_call.timeout_seconds,
             holder=self._holder,
             slot=self._slot(),
             activity=self._activity,
@@ -178,18 +178,18 @@ class Execution:
             self._parent.parts.add(context)
         if before is not None and before.interrupt is not None:
             context.end(before.interrupt)  # it came before there was this one to tell
-        self._ear = Listening(partial(self._listen, context))
+        self._control_task = Listening(partial(self._listen, context))
         return context
 
     def _leave(self) -> None:
-        if self._ear is not None:
-            self._ear.cancel()
-            self._ear = None
+        if self._control_task is not None:
+            self._control_task.cancel()
+            self._control_task = None
             self._holder.discard(self._context)
             if self._parent is not None:
                 self._parent.parts.discard(self._context)
 
-    async def conclude(self, outcome: Outcome) -> float | None:
+    async def conclude(self, outcome: CallResult) -> float | None:
         """Record how a call ended. Return the delay (seconds) before it is tried again, or None.
 
         Until then the run is this process's own, and hears what it is told. An end that cannot be
@@ -221,8 +221,8 @@ class Execution:
         if lines := shipper.take(self._run_id):
             await logs.tell(self._bus, self._run_id, lines)
 
-    async def _record(self, outcome: Outcome) -> float | None:
-        error, retries = outcome.error, self._plan.retries
+    async def _record(self, outcome: CallResult) -> float | None:
+        error, retries = outcome.error, self._flow_call.retries
         may_retry = self._context.flow_run.retry < retries and not isinstance(error, RunLost)
         if may_retry and isinstance(error, Exception):
             return await self._plan_retry(error)
@@ -253,7 +253,7 @@ class Execution:
             timer.cancel()
             close()
 
-    def _ending(self, outcome: Outcome) -> Ending | None:
+    def _ending(self, outcome: CallResult) -> Ending | None:
         error = outcome.error
         if error is None:
             fits = len(outcome.data) <= self._bus.settings.max_input_bytes
@@ -282,7 +282,7 @@ class Execution:
         run = self._context.flow_run
         return Ending(
             run_id=run.id,
-            run_name=self._plan.run_name,
+            run_name=self._flow_call.run_name,
             epoch=self._context.epoch,
             deployment=run.deployment_id,
             state=state,
@@ -300,10 +300,10 @@ class Execution:
             if state is not None:
                 self._log_end(end.ending, state)
             return None
-        delay = self._plan.retry_delay_seconds
+        delay = self._flow_call.retry_delay_seconds
         _log.warning(
             "%s: %s; retry %d of %d in %g s",
-            *(self._plan.run_name, _words(error), retry, self._plan.retries, delay),
+            *(self._flow_call.run_name, _words(error), retry, self._flow_call.retries, delay),
         )
         return delay
 
@@ -319,7 +319,7 @@ class Execution:
                 await child_runs.end_called(self._bus, self._run_id, how)
 
     async def _wait_for_record(
-        self, end: KeptEnd, outcome: Outcome, *, in_haste: bool
+        self, end: KeptEnd, outcome: CallResult, *, in_haste: bool
     ) -> str | None:
         """Return the state that the run came into, `None` when its end was dropped."""
         recorded = self._holder.record(self._bus, end)
@@ -352,15 +352,15 @@ class Execution:
         for delay in delays:
             await asyncio.sleep(delay)
             try:
-                if delay and await control.is_cancelling(context.epoch):  # a word may be lost
+                if delay and await control.is_cancelling(context.epoch):  # a signal may be lost
                     context.end(FlowRunCancelled(self._run_id))
-                async for word in control.words(context.epoch):
-                    if word == "cancel":
+                async for name in control.signals(context.epoch):
+                    if name == "cancel":
                         context.end(FlowRunCancelled(self._run_id))
-                    elif word == "suspend":
+                    elif name == "suspend":
                         context.end(FlowRunSuspended(self._run_id))
             except RunbusError as error:
-                _log.debug("%s is not told anything for now: %s", self._plan.run_name, error)
+                _log.debug("%s is not told anything for now: %s", self._flow_call.run_name, error)
 
     def _slot(self) -> Slot | None:
         if self._claim is not None:
@@ -368,7 +368,7 @@ class Execution:
         return None if self._parent is None else self._parent.slot
 
     def _logs_prints(self) -> bool:
-        logs, parent = self._plan.log_prints, current_flow_run()
+        logs, parent = self._flow_call.log_prints, current_flow_run()
         if logs is None:
             logs = parent is not None and parent.log_prints
         if logs:
@@ -378,21 +378,21 @@ class Execution:
     def _fields(self) -> dict[str, str | bytes]:
         parent = self._parent
         return {
-            "name": self._plan.run_name,
-            "flow": self._plan.flow_name,
+            "name": self._flow_call.run_name,
+            "flow": self._flow_call.flow_name,
             "parameters": self._parameters,
             **({} if parent is None else {"parent": str(parent.run_id)}),
         }
 
 
-def completed(plan: Plan, context: FlowRunContext, value: Any) -> Outcome:
+def completed(flow_call: FlowCall, context: FlowRunContext, value: Any) -> CallResult:
     """Return the outcome of a call that returned a value. Raises what the value's own code raises.
 
     It is made where the flow's code runs, before the run's end is recorded.
     """
     data = _storable(value)
-    exact = context.caller is not None and subflows.is_exact(value, data, plan.result_type)
-    return Outcome(value=value, data=data, is_exact=exact)
+    exact = context.caller is not None and subflows.is_exact(value, data, flow_call.result_type)
+    return CallResult(value=value, data=data, is_exact=exact)
 
 
 def _storable(value: Any) -> bytes:

@@ -13,13 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runbus.background import bridge, caller
-from runbus.execution.call import Outcome
+from runbus.execution.call import CallResult
 from runbus.execution.current_run import ENTERED, bound_run
 from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
 from runbus.execution.run_context import FLOW_RUN
 
 if TYPE_CHECKING:
-    from runbus.execution.call import Claim, Plan
+    from runbus.execution.call import Claim, FlowCall
     from runbus.execution.run_context import FlowRunContext
 
 LOOK_SECONDS = 0.2
@@ -29,9 +29,9 @@ LOOK_SECONDS = 0.2
 class SyncRun:
     """One run of a sync flow."""
 
-    def __init__(self, plan: Plan, claim: Claim | None) -> None:
-        self._plan = plan
-        self._execution = Execution(plan, claim)
+    def __init__(self, flow_call: FlowCall, claim: Claim | None) -> None:
+        self._flow_call = flow_call
+        self._execution = Execution(flow_call, claim)
         self._context: FlowRunContext | None = None
         self._present = threading.Lock()
         self._caller: threading.Lock | None = None
@@ -54,14 +54,14 @@ class SyncRun:
         So does the cancellation of its task by a signal's handler, as that of `asyncio.run`.
         """
         self._caller, done = threading.Lock(), bridge.taken_lock()
-        outcome = Outcome()
+        outcome = CallResult()
 
         def call() -> None:
             nonlocal outcome
             try:
-                outcome = Outcome(value=self.result())
+                outcome = CallResult(value=self.result())
             except BaseException as error:
-                outcome = Outcome(error=error)
+                outcome = CallResult(error=error)
             done.release()
 
         # Not of a pool: as many flows may wait at once as there are.
@@ -80,10 +80,10 @@ class SyncRun:
 
     def _call(self) -> Any:
         context = caller.run(self._begin, must_end=True)
-        if isinstance(context, Outcome):
+        if isinstance(context, CallResult):
             return context.result()
         while True:
-            outcome = _called(self._plan, context)
+            outcome = _called(self._flow_call, context)
             delay = caller.run(partial(self._conclude, outcome), must_end=True)
             if delay is None:
                 return outcome.result()
@@ -91,7 +91,7 @@ class SyncRun:
 
     # On the background loop, one after the other.
 
-    async def _begin(self) -> FlowRunContext | Outcome:
+    async def _begin(self) -> FlowRunContext | CallResult:
         bridge.when_left(self._present, self._end_for_who_left)
         if self._caller is not None:
             bridge.when_left(self._caller, self._interrupt)
@@ -101,13 +101,13 @@ class SyncRun:
             except BaseException:
                 self._note_end()
                 raise
-            if isinstance(begun, Outcome):
+            if isinstance(begun, CallResult):
                 self._note_end()
             else:
                 self._context = begun
             return begun
 
-    async def _conclude(self, outcome: Outcome) -> float | None:
+    async def _conclude(self, outcome: CallResult) -> float | None:
         async with self._step:
             try:
                 delay = await self._execution.conclude(outcome)
@@ -130,7 +130,7 @@ class SyncRun:
     async def _end_for_who_left(self) -> None:
         async with self._step:
             if not self._ended.is_set():
-                await self._execution.conclude(Outcome(error=KeyboardInterrupt()))
+                await self._execution.conclude(CallResult(error=KeyboardInterrupt()))
                 self._note_end()
 
     async def _interrupt(self) -> None:
@@ -149,16 +149,16 @@ class SyncRun:
             bridge.forget(self._caller)
 
 
-def _called(plan: Plan, context: FlowRunContext) -> Outcome:
+def _called(flow_call: FlowCall, context: FlowRunContext) -> CallResult:
     # An interrupt while a block is entered or left must not leave the run behind as the current
     # one: so both are set back here, each in one step.
     flow_run, entered = FLOW_RUN.get(), ENTERED.get()
     try:
         try:
             with context.entered(), bound_run(context.flow_run.id):
-                return completed(plan, context, plan.call())
+                return completed(flow_call, context, flow_call.call())
         except BaseException as error:
-            return Outcome(error=error)
+            return CallResult(error=error)
         finally:
             FLOW_RUN.set(flow_run)
     finally:

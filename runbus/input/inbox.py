@@ -19,14 +19,14 @@ from runbus.execution.current_run import blocking, current_run, pending
 from runbus.execution.run_context import current_flow_run
 from runbus.protocol.values import is_broken_json
 from runbus.store import bus
-from runbus.store.receiving.consumer import Reader
+from runbus.store.receiving.consumer import Consumer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
     from uuid import UUID
 
     from runbus.protocol.entries import Entry
-    from runbus.store.receiving.stream_consumer import Tail
+    from runbus.store.receiving.stream_consumer import StreamConsumer
 
 T = TypeVar("T")
 SHORT_WAIT_SECONDS = 0.05
@@ -72,7 +72,7 @@ class Inbox(Generic[T]):
         self._patience = patience
         self._raise_timeout_error = raise_timeout_error
         self._excluded = _as_container(exclude_keys)
-        self._reader: Reader | None = None
+        self._consumer: Consumer | None = None
         self._lock = Lock()
         self._waiting = 0
 
@@ -138,24 +138,24 @@ class Inbox(Generic[T]):
     def _take(self) -> T:
         """Take the next input that is at hand, `_NOTHING` if there is none."""
         with self._lock:  # threads may share an inbox
-            reader = self._reader
-            if reader is None:
+            consumer = self._consumer
+            if consumer is None:
                 return _NOTHING
-            while (tail := reader.next_tail()) is not None:
-                entry = tail.peek()
+            while (stream := consumer.next_stream()) is not None:
+                entry = stream.peek()
                 if entry.key not in self._excluded:
-                    return self._decode_and_advance(tail, entry)
-                tail.advance()
+                    return self._decode_and_advance(stream, entry)
+                stream.advance()
         return _NOTHING
 
-    def _decode_and_advance(self, tail: Tail, entry: Entry) -> T:
+    def _decode_and_advance(self, stream: StreamConsumer, entry: Entry) -> T:
         # In this order, and only past what can be judged: an interrupt must not lose an input.
         try:
-            value = self._decode(tail.name, tail.key, entry)
+            value = self._decode(stream.name, stream.key, entry)
         except Exception:
-            tail.advance()
+            stream.advance()
             raise
-        tail.advance()
+        stream.advance()
         return value
 
     def _decode(self, name: str, stream: bytes, entry: Entry) -> T:
@@ -170,13 +170,13 @@ class Inbox(Generic[T]):
             raise
 
     async def _wait(self, timeout: float | None) -> bool:
-        reader, flow_run = self._begin_wait(bus.current()), current_flow_run()
+        consumer, flow_run = self._begin_wait(bus.current()), current_flow_run()
         try:
             if flow_run is None or flow_run.activity is None or timeout == 0:
-                has_come = await reader.wait(timeout)
+                has_come = await consumer.wait(timeout)
             else:
                 async with flow_run.waiting(after=SHORT_WAIT_SECONDS):
-                    has_come = await reader.wait(timeout)
+                    has_come = await consumer.wait(timeout)
         finally:
             with self._lock:
                 self._waiting -= 1
@@ -184,26 +184,26 @@ class Inbox(Generic[T]):
             await flow_run.confirm()
         return has_come
 
-    def _begin_wait(self, here: bus.Bus) -> Reader:
+    def _begin_wait(self, here: bus.Bus) -> Consumer:
         with self._lock:  # several loops may begin at once
-            reader = self._reader
-            if reader is None or reader.bus is not here:
-                reader = self._reader = self._open_reader(here, reader)
+            consumer = self._consumer
+            if consumer is None or consumer.bus is not here:
+                consumer = self._consumer = self._open_consumer(here, consumer)
             self._waiting += 1
-            return reader
+            return consumer
 
-    def _open_reader(self, here: bus.Bus, before: Reader | None) -> Reader:
+    def _open_consumer(self, here: bus.Bus, before: Consumer | None) -> Consumer:
         if before is not None and self._waiting:
             raise UsageError(
                 "this inbox is being waited for on another event loop: call receive_input on "
                 "each, and each gets every input."
             )
         streams = {name: here.keys.input(self.flow_run_id, name) for name in self._decoders}
-        reader = Reader(here, self.flow_run_id, streams, self._patience.poll_interval)
+        consumer = Consumer(here, self.flow_run_id, streams, self._patience.poll_interval)
         if before is not None:
-            reader.continue_from(before)
+            consumer.continue_from(before)
             _close(before)
-        return reader
+        return consumer
 
     def _deadline(self) -> float | None:
         timeout = self._patience.timeout
@@ -217,8 +217,8 @@ class Inbox(Generic[T]):
         )
 
     def __del__(self) -> None:
-        if (reader := getattr(self, "_reader", None)) is not None:
-            _close(reader)
+        if (consumer := getattr(self, "_reader", None)) is not None:
+            _close(consumer)
 
 
 def _check_syntax(used: str, instead: str) -> None:
@@ -250,7 +250,7 @@ def _malformed(stream: bytes, entry: Entry, reason: str) -> MalformedEntry:
     return MalformedEntry(stream=stream.decode(), entry_id=entry.id, reason=reason)
 
 
-def _close(reader: Reader) -> None:
+def _close(consumer: Consumer) -> None:
     # The reader belongs to a loop, and this may run in any thread, or when that loop is gone.
     with contextlib.suppress(RuntimeError):
-        reader.bus.loop.call_soon_threadsafe(reader.close)
+        consumer.bus.loop.call_soon_threadsafe(consumer.close)

@@ -22,7 +22,6 @@ from runbus.protocol.keys import TAGS
 from runbus.protocol.printed import one_line
 from runbus.store import bus
 from runbus.supervision import duty as duties
-from runbus.worker.worker import slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -30,13 +29,17 @@ if TYPE_CHECKING:
 
     from runbus.supervision.duty import Duty
 
+    Report = Callable[[], Iterable[str]]
+
 PATIENCE_SECONDS = 3.0
 _log = logging.getLogger("runbus")
 
 
 @contextmanager
-def monitored() -> Generator[None]:
+def monitored(report: Report = tuple) -> Generator[None]:
     """Let this process be watched in the block, if the settings say where (`metrics_port`).
+
+    `report` returns lines about what it does, to be shown below its duties.
 
     Raises `SettingsError` where it cannot listen, or `prometheus-client` is not installed.
     """
@@ -44,14 +47,14 @@ def monitored() -> Generator[None]:
     if current.metrics_port is None:
         yield
         return
-    with _listening(current.metrics_host, current.metrics_port):
+    with _listening(current.metrics_host, current.metrics_port, report):
         yield
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Generator[None]:
+def _listening(host: str, port: int, report: Report) -> Generator[None]:
     try:
-        server = make_server(host, port, _application(), _Server, _QuietHandler)
+        server = make_server(host, port, _application(report), _Server, _QuietHandler)
     except OSError as error:
         where = f"RUNBUS_METRICS_PORT: cannot listen at {host}:{port}"
         raise SettingsError(f"{where}: {error}") from None
@@ -66,7 +69,7 @@ def _listening(host: str, port: int) -> Generator[None]:
         thread.join()
 
 
-def _application() -> WSGIApplication:
+def _application(report: Report) -> WSGIApplication:
     try:
         import prometheus_client
 
@@ -80,7 +83,7 @@ def _application() -> WSGIApplication:
     prometheus_client.ProcessCollector(registry=registry)
     untyped: Any = prometheus_client
     metrics = untyped.make_wsgi_app(registry)
-    checks: dict[str, Callable[[], Any]] = {"/livez": _lives, "/readyz": _answers}
+    checks: dict[str, Callable[[Report], Any]] = {"/livez": _lives, "/readyz": _answers}
 
     def answer(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environment.get("PATH_INFO", "")
@@ -89,10 +92,10 @@ def _application() -> WSGIApplication:
         if path not in checks:
             return _say(start, "404 Not Found", "there are /metrics, /livez and /readyz")
         try:
-            checks[path]()
+            checks[path](report)
         except (RunbusError, TimeoutError) as error:
             return _say(start, "503 Service Unavailable", str(error) or "it takes too long")
-        return _say(start, "200 OK", f"ok\n{_report()}".strip())
+        return _say(start, "200 OK", f"ok\n{_describe_all(report)}".strip())
 
     return answer
 
@@ -104,23 +107,23 @@ def _say(start: StartResponse, status: str, text: str) -> Iterable[bytes]:
     return [body]
 
 
-def _lives() -> None:
+def _lives(_: Report) -> None:
     # The thread that answers is not the one that may be stuck.
     asyncio.run_coroutine_threadsafe(asyncio.sleep(0), bridge.background.loop).result(
         PATIENCE_SECONDS
     )
 
 
-def _answers() -> None:
+def _answers(report: Report) -> None:
     bridge.run(_ping)
     if any(duty.is_stuck for duty in duties.alive()):
-        raise DutiesStuck(_report())
+        raise DutiesStuck(_describe_all(report))
 
 
-def _report() -> str:
-    """Say how the duties do, those that are stuck first, and what the worker executes."""
+def _describe_all(report: Report) -> str:
+    """Say how the duties do, those that are stuck first, and what the process does."""
     stuck_first = sorted(duties.alive(), key=lambda duty: not duty.is_stuck)
-    return "\n".join([*map(_describe, stuck_first), *slots()])
+    return "\n".join([*map(_describe, stuck_first), *report()])
 
 
 def _describe(duty: Duty) -> str:
@@ -139,7 +142,7 @@ async def _ping() -> None:
     # Of a cluster's primaries one may be away: the duties that need it say so.
     here = bus.current()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await here.requests.available(*(("EXISTS", here.keys.events(tag)) for tag in TAGS))
+        await here.commands.available(*(("EXISTS", here.keys.events(tag)) for tag in TAGS))
 
 
 class _Server(ThreadingMixIn, WSGIServer):

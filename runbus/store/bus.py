@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from runbus.errors import RunbusError, UnsentInputs
 from runbus.green_threads import refuse_green_threads
 from runbus.protocol.keys import Keys
-from runbus.store.commands import Requests
+from runbus.store.commands import Commands
 from runbus.store.connection import scripts
-from runbus.store.connection.connection import LinkLost
+from runbus.store.connection.connection import ConnectionLost
+from runbus.store.receiving.node_trackings import NodeTrackings
 from runbus.store.sending.outbox import Outbox
 from runbus.store.topology import topology_for
 
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.settings import Settings
-    from runbus.store.connection.connection import Command, Link
-    from runbus.store.connection.reconnecting_connection import Channel
-    from runbus.store.topology.slot_connection import Route
+    from runbus.store.connection.connection import Command, Connection
+    from runbus.store.connection.connector import Connector
 
 _log = logging.getLogger("runbus")
 
@@ -44,11 +44,12 @@ class Bus:
         self.keys = Keys(settings.prefix)
         self.loop = asyncio.get_running_loop()
         self.topology = topology_for(settings, self.keys)
+        self.trackings = NodeTrackings(self.topology, self.keys, settings)
         self.outbox = Outbox(self.topology, self.keys, settings)
-        self.requests = Requests(self.topology, settings)
+        self.commands = Commands(self.topology, settings)
         self.flows: dict[str, tuple[bytes, float]] = {}
         """Deployments that were found: the flow of each, and when that was, by the loop's clock."""
-        self.renewed: dict[str, tuple[Link | None, float]] = {}
+        self.renewed: dict[str, tuple[Connection | None, float]] = {}
         """Queues whose lifetime was renewed: on which connection, and when."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._life = self._live()
@@ -63,22 +64,22 @@ class Bus:
             count=count,
             lifetime_ms=self.lifetime_ms,
         )
-        route = self.topology.route(keys.run(flow_run_id))
-        link = route.link
-        if link is not None:
-            scripts.MARK_READ.run(link, call, _note_refusal)
+        connector = self.topology.connector(keys.run(flow_run_id))
+        connection = connector.live
+        if connection is not None:
+            scripts.MARK_READ.run(connection, call, _note_refusal)
         else:
-            task = self.loop.create_task(self._connect_and_mark(route, call))
+            task = self.loop.create_task(self._connect_and_mark(connector, call))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _connect_and_mark(self, route: Channel | Route, call: Command) -> None:
+    async def _connect_and_mark(self, connector: Connector, call: Command) -> None:
         try:
-            link = await route.connected()
-        except (RunbusError, LinkLost) as error:
+            connection = await connector.connected()
+        except (RunbusError, ConnectionLost) as error:
             _note_refusal(error)
         else:
-            scripts.MARK_READ.run(link, call, _note_refusal)
+            scripts.MARK_READ.run(connection, call, _note_refusal)
 
     async def _live(self) -> AsyncGenerator[None]:
         # The one thing that an event loop does for us when it ends is to close the asynchronous
@@ -95,7 +96,7 @@ class Bus:
         _of_thread.bus = None
         await self._drain()
         self.report_unsent()
-        self.requests.close()
+        self.commands.close()
         self.topology.close()
         await asyncio.sleep(0)  # the transports end in the next turn
         await asyncio.sleep(0)
@@ -103,9 +104,9 @@ class Bus:
     async def _drain(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.reply_timeout_seconds):
-                for sent in [*self.outbox.unsettled(), *self.outbox.barrier.pending()]:
+                for sent in [*self.outbox.unsettled(), *self.outbox.durability.pending()]:
                     await sent.settlement()
-                await self.requests.all_told()
+                await self.commands.all_told()
 
     def report_unsent(self) -> None:
         """Say loudly which sends are lost, now that their loop is over."""
@@ -113,9 +114,9 @@ class Bus:
         if unsettled:
             _log.error("%s", UnsentInputs([sent.key for sent in unsettled]))
 
-    def links(self) -> list[Link]:
+    def connections(self) -> list[Connection]:
         """Return the connections that are alive."""
-        return [link for node in self.topology.nodes() for link in node.links()]
+        return [connection for node in self.topology.nodes() for connection in node.connections()]
 
 
 _of_loop: dict[tuple[asyncio.AbstractEventLoop, Settings], Bus] = {}
@@ -144,12 +145,12 @@ def of_settings(settings: Settings) -> Bus:
     bus = _of_loop.get((loop, settings))
     if bus is None:
         refuse_green_threads()
-        _bury_the_dead()
+        _drop_closed_loops()
         bus = _of_loop[loop, settings] = Bus(settings)
     return bus
 
 
-def _bury_the_dead() -> None:
+def _drop_closed_loops() -> None:
     # A loop that was closed by hand did not close its generators.
     for key in [key for key in _of_loop if key[0].is_closed()]:
         _of_loop.pop(key).report_unsent()
@@ -172,8 +173,8 @@ def _drop_inherited() -> None:
     _of_thread.bus = None
     nowhere = os.open(os.devnull, os.O_RDWR)
     for bus in _inherited:
-        for link in bus.links():
-            if (descriptor := link.fileno()) >= 0:
+        for connection in bus.connections():
+            if (descriptor := connection.fileno()) >= 0:
                 os.dup2(nowhere, descriptor)
     os.close(nowhere)
 

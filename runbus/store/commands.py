@@ -1,4 +1,4 @@
-"""Requests: single commands and script calls, asked again until they are answered.
+"""Commands and calls of scripts, asked again until they are answered.
 
 A lost reply leaves open whether the command was executed, so what is asked here must do no harm
 when it is executed twice: reads, writes of a given value, and scripts that know their own repeat.
@@ -18,22 +18,20 @@ from runbus.errors import RightMissing, RunbusError, ServerUnreachable
 from runbus.store.available import available
 from runbus.store.connection import scripts
 from runbus.store.connection.backoff import backoff
-from runbus.store.connection.connection import LinkLost, is_transient, settle
+from runbus.store.connection.connection import ConnectionLost, is_transient, settle
 from runbus.store.connection.counters import counts
 from runbus.store.connection.error_replies import refused
 from runbus.store.connection.hash_slots import key_of
-from runbus.store.topology.single import Single
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
     from runbus.settings import Settings
-    from runbus.store.connection.connection import Command, Link
-    from runbus.store.connection.reconnecting_connection import Channel
+    from runbus.store.connection.connection import Command, Connection
+    from runbus.store.connection.connector import Connector
     from runbus.store.connection.scripts import Script
     from runbus.store.topology import Topology
     from runbus.store.topology.node import Node
-    from runbus.store.topology.slot_connection import Route
 
 AWAY_SECONDS = 1.0
 """How long a primary may keep those waiting who can do without it."""
@@ -46,10 +44,10 @@ _log = logging.getLogger("runbus")
 T = TypeVar("T")
 
 _NOT_EXECUTED = ("MOVED", "ASK", "TRYAGAIN", "NOSCRIPT", "READONLY", "LOADING", "MASTERDOWN")
-_NO_REPLY = LinkLost("it does not reply")
+_NO_REPLY = ConnectionLost("it does not reply")
 
 
-class Requests:
+class Commands:
     """What one event loop asks, beside sending and receiving."""
 
     def __init__(self, topology: Topology, settings: Settings) -> None:
@@ -57,25 +55,29 @@ class Requests:
         self._seconds = settings.retry_seconds
         self._closed = False
         self._away: set[str] = set()
-        self._said: set[asyncio.Future[Any]] = set()
+        self._arriving: set[asyncio.Future[Any]] = set()
         self._telling: set[asyncio.Task[None]] = set()
 
     async def command(self, *command: str | bytes | float) -> Any:
         """Return the reply to a command. Raises `ServerUnreachable` and `ServerRefused`."""
-        route = self._topology.route_for(command)
-        return await self._repeat(route, lambda link: link.call(*command), command)
+        connector = self._topology.connector_for(command)
+        return await self._repeat(connector, lambda connection: connection.call(*command), command)
 
     async def script(self, script: Script, call: Command) -> Any:
         """Return the reply of a script. Raises `ServerUnreachable` and `ServerRefused`."""
         # A call begins with the number of its keys, and then the keys, which share a slot.
-        route = self._topology.route(str(call[1]))
+        connector = self._topology.connector(str(call[1]))
         command = ("EVALSHA", script.sha, *call[:2])
-        return await self._repeat(route, lambda link: script.call(link, call), command)
+        return await self._repeat(
+            connector, lambda connection: script.call(connection, call), command
+        )
 
     async def time(self, key: str = "") -> float:
         """Return the time (seconds since 1970) by the clock of the server that has a key."""
-        route = self._topology.route(key)
-        seconds, microseconds = await self._repeat(route, lambda link: link.call("TIME"), ("TIME",))
+        connector = self._topology.connector(key)
+        seconds, microseconds = await self._repeat(
+            connector, lambda connection: connection.call("TIME"), ("TIME",)
+        )
         return int(seconds) + int(microseconds) / 1e6
 
     async def tell(self, *commands: Command) -> None:
@@ -85,27 +87,27 @@ class Requests:
         in the background. What cannot be said within `retry_seconds`, or is too much, is left
         unsaid.
         """
-        route = self._topology.route_for(commands[0])
-        if route.link is None:
-            await self._connect_soon(route, self._topology.owner(key_of(commands[0]) or ""))
-        if route.link is None:
+        connector = self._topology.connector_for(commands[0])
+        if connector.live is None:
+            await self._connect_soon(connector, self._topology.owner(key_of(commands[0]) or ""))
+        if connector.live is None:
             self._tell_later(commands)
             return
-        said = _send_all(commands, route.server.address, route.link)
-        self._said.add(said)
-        said.add_done_callback(partial(self._hear_told, commands))
+        arriving = _send_all(commands, connector.server.address, connector.live)
+        self._arriving.add(arriving)
+        arriving.add_done_callback(partial(self._note_told, commands))
 
-    async def _connect_soon(self, route: Channel | Route, node: Node) -> None:
-        if node.commands.trouble is not None:
+    async def _connect_soon(self, connector: Connector, node: Node) -> None:
+        if node.command_connection.trouble is not None:
             return  # it has been away already
-        with suppress(RunbusError, LinkLost, TimeoutError):
+        with suppress(RunbusError, ConnectionLost, TimeoutError):
             async with asyncio.timeout(AGAIN_AWAY_SECONDS):
-                await route.connected()
+                await connector.connected()
 
     async def all_told(self) -> None:
         """Wait until what was told over connections that are alive has arrived."""
-        if self._said:
-            await asyncio.wait(self._said)
+        if self._arriving:
+            await asyncio.wait(self._arriving)
 
     def close(self) -> None:
         """Leave unsaid what could not be told."""
@@ -113,9 +115,9 @@ class Requests:
         for task in self._telling:
             task.cancel()
 
-    def _hear_told(self, commands: tuple[Command, ...], said: asyncio.Future[Any]) -> None:
-        self._said.discard(said)
-        error = None if said.cancelled() else said.exception()
+    def _note_told(self, commands: tuple[Command, ...], arriving: asyncio.Future[Any]) -> None:
+        self._arriving.discard(arriving)
+        error = None if arriving.cancelled() else arriving.exception()
         if isinstance(error, RunbusError):
             _log.debug("not told: %s", error)
         elif error is not None:
@@ -131,17 +133,17 @@ class Requests:
 
     async def _tell(self, commands: tuple[Command, ...]) -> None:
         try:
-            await self.commands(*commands)
+            await self.together(*commands)
         except RunbusError as error:
             _log.debug("not told: %s", error)
 
-    async def commands(self, *commands: Command) -> list[Any]:
+    async def together(self, *commands: Command) -> list[Any]:
         """Return the replies to several commands that go out together. An error is raised."""
         groups = self._topology.spread(commands)
         if len(groups) <= 1:
-            return await self._together(commands)
+            return await self._of_one_primary(commands)
         parts = [tuple(commands[place] for place in group) for group in groups]
-        answers = await asyncio.gather(*(self._together(part) for part in parts))
+        answers = await asyncio.gather(*(self._of_one_primary(part) for part in parts))
         replies: list[Any] = [None] * len(commands)
         for group, answer in zip(groups, answers, strict=True):
             for place, reply in zip(group, answer, strict=True):
@@ -165,10 +167,10 @@ class Requests:
             _, late = await asyncio.wait(asked, timeout=AWAY_SECONDS if len(asked) > 1 else None)
             for task in late:
                 task.cancel()
-        if replies and all(isinstance(reply, (RunbusError, LinkLost)) for reply in replies):
+        if replies and all(isinstance(reply, (RunbusError, ConnectionLost)) for reply in replies):
             error = replies[0]
-            route = self._topology.route_for(commands[0])
-            raise error if isinstance(error, RunbusError) else route.unreachable(0, error)
+            connector = self._topology.connector_for(commands[0])
+            raise error if isinstance(error, RunbusError) else connector.unreachable(0, error)
         return replies
 
     def raise_if_forbidden(self, commands: Sequence[Command], replies: Sequence[Any]) -> None:
@@ -186,14 +188,14 @@ class Requests:
     async def _ask_each(
         self, commands: tuple[Command, ...], group: list[int], replies: list[Any]
     ) -> None:
-        route = self._topology.route_for(commands[group[0]])
+        connector = self._topology.connector_for(commands[group[0]])
         try:
-            link = await route.connected()
-        except (RunbusError, LinkLost) as error:
+            connection = await connector.connected()
+        except (RunbusError, ConnectionLost) as error:
             for place in group:
                 replies[place] = error
             return
-        answers = await _answers(link, [commands[place] for place in group])
+        answers = await _answers(connection, [commands[place] for place in group])
         for place, answer in zip(group, answers, strict=True):
             replies[place] = await self._ask_again(commands[place], answer)
 
@@ -208,11 +210,11 @@ class Requests:
 
     async def scan(self, key: str, pattern: str) -> AsyncGenerator[list[bytes]]:
         """Yield the keys of a pattern, some at a time, at the server that has a key."""
-        route, cursor = self._topology.route(key), b"0"
+        connector, cursor = self._topology.connector(key), b"0"
         while True:
             command = ("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
             ask = partial(_call, command)
-            cursor, found = await self._repeat(route, ask, command)
+            cursor, found = await self._repeat(connector, ask, command)
             if found:
                 yield found
             if cursor == b"0":
@@ -227,7 +229,7 @@ class Requests:
         await self._topology.locate()
         groups = self._topology.spread(commands)
         if not commands or self.has_one_server:
-            return await self.commands(*commands)
+            return await self.together(*commands)
         works = (self._unless_away(tuple(commands[place] for place in group)) for group in groups)
         are_all = len(groups) == len(self._topology.primaries())
         answers = await available(works, AWAY_SECONDS, needs_one=are_all)
@@ -244,7 +246,7 @@ class Requests:
         return len(self._topology.primaries()) <= 1
 
     async def soon(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what requests to a key's primary return.
+        """Return what commands to a key's primary return.
 
         Raises `ServerUnreachable`: after `AWAY_SECONDS` where there are other primaries, with which
         who asks may go on.
@@ -263,12 +265,14 @@ class Requests:
 
     async def _unless_away(self, commands: tuple[Command, ...]) -> list[Any]:
         if self._address_of(commands[0]) not in self._away:
-            return await self._together(commands)
+            return await self._of_one_primary(commands)
         try:
             async with asyncio.timeout(AGAIN_AWAY_SECONDS):
-                return await self._together(commands)
+                return await self._of_one_primary(commands)
         except TimeoutError:
-            raise self._topology.route_for(commands[0]).unreachable(AGAIN_AWAY_SECONDS) from None
+            raise self._topology.connector_for(commands[0]).unreachable(
+                AGAIN_AWAY_SECONDS
+            ) from None
 
     def _address_of(self, command: Command) -> str:
         return self._topology.owner(key_of(command) or "").server.address
@@ -281,38 +285,38 @@ class Requests:
             self._away.add(address)
             _log.warning("%s does not answer: lists are without what it has", address)
 
-    async def _together(self, commands: tuple[Command, ...]) -> list[Any]:
+    async def _of_one_primary(self, commands: tuple[Command, ...]) -> list[Any]:
         if not commands:
             return []
-        route = self._topology.route_for(commands[0])
-        if isinstance(self._topology, Single):
-            ask = partial(_send_all, commands, route.server.address)
-            return await self._repeat(route, ask, commands[0])
-        return await self._repeat_singly(route, commands)
+        connector = self._topology.connector_for(commands[0])
+        if not self._topology.has_slots:
+            ask = partial(_send_all, commands, connector.server.address)
+            return await self._repeat(connector, ask, commands[0])
+        return await self._repeat_singly(connector, commands)
 
-    async def _repeat_singly(self, route: Channel | Route, commands: tuple[Command, ...]) -> Any:
+    async def _repeat_singly(self, connector: Connector, commands: tuple[Command, ...]) -> Any:
         # A slot of the group may have moved on its own, so what failed finds its own way.
         try:
-            link = await route.connected()
-        except LinkLost:
+            connection = await connector.connected()
+        except ConnectionLost:
             return [await self.command(*command) for command in commands]
         replies = await asyncio.gather(
-            *(link.call(*command) for command in commands), return_exceptions=True
+            *(connection.call(*command) for command in commands), return_exceptions=True
         )
         for place, reply in enumerate(replies):
-            if isinstance(reply, (LinkLost, ReplyError)):
+            if isinstance(reply, (ConnectionLost, ReplyError)):
                 replies[place] = await self.command(*commands[place])
         return replies
 
     async def _repeat(
-        self, route: Channel | Route, ask: Callable[[Link], asyncio.Future[Any]], asked: Command
+        self, connector: Connector, ask: Callable[[Connection], asyncio.Future[Any]], asked: Command
     ) -> Any:
         cause: Exception | None = None
-        if route.link is not None:
+        if connector.live is not None:
             try:
-                return await ask(route.link)
-            except (LinkLost, ReplyError) as error:
-                cause = _borne(error, route.server.address, asked)
+                return await ask(connector.live)
+            except (ConnectionLost, ReplyError) as error:
+                cause = _passing(error, connector.server.address, asked)
         clock = asyncio.get_running_loop().time
         started = clock()
         for delay in backoff():
@@ -321,29 +325,29 @@ class Requests:
             if delay:
                 await asyncio.sleep(delay)
             try:
-                link = await route.connected(cause)
+                connection = await connector.connected(cause)
                 if scripts.is_unknown(cause):
-                    scripts.load(link)
-                return await ask(link)
-            except (LinkLost, ReplyError) as error:
-                cause = _borne(error, route.server.address, asked)
-        raise route.unreachable(clock() - started, cause)
+                    scripts.load(connection)
+                return await ask(connection)
+            except (ConnectionLost, ReplyError) as error:
+                cause = _passing(error, connector.server.address, asked)
+        raise connector.unreachable(clock() - started, cause)
 
 
-def _borne(error: LinkLost | ReplyError, address: str, asked: Command) -> Exception:
-    """Return an error after which the same is asked again. Raises what stands as it is."""
-    if isinstance(error, LinkLost):
+def _passing(error: ConnectionLost | ReplyError, address: str, asked: Command) -> Exception:
+    """Return an error that may pass. Raises what stands as it is."""
+    if isinstance(error, ConnectionLost):
         counts.retries += 1
     elif not is_transient(error):
         raise refused(address, error, asked) from None
     return error
 
 
-def _call(command: Command, link: Link) -> asyncio.Future[Any]:
-    return link.call(*command)
+def _call(command: Command, connection: Connection) -> asyncio.Future[Any]:
+    return connection.call(*command)
 
 
-def _answers(link: Link, commands: list[Command]) -> asyncio.Future[list[Any]]:
+def _answers(connection: Connection, commands: list[Command]) -> asyncio.Future[list[Any]]:
     future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
     answers: list[Any] = []
 
@@ -351,11 +355,13 @@ def _answers(link: Link, commands: list[Command]) -> asyncio.Future[list[Any]]:
         answers.append(reply)
         settle(future, answers)
 
-    link.send_all(commands, answers.append, finish)
+    connection.send_all(commands, answers.append, finish)
     return future
 
 
-def _send_all(commands: tuple[Command, ...], address: str, link: Link) -> asyncio.Future[Any]:
+def _send_all(
+    commands: tuple[Command, ...], address: str, connection: Connection
+) -> asyncio.Future[Any]:
     # One future for all, as there may be one command for each of 256 tags.
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     replies: list[Any] = []
@@ -368,7 +374,7 @@ def _send_all(commands: tuple[Command, ...], address: str, link: Link) -> asynci
         else:
             settle(future, _read_error(replies[place], address, commands[place]))
 
-    link.send_all(commands, replies.append, finish)
+    connection.send_all(commands, replies.append, finish)
     return future
 
 

@@ -16,16 +16,12 @@ from starlette.staticfiles import StaticFiles
 
 from runbus import __version__, get_client, settings
 from runbus.errors import (
-    AlreadyAnswered,
-    AlreadyEnded,
-    DeploymentMissing,
-    NotPaused,
+    ConflictError,
+    NotFound,
+    RefusedError,
     RunbusError,
-    RunMissing,
     SendRefused,
-    ServerRefused,
-    ServerUnreachable,
-    SettingsError,
+    UnreachableError,
 )
 from runbus.protocol.printed import readable
 from runbus.web.api import api
@@ -44,18 +40,14 @@ if TYPE_CHECKING:
 
 CACHE_STATIC_SECONDS = 3600
 Told = Annotated[str, Query(pattern=r"^([0-9a-f]{8}-[0-9]{1,15})?$")]
-_STATUS: list[tuple[type[RunbusError], int]] = [
-    (RunMissing, 404),
-    (DeploymentMissing, 404),
-    (AlreadyAnswered, 409),
-    (NotPaused, 409),
-    (AlreadyEnded, 409),
-    (SendRefused, 409),
+_STATUS: dict[type[RunbusError], int] = {
+    NotFound: 404,
+    ConflictError: 409,
+    SendRefused: 409,
     # Not the visitor's fault.
-    (ServerUnreachable, 503),
-    (ServerRefused, 503),
-    (SettingsError, 503),
-]
+    RefusedError: 503,
+    UnreachableError: 503,
+}
 
 
 class Page:
@@ -111,7 +103,7 @@ class _Static(StaticFiles):
 
 def _handle_errors(app: FastAPI, site: Site) -> None:
     async def runbus_error(request: Request, error: Exception) -> Response:
-        status = next((code for kind, code in _STATUS if isinstance(error, kind)), 422)
+        status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
         return await _problem(site, request, status, str(error))
 
     async def http_error(request: Request, error: Any) -> Response:

@@ -13,7 +13,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from runbus import settings
 from runbus.errors import RunbusError
-from runbus.logging import TerminalFormatter
+from runbus.execution.run_logger import TerminalFormatter
 from runbus.monitoring.health_server import monitored
 from runbus.protocol.printed import one_line
 from runbus.web.app import Page

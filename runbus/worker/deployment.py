@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic_core import to_json
 
 from runbus.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from runbus.flows import Flow
+    from runbus.execution.call import FlowCall
+
+
+class Servable(Protocol):
+    """What a worker asks of a flow that it serves."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str | None: ...
+    @property
+    def is_async(self) -> bool: ...
+
+    def parameters_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what the flow is called with."""
+        ...
+
+    def prepare(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], run_name: str = "", /
+    ) -> FlowCall:
+        """Make ready what a call with these arguments does. Raises where they do not fit."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
     """A flow under a name by which others can start it."""
 
-    flow: Flow[..., Any]
+    flow: Servable
     name: str
     """`flow/deployment`."""
     limit: int | None = None

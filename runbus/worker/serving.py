@@ -38,7 +38,7 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
     worker, holder = Worker(served, limit), lease_holder.of(bus.current().settings)
     from runbus.monitoring.health_server import monitored  # late: it imports an HTTP server
 
-    with _stopped_by_signals(worker.stop, holder), monitored():
+    with _stopped_by_signals(worker.stop, holder), monitored(worker.slots):
         await worker.run()
         left = await asyncio.to_thread(holder.unrecorded)
         lease_holder.say_unrecorded(left)

@@ -19,7 +19,7 @@ from runbus.background.caller import in_caller
 from runbus.errors import FlowInterrupt, FlowRunHandedBack, RunbusError
 from runbus.execution.call import Claim
 from runbus.execution.engine import run_async, run_sync
-from runbus.logging import show_on_terminal
+from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol.execution import Ending
 from runbus.protocol.ids import read_run_id
 from runbus.store import bus
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from runbus.background.call import BackgroundCall
     from runbus.background.lease_holder import LeaseHolder
-    from runbus.execution.call import Plan
+    from runbus.execution.call import FlowCall
     from runbus.execution.run_context import Slot
     from runbus.protocol.records import FlowRun
     from runbus.worker.deployment import Deployment
@@ -57,14 +57,6 @@ HAND_BACK_SECONDS = 3.0
 LAST_WORDS_SECONDS = 2.0
 """How long a worker tells a server that it has ended, and what it gives back."""
 _log = logging.getLogger("runbus.flow_runs")
-
-
-_working: set[Worker] = set()
-
-
-def slots() -> list[str]:
-    """Say of each deployment that this process serves how many slots are taken, one line each."""
-    return sorted(line for worker in list(_working) for line in worker.slots())
 
 
 class Worker:
@@ -108,7 +100,6 @@ class Worker:
         show_on_terminal()
         _log.info("serving %s", ", ".join(self._served))
         beside = bridge.start(self._serve_all)
-        _working.add(self)
         try:
             async with Supervisor() as supervisor:
                 for duty in self._duties(supervisor):
@@ -117,7 +108,6 @@ class Worker:
                 await self._close_claims()
             await self._end_runs()
         finally:
-            _working.discard(self)
             await asyncio.shield(self._end(beside))
 
     def stop(self) -> None:
@@ -203,13 +193,13 @@ class Worker:
 
     async def _execute(self, deployment: Deployment, claim: Claim) -> None:
         flow, run = deployment.flow, claim.run
-        plan = partial(flow.plan, (), dict(run.parameters), run.name)
+        prepare = partial(flow.prepare, (), dict(run.parameters), run.name)
         try:
             with self._quarantine.entered(self._here, claim):
                 if not flow.is_async:
-                    await _in_thread(partial(_run_sync, plan, claim), run)
-                elif (planned := await _planned(plan, claim)) is not None:
-                    await run_async(planned, claim)
+                    await _in_thread(partial(_run_sync, prepare, claim), run)
+                elif (prepared := await _prepared(prepare, claim)) is not None:
+                    await run_async(prepared, claim)
         except (Exception, FlowInterrupt, SystemExit, KeyboardInterrupt) as error:
             _log.debug("%s: recorded by the engine: %r", run.name, error)
         finally:
@@ -281,11 +271,11 @@ class Worker:
                 await self._registration.end()
 
 
-async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
+async def _prepared(prepare: Callable[[], FlowCall], claim: Claim) -> FlowCall | None:
     # In the flow's own thread, or on its loop: to validate the parameters may take a while.
     run = claim.run
     try:
-        return await in_caller(plan)
+        return await in_caller(prepare)
     except Exception as error:  # of a validator's own code, too
         ending = Ending(
             run_id=run.id,
@@ -300,10 +290,10 @@ async def _planned(plan: Callable[[], Plan], claim: Claim) -> Plan | None:
         return None
 
 
-def _run_sync(plan: Callable[[], Plan], claim: Claim) -> None:
-    planned = caller.run(partial(_planned, plan, claim))
-    if planned is not None:
-        run_sync(planned, claim)
+def _run_sync(prepare: Callable[[], FlowCall], claim: Claim) -> None:
+    prepared = caller.run(partial(_prepared, prepare, claim))
+    if prepared is not None:
+        run_sync(prepared, claim)
 
 
 async def _in_thread(work: Callable[[], None], run: FlowRun) -> None:

@@ -17,7 +17,7 @@ from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from runbus.store.commands import Requests
+from runbus.store.commands import Commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +34,8 @@ def set_fault(point: str) -> None:
         owner = attrgetter(".".join(parents))(owner)
     setattr(owner, name, _marked(getattr(owner, name)))
     left = iter(range(int(number) - 1))
-    for request in ("command", "commands", "each", "script", "tell"):
-        setattr(Requests, request, _fatal(getattr(Requests, request), left))
+    for request in ("command", "together", "each", "script", "tell"):
+        setattr(Commands, request, _fatal(getattr(Commands, request), left))
 
 
 def _marked(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -83,8 +83,9 @@ async def test_a_pause_that_is_lost_before_it_is_waited_in(
             lose_pause(client, ids[0])
             client.delete(bus.current().keys.resume(ids[0]))  # nothing there tells of it
             client.execute_command("CLIENT", "KILL", "TYPE", "normal")
-        (node,) = bus.current().topology.nodes()
-        while node.watch.channel.link is not None:
+        here = bus.current()
+        tracking = here.trackings.of(here.keys.resume(ids[0]))
+        while tracking.connection.live is not None:
             await asyncio.sleep(0)
         lost.set()
         return await wait(*given)

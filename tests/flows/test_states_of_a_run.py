@@ -285,7 +285,7 @@ class RunMachine(RuleBasedStateMachine):
                 "pending": (keys.pending(place), member),
                 "active": (keys.active(place), member),
             }
-            scores = await here.requests.commands(*(("ZSCORE", *each) for each in names.values()))
+            scores = await here.commands.together(*(("ZSCORE", *each) for each in names.values()))
             return {name for name, score in zip(names, scores, strict=True) if score is not None}
 
         return self.do(read)

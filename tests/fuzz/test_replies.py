@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbus.store.connection.connection import Link
+from runbus.store.connection.connection import Connection
 
 SOME_REPLIES = (
     *(b"+OK\r\n", b":1\r\n", b"$3\r\nabc\r\n", b"*1\r\n$1\r\na\r\n", b"-ERR no\r\n", b"_\r\n"),
@@ -33,10 +33,12 @@ async def test_any_bytes(pieces: list[bytes], calls: int) -> None:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         lost = asyncio.Event()
-        link = Link(reply_timeout=5, on_push=lambda _: None, on_lost=lambda _: lost.set())
+        connection = Connection(
+            reply_timeout=5, on_push=lambda _: None, on_lost=lambda _: lost.set()
+        )
         _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        link.take_over(writer)
-        asked = [link.call("PING") for _ in range(calls)]
+        connection.take_over(writer)
+        asked = [connection.call("PING") for _ in range(calls)]
         async with asyncio.timeout(5):
             await asyncio.gather(*asked, return_exceptions=True)
             await lost.wait()

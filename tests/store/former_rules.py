@@ -67,7 +67,7 @@ class FormerProcess(Process):
             self._held[str(run_id), run.epoch] = Execution(self, run)
 
     async def _call(self, name: str, *call: Any) -> Any:
-        return await self.bus.requests.command("EVALSHA", _SHAS[name], *call)
+        return await self.bus.commands.command("EVALSHA", _SHAS[name], *call)
 
     # --- Its duties ---
 
@@ -79,14 +79,14 @@ class FormerProcess(Process):
         was_overdue = self.clock() > self.expires_at
         asked_at = self.clock()
         key, ms = LEASES + self.name, LEASE * UNIT_MS
-        await self.bus.requests.command("SET", key, ms, "PX", ms)
+        await self.bus.commands.command("SET", key, ms, "PX", ms)
         if was_overdue:
             await self._find_lost()
         self.expires_at = asked_at + LEASE
 
     async def _find_lost(self) -> None:
         held = self.executions()
-        replies = await self.bus.requests.commands(
+        replies = await self.bus.commands.together(
             *(("HGETALL", f"{PREFIX}{each.run_id}:run") for each in held)
         )
         for each, reply in zip(held, replies, strict=True):
@@ -99,13 +99,13 @@ class FormerProcess(Process):
 
     async def look(self) -> None:
         """Read who has a lease, then take the runs of the others."""
-        requests = self.bus.requests
+        commands = self.bus.commands
         members = [
             each.decode().split()
-            for each in await requests.command("ZRANGE", KEYS["executing"], 0, -1)
+            for each in await commands.command("ZRANGE", KEYS["executing"], 0, -1)
         ]
         owners = list(dict.fromkeys(owner for owner, _ in members))
-        found = await requests.commands(*(("GET", LEASES + owner) for owner in owners))
+        found = await commands.together(*(("GET", LEASES + owner) for owner in owners))
         gone = {owner for owner, value in zip(owners, found, strict=True) if value is None}
         for owner, run_id in members:
             if owner in gone:

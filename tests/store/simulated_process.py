@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from simulated_server import LEASE, THIRD, UNIT_MS
-from simulated_wire import Requests
+from simulated_wire import Commands
 
 from runbus.errors import RunbusError
 from runbus.protocol.execution import Ending, Owner
@@ -76,12 +76,12 @@ class Process:
         self.is_fresh = True
         """Whether it has renewed its leases since the server was last in trouble."""
         self.bus: Any = SimpleNamespace(
-            requests=Requests(wire, self),
+            commands=Commands(wire, self),
             keys=Keys("runbus"),
             lifetime_ms=LIFETIME_MS,
             settings=SimpleNamespace(lease_seconds=SECONDS, retention_seconds=LIFETIME_MS / 1000),
             loop=SimpleNamespace(time=lambda: 0.0),
-            topology=SimpleNamespace(route=lambda _: SimpleNamespace(link=None)),
+            topology=SimpleNamespace(connector=lambda _: SimpleNamespace(live=None)),
             renewed={},
         )
         self._prepare()

@@ -150,19 +150,19 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-class Requests:
-    """What the code of a process knows as `bus.requests`."""
+class Commands:
+    """What the code of a process knows as `bus.commands`."""
 
     def __init__(self, wire: Wire, process: Process) -> None:
         self._wire = wire
         self._process = process
 
     async def each(self, *commands: Command) -> list[Any]:
-        """As `Requests.each`: one error where nothing answered."""
+        """As `Commands.each`: one error where nothing answered."""
         return await self._ask(commands) if commands else []
 
-    async def commands(self, *commands: Command) -> list[Any]:
-        """As `Requests.commands`: an error is raised."""
+    async def together(self, *commands: Command) -> list[Any]:
+        """As `Commands.together`: an error is raised."""
         replies = await self._ask(commands) if commands else []
         for reply in replies:
             if isinstance(reply, Exception):
@@ -170,18 +170,18 @@ class Requests:
         return replies
 
     async def command(self, *command: Any) -> Any:
-        """As `Requests.command`."""
-        return (await self.commands(command))[0]
+        """As `Commands.command`."""
+        return (await self.together(command))[0]
 
     async def script(self, script: Script, call: Command) -> Any:
-        """As `Requests.script`."""
+        """As `Commands.script`."""
         return await self.command("EVALSHA", script.sha, *call)
 
     def raise_if_forbidden(self, *_: object) -> None:
         """Nothing is forbidden here."""
 
     async def tell(self, *commands: Command) -> None:
-        """As `Requests.tell`: nobody here listens to hints."""
+        """As `Commands.tell`: nobody here listens to hints."""
 
     async def _ask(self, commands: tuple[Command, ...]) -> list[Any]:
         future = asyncio.get_running_loop().create_future()

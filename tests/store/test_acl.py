@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import hiredis
 import pytest
-from guarded import KEYS, PREFIX, login, serving, started, waits, write_users
+from acl_users import KEYS, PREFIX, login, serving, started, waits, write_users
 from redis.exceptions import ResponseError
 
 from runbus import (
@@ -35,7 +35,7 @@ from runbus.protocol.keys import TAGS, Keys, tag
 from runbus.settings import temporary_settings
 from runbus.store import bus
 from runbus.store.admin import acl, gauges
-from runbus.store.connection import scripts
+from runbus.store.connection import rights, scripts
 from runbus.store.maintenance.index_repair import TAGS_AT_ONCE, IndexRepair
 from runbus.store.records import runs
 from runbus.variables import Variable
@@ -87,7 +87,7 @@ def guarded(
 
 @pytest.fixture(scope="module")
 def worker(guarded: Guarded) -> Iterator[None]:
-    """A process that serves the flows of `guarded_flows.py` as the user `worker`."""
+    """A process that serves the flows of `acl_users_flows.py` as the user `worker`."""
     with serving(guarded.url("worker")):
         yield
         guarded.refused()
@@ -424,19 +424,19 @@ async def test_a_lost_right_does_not_keep_a_lease_busy(
 
 
 def test_every_script_is_somebodys() -> None:
-    """A script that no right names could be called by nobody: put a new one in `acl.RIGHTS`."""
-    named = {script.sha for right in acl.RIGHTS.values() for script in right.scripts}
+    """A script that no right names could be called by nobody: put a new one in `RIGHTS`."""
+    named = {script.sha for right in rights.RIGHTS.values() for script in right.scripts}
     assert named == {script.sha for script in scripts.ALL}
 
 
 def test_every_key_is_somebodys() -> None:
-    """A kind of key that no right names could be used by nobody: put a new one in `acl.RIGHTS`."""
+    """A kind of key that no right names could be used by nobody: put a new one in `RIGHTS`."""
     kinds = {name for name in vars(Keys) if not name.startswith("_") and name != "prefix"}
-    granted = " ".join(grant.keys for right in acl.RIGHTS.values() for grant in right.grants)
+    granted = " ".join(grant.keys for right in rights.RIGHTS.values() for grant in right.grants)
     assert kinds - {"of_run", "pattern_of_runs"} == {*granted.split()}
 
 
 def test_every_right_is_somebodys() -> None:
     """There is no right that no user has, and no user with a right that there is not."""
-    assert {right for rights in acl.USERS.values() for right in rights} == set(acl.RIGHTS)
+    assert {right for held in acl.USERS.values() for right in held} == set(rights.RIGHTS)
     assert not {"answer"} & set(acl.USERS["worker"])

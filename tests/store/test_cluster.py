@@ -17,7 +17,7 @@ import pytest
 from clusters import Cluster, until
 from monitor import Asked, Monitor
 from owners import created
-from told import assert_all_are_told
+from server_errors import assert_all_are_told
 
 from runbus import (
     flow,
@@ -81,8 +81,8 @@ async def test_everybody_hears(cluster: Cluster) -> None:
     for number in range(5):
         await asyncio.gather(*(settled(send_input(number, run_id)) for run_id in run_ids))
     assert await asyncio.gather(*listening) == [list(range(5))] * 100
-    links = bus.current().links()
-    assert len(links) <= 3 * 3
+    connections = bus.current().connections()
+    assert len(connections) <= 3 * 3
     for run_id in run_ids[:20]:
         await created(run_id, {"name": "n", "flow": "heard"}, "me")
     found = await get_client().read_flow_runs(flow_name="heard", state="Running")

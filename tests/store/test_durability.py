@@ -167,7 +167,7 @@ async def test_the_server_is_lost_meanwhile(start_server: Callable[..., Server])
     with used(start_server("valkey", *EVERY_SECOND)) as server:
         await send_input(1, uuid4(), durability="fsync")
         sent = send_input(2, uuid4(), key="two", durability="fsync")
-        while not bus.current().outbox.barrier.pending():
+        while not bus.current().outbox.durability.pending():
             await asyncio.sleep(0)
         with server.client() as admin:
             admin.flushall()

@@ -2,7 +2,7 @@
 
 Hypothesis decides what the network does: which call of which connection is executed next, which
 replies arrive and which are lost, and when a connection ends while its calls are still on their
-way, to be executed late. The lane and the script are the real ones, and so is the server.
+way, to be executed late. The producer and the script are the real ones, and so is the server.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from redis.exceptions import ResponseError
 from runbus.protocol.keys import Keys
 from runbus.settings import read
 from runbus.store.connection import scripts
-from runbus.store.connection.connection import LinkLost
+from runbus.store.connection.connection import ConnectionLost
 from runbus.store.sending import stream_producer
 from runbus.store.sending.receipt import Sent
 
@@ -57,11 +57,11 @@ class Wire:
         callbacks = [on_reply for _, on_reply in (*self.replies, *self.requests)]
         self.replies.clear()
         for on_reply in callbacks:
-            on_reply(LinkLost("cut"))
+            on_reply(ConnectionLost("cut"))
 
 
 class Network:
-    """What a lane sees as its channel: the wires to one server."""
+    """What a producer sees as its connector: the wires to one server."""
 
     class server:
         address = "the test"
@@ -72,15 +72,15 @@ class Network:
         self.wires: list[Wire] = []
 
     @property
-    def link(self) -> Any:
+    def live(self) -> Any:
         if self.wires and self.wires[-1].alive:
             return self.wires[-1]
         return None
 
     async def connected(self, after: Exception | None = None) -> Any:
-        if self.link is None:
+        if self.live is None:
             self.wires.append(Wire(self.may_read_inputs))
-        return self.link
+        return self.live
 
     def execute(self, wire: Wire) -> None:
         """Let the server execute the oldest request of a wire."""
@@ -108,12 +108,12 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.run_id: UUID = uuid4()
         self.sent: list[Sent] = []
         self.numbers = count()
-        self.lane = self.loop.run_until_complete(self.open_lane())
+        self.producer = self.loop.run_until_complete(self.open_producer())
         self.others_send()
 
-    async def open_lane(self) -> stream_producer.Lane:
+    async def open_producer(self) -> stream_producer.StreamProducer:
         keys, run_id = Keys("runbus"), self.run_id
-        return stream_producer.Lane(
+        return stream_producer.StreamProducer(
             self.network,  # pyright: ignore[reportArgumentType]
             read(retry_seconds=3600),
             (
@@ -146,7 +146,7 @@ class ExactlyOnce(RuleBasedStateMachine):
                 value=b"%d" % number,
             )
             self.sent.append(sent)
-            self.loop.call_soon(self.lane.add, sent)
+            self.loop.call_soon(self.producer.add, sent)
         self.settle()
 
     @precondition(lambda self: any(wire.requests for wire in self.network.wires))
@@ -156,19 +156,19 @@ class ExactlyOnce(RuleBasedStateMachine):
         wires = [wire for wire in self.network.wires if wire.requests]
         self.network.execute(data.draw(st.sampled_from(wires)))
 
-    @precondition(lambda self: self.network.link and self.network.link.replies)
+    @precondition(lambda self: self.network.live and self.network.live.replies)
     @rule()
     def deliver(self) -> None:
         """Deliver the oldest reply."""
-        reply, on_reply = self.network.link.replies.popleft()
+        reply, on_reply = self.network.live.replies.popleft()
         self.loop.call_soon(on_reply, reply)
         self.settle()
 
-    @precondition(lambda self: self.network.link)
+    @precondition(lambda self: self.network.live)
     @rule()
     def cut(self) -> None:
         """End the connection."""
-        self.loop.call_soon(self.network.link.cut)
+        self.loop.call_soon(self.network.live.cut)
         self.settle()
 
     @rule()
@@ -196,7 +196,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         """Let everything be executed, first what is newest, and see what is stored."""
         for _ in range(10_000):
             waiting = [wire for wire in self.network.wires if wire.requests]
-            if self.network.link and self.network.link.replies:
+            if self.network.live and self.network.live.replies:
                 self.deliver()
             elif waiting:
                 self.network.execute(waiting[-1])
@@ -212,7 +212,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         return [(entry_id, key) for entry_id, key in entries if key != "other"]
 
     def settle(self) -> None:
-        """Let the lane take the steps that it can take."""
+        """Let the producer take the steps that it can take."""
         for _ in range(12):
             self.loop.run_until_complete(asyncio.sleep(0))
 

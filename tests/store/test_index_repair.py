@@ -40,7 +40,7 @@ async def test_a_lost_index_of_a_deployment_is_healed_by_workers(server: Server)
     """The runs that wait for a worker are found again, once."""
     here, run_id = bus.current(), uuid4()
     await created(run_id, {"flow": "f", "deployment": "f/x"})
-    await here.requests.command("DEL", here.keys.scheduled(tag(run_id), "f/x"))
+    await here.commands.command("DEL", here.keys.scheduled(tag(run_id), "f/x"))
     assert await runs.scheduled(here, ["f/x"], 20) == []
     one = "(runs looked at: 1, all there are)"
     assert await indexes_check() == (False, f"wrong entries: 1 {one}")
@@ -71,7 +71,7 @@ async def test_all_lost_indexes_are_healed_by_the_doctor(
     for run_id in (waiting, executed):
         of_tag = tag(run_id)
         lost = (here.keys.runs(of_tag), here.keys.active(of_tag), here.keys.executing(of_tag))
-        await here.requests.command("DEL", *lost, here.keys.scheduled(of_tag, "f/x"))
+        await here.commands.command("DEL", *lost, here.keys.scheduled(of_tag, "f/x"))
     assert await get_client().read_flow_runs() == []
     assert await round_of_repair() == 0, "who stands in no index is not found so"
     two = "(runs looked at: 2, all there are)"

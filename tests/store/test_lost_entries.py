@@ -14,7 +14,7 @@ from proxy import Proxy
 
 from runbus import receive_input, send_input
 from runbus.settings import temporary_settings
-from runbus.store.receiving.recent_entries import BEGINNING, Seen
+from runbus.store.receiving.recent_entries import BEGINNING, RecentEntries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -170,7 +170,7 @@ def entries(*numbers: int) -> list[tuple[bytes, list[bytes]]]:
 
 def test_what_was_seen_is_dropped_after_going_back() -> None:
     """The same key under another id is no news, and neither is an id without a key."""
-    seen = Seen(8)
+    seen = RecentEntries(8)
     by_hand = (b"3-0", [b"value", b"1"])
     assert seen.news([*entries(1, 2), by_hand]) == [*entries(1, 2), by_hand]
     assert seen.go_back() == (BEGINNING, 0)
@@ -180,8 +180,8 @@ def test_what_was_seen_is_dropped_after_going_back() -> None:
 
 
 def test_no_more_is_remembered_than_so_much() -> None:
-    """Of a long stream the last entries are remembered, and the tail goes back to their first."""
-    seen = Seen(8)
+    """Of a long stream the last entries are remembered, and what is read again begins there."""
+    seen = RecentEntries(8)
     for number in range(100):
         seen.news(entries(number))
     assert seen.go_back() == (b"92-0", 93)

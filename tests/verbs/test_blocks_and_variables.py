@@ -14,7 +14,7 @@ from proxy import Proxy
 from runbus import RunbusError, bound_run
 from runbus.blocks.system import JSON
 from runbus.errors import InvalidArgument, MissingAwait, NotSerializable, ServerRefused
-from runbus.store.commands import Requests
+from runbus.store.commands import Commands
 from runbus.variables import Variable
 
 if TYPE_CHECKING:
@@ -256,14 +256,14 @@ def test_an_unset_whose_reply_is_lost(
 ) -> None:
     """Whether there was a variable is known although the deletion was repeated."""
     Variable.set("x", 1)
-    command = Requests.command
+    command = Commands.command
 
-    async def losing(self: Requests, *words: Any) -> Any:
+    async def losing(self: Commands, *words: Any) -> Any:
         if words[0] == lost:
             await asyncio.to_thread(proxied.lose_next_reply)
         return await command(self, *words)
 
-    monkeypatch.setattr(Requests, "command", losing)
+    monkeypatch.setattr(Commands, "command", losing)
     assert Variable.unset("x") is True
     assert proxied.connections_total == 2
     assert Variable.get("x") is None

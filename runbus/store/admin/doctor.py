@@ -17,9 +17,9 @@ from runbus.errors import RunbusError, ServerRefused, ServerUnreachable
 from runbus.protocol.keys import TAGS, tag
 from runbus.store.admin import report
 from runbus.store.admin.report import Check, ServerReport
-from runbus.store.connection.connection import LinkLost, is_transient
+from runbus.store.connection.connection import ConnectionLost, is_transient
 from runbus.store.connection.error_replies import refused
-from runbus.store.connection.reconnecting_connection import Channel
+from runbus.store.connection.reconnecting_connection import ReconnectingConnection
 from runbus.store.maintenance import index_repair
 from runbus.store.records import deployments, executions, runs
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from runbus.store.admin.report import Info
     from runbus.store.bus import Bus
-    from runbus.store.connection.connection import Link
+    from runbus.store.connection.connection import Connection
+    from runbus.store.connection.connector import Connector
     from runbus.store.topology.node import Node
-    from runbus.store.topology.slot_connection import Route
 
 __all__ = ["Check", "ServerReport", "examine"]
 
@@ -42,10 +42,10 @@ _INFO_CHECKS = (report.judge_eviction, report.judge_memory, report.judge_persist
 
 async def examine(bus: Bus) -> ServerReport:
     """Look at the server. An unreachable one is a report too, within twelve seconds or so."""
-    way = bus.topology.route(bus.keys.here(TAGS[0]))
-    address = way.server.address
+    connector = bus.topology.connector(bus.keys.here(TAGS[0]))
+    address = connector.server.address
     try:
-        await _reached(bus, way)
+        await _reached(bus, connector)
     except RunbusError as error:
         if len(_primaries(bus)) <= 1:  # else the others may tell
             check = Check(name="server", ok=False, found=str(error))  # which says what to do, too
@@ -65,24 +65,24 @@ async def examine(bus: Bus) -> ServerReport:
     return ServerReport(address=address, checks=checks + await asyncio.gather(*looks))
 
 
-async def _reached(bus: Bus, way: Channel | Route) -> None:
+async def _reached(bus: Bus, connector: Connector) -> None:
     cause: Exception | None = None
     started = bus.loop.time()
     try:
         async with asyncio.timeout(min(LONGEST_WAIT, bus.settings.retry_seconds)):
-            await _ask(await way.connected(), bus.keys.here(TAGS[0]))
+            await _ask(await connector.connected(), bus.keys.here(TAGS[0]))
             return
-    except (LinkLost, ReplyError) as error:
+    except (ConnectionLost, ReplyError) as error:
         cause = error
     except TimeoutError:
-        pass  # the way knows why
-    raise way.unreachable(bus.loop.time() - started, cause)
+        pass  # the connector knows why
+    raise connector.unreachable(bus.loop.time() - started, cause)
 
 
-async def _ask(link: Link, key: str) -> None:
+async def _ask(connection: Connection, key: str) -> None:
     """Raise what the server says if it cannot answer yet."""
     try:
-        await link.call("GET", key)
+        await connection.call("GET", key)
     except ReplyError as error:
         if is_transient(error):
             raise
@@ -90,30 +90,30 @@ async def _ask(link: Link, key: str) -> None:
 
 def _primaries(bus: Bus) -> list[Node]:
     """Return the nodes that have keys."""
-    watches = {bus.topology.watch(bus.keys.here(tag)) for tag in TAGS}
-    return [node for node in bus.topology.nodes() if node.watch in watches]
+    owners = {bus.topology.owner(bus.keys.here(tag)) for tag in TAGS}
+    return [node for node in bus.topology.nodes() if node in owners]
 
 
 async def _info(node: Node) -> Info | Check:
     try:
         async with asyncio.timeout(LONGEST_WAIT):
-            link = await node.commands.connected()
-            return report.read_info(await link.call("INFO"))
+            connection = await node.command_connection.connected()
+            return report.read_info(await connection.call("INFO"))
     except ReplyError:
         return {}  # each check says that it does not know
     except ServerUnreachable as error:
         return Check(name="server", ok=False, found=str(error))
-    except (LinkLost, TimeoutError):
+    except (ConnectionLost, TimeoutError):
         found = f"{node.server.address} does not answer"
         return Check(name="server", ok=False, found=found)
 
 
 async def _fewest_replicas(node: Node) -> int | None:
     name = "min-replicas-to-write"
-    with suppress(ReplyError, LinkLost, ServerUnreachable, TimeoutError):
+    with suppress(ReplyError, ConnectionLost, ServerUnreachable, TimeoutError):
         async with asyncio.timeout(LONGEST_WAIT):
-            link = await node.commands.connected()
-            reply = await link.call("CONFIG", "GET", name)
+            connection = await node.command_connection.connected()
+            reply = await connection.call("CONFIG", "GET", name)
             return int(reply[name.encode()])
     return None
 
@@ -134,13 +134,13 @@ async def _look(
 
 async def _clock(bus: Bus, _: Info) -> Check:
     before = time.time()
-    server = await bus.requests.time()
+    server = await bus.commands.time()
     after = time.time()
     return report.judge_clock(server - (before + after) / 2, (after - before) / 2)
 
 
 async def _waking(bus: Bus, info: Info) -> Check:
-    seconds = await _time_to_hear(bus)
+    seconds = await _time_to_push(bus)
     tracked = int(info.get("tracking_total_keys", "0"))
     return report.judge_waking(seconds, tracked, await _tracking_limit(bus))
 
@@ -148,48 +148,48 @@ async def _waking(bus: Bus, info: Info) -> Check:
 async def _tracking_limit(bus: Bus) -> int | None:
     name = "tracking-table-max-keys"
     try:
-        reply = await bus.requests.command("CONFIG", "GET", name)
+        reply = await bus.commands.command("CONFIG", "GET", name)
     except ServerRefused:
         return None
     limit = reply.get(name.encode())
     return int(limit) if limit and int(limit) else None
 
 
-async def _time_to_hear(bus: Bus) -> float | None:
+async def _time_to_push(bus: Bus) -> float | None:
     """Change a key that a connection of its own reads; return when the push came (seconds)."""
-    heard: asyncio.Future[float] = bus.loop.create_future()
+    pushed: asyncio.Future[float] = bus.loop.create_future()
 
-    def hear(message: list[Any]) -> None:
-        if message[0] == b"invalidate" and not heard.done():
-            heard.set_result(bus.loop.time())
+    def on_push(message: list[Any]) -> None:
+        if message[0] == b"invalidate" and not pushed.done():
+            pushed.set_result(bus.loop.time())
 
     key = bus.keys.here(TAGS[0])
-    channel = Channel(bus.topology.watch(key).channel.server, bus.settings, on_push=hear)
+    server = bus.topology.owner(key).server
+    connection = ReconnectingConnection(server, bus.settings, on_push=on_push)
     try:
-        link = await channel.connected()
-        await _read(link, channel, key)
+        await _read(await connection.connected(), server.address, key)
         started = bus.loop.time()
         lifetime = max(1, int(bus.settings.retention_seconds))
-        await bus.requests.command("SET", key, "1", "EX", lifetime)
+        await bus.commands.command("SET", key, "1", "EX", lifetime)
         async with asyncio.timeout(PUSH_SECONDS):
-            return await heard - started
+            return await pushed - started
     except (TimeoutError, ConnectionError):
         return None
     finally:
-        channel.close()
+        connection.close()
 
 
-async def _read(link: Link, channel: Channel, key: str) -> None:
+async def _read(connection: Connection, address: str, key: str) -> None:
     try:
-        await link.call("GET", key)
+        await connection.call("GET", key)
     except ReplyError as error:
-        raise refused(channel.server.address, error, ("GET", key)) from None
+        raise refused(address, error, ("GET", key)) from None
 
 
 async def _leases(bus: Bus, _: Info) -> Check:
     owners = await executions.owners(bus)
     covered = sorted({(tag(run_id), owner) for owner, ids in owners.items() for run_id in ids})
-    alive = await bus.requests.each(*(("EXISTS", bus.keys.lease(*each)) for each in covered))
+    alive = await bus.commands.each(*(("EXISTS", bus.keys.lease(*each)) for each in covered))
     dead = {owner for (_, owner), lives in zip(covered, alive, strict=True) if lives == 0}
     return report.judge_leases({owner: len(ids) for owner, ids in owners.items()}, dead)
 
@@ -201,7 +201,7 @@ async def _queue(bus: Bus, _: Info) -> Check:
     since = [run.state.timestamp.timestamp() for run in found if run.state.timestamp]
     longest = 0.0
     if since:  # by the clock of a server that has just answered
-        longest = max(0.0, await bus.requests.time(bus.keys.run(found[0].id)) - min(since))
+        longest = max(0.0, await bus.commands.time(bus.keys.run(found[0].id)) - min(since))
     return report.judge_queue(Counter(await runs.count_scheduled(bus, names)), longest)
 
 

@@ -67,5 +67,5 @@ async def _streams_here(bus: Bus, held: Sequence[UUID]) -> list[StreamInfo]:
 async def _longest_wait(bus: Bus) -> int:
     keys = bus.keys
     calls = ((1, keys.pending(tag), keys.of_tag(tag), LOOKED_AT) for tag in TAGS)
-    waits = await bus.requests.available(*map(scripts.OLDEST_WAIT.command, calls))
+    waits = await bus.commands.available(*map(scripts.OLDEST_WAIT.command, calls))
     return max(int(wait or 0) for wait in waits)

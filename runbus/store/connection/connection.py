@@ -1,12 +1,12 @@
-"""A link: one connection to a server, shared by all callers of one event loop.
+"""One connection to a server, shared by all callers of one event loop.
 
-redis-py makes the connection (TLS, authentication, RESP3), then the link takes its transport
-over as an `asyncio.Protocol`. Commands of one turn of the loop go out in one write; replies come
+redis-py connects (TLS, authentication, RESP3), then this takes its transport over as an
+`asyncio.Protocol`. Commands of one turn of the loop go out in one write; replies come
 back in the order of the commands, so each reply settles the oldest call. A caller that gives up
 drops its callback and nothing else: the connection is never left half-read.
 
 A connection can die without a word (half-open). While calls are unanswered, bytes must keep
-coming: `reply_timeout` seconds without any, and the link is dropped.
+coming: `reply_timeout` seconds without any, and the connection is dropped.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _TRANSIENT = (
 )
 
 
-class LinkLost(ConnectionError):
+class ConnectionLost(ConnectionError):
     """The connection ended before the reply came; the command may have been executed."""
 
 
-class Link(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection. `on_lost` is called once, when it has ended."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Link(asyncio.Protocol):
         *,
         reply_timeout: float,
         on_push: OnPush | None = None,
-        on_lost: Callable[[Link], None] | None = None,
+        on_lost: Callable[[Connection], None] | None = None,
     ) -> None:
         self.alive = False
         self.may_read_inputs = False
@@ -61,13 +61,13 @@ class Link(asyncio.Protocol):
         self._paused = False
         self._reader = Reader(notEnoughData=_INCOMPLETE)
         self._loop = asyncio.get_running_loop()
-        self._heard_at = 0.0
+        self._received_at = 0.0
         self._watchdog: asyncio.TimerHandle | None = None
 
     def send(self, command: Command, on_reply: OnReply) -> None:
-        """Send a command; `on_reply` gets the reply, a `ReplyError`, or `LinkLost`.
+        """Send a command; `on_reply` gets the reply, a `ReplyError`, or `ConnectionLost`.
 
-        On a link that has ended, `on_reply` is called in the next turn.
+        On a connection that has ended, `on_reply` is called in the next turn.
         """
         self._send(_pack(command), [on_reply])
 
@@ -81,7 +81,7 @@ class Link(asyncio.Protocol):
     def _send(self, packed: bytes, on_replies: list[OnReply]) -> None:
         if not self.alive:
             for on_reply in on_replies:
-                self._loop.call_soon(on_reply, LinkLost("the connection has ended"))
+                self._loop.call_soon(on_reply, ConnectionLost("the connection has ended"))
             return
         idle = not self._unanswered
         self._unanswered += on_replies
@@ -102,7 +102,7 @@ class Link(asyncio.Protocol):
         return future
 
     def close(self) -> None:
-        """End the connection at once; calls without a reply get `LinkLost`."""
+        """End the connection at once; calls without a reply get `ConnectionLost`."""
         self.alive = False
         self._transport.abort()
 
@@ -111,7 +111,7 @@ class Link(asyncio.Protocol):
         return self._transport.get_extra_info("socket").fileno()
 
     def take_over(self, writer: asyncio.StreamWriter) -> None:
-        """Make an open connection this link's own."""
+        """Make what redis-py connected this connection's own."""
         # The writer closes its transport when it is collected, so it is kept.
         self._writer = writer
         self._transport = cast("asyncio.Transport", writer.transport)
@@ -121,7 +121,7 @@ class Link(asyncio.Protocol):
     # What asyncio calls.
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at = self._loop.time()
+        self._received_at = self._loop.time()
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not _INCOMPLETE:
@@ -145,7 +145,7 @@ class Link(asyncio.Protocol):
         self.alive = False
         if self._watchdog is not None:
             self._watchdog.cancel()
-        lost = LinkLost(str(exc) if exc else "the connection was closed")
+        lost = ConnectionLost(str(exc) if exc else "the connection was closed")
         unanswered, self._unanswered = self._unanswered, deque()
         self._unwritten.clear()
         if self._on_lost is not None:
@@ -163,7 +163,7 @@ class Link(asyncio.Protocol):
             self._unwritten = []
 
     def _expect_reply(self) -> None:
-        self._heard_at = self._loop.time()
+        self._received_at = self._loop.time()
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(self._reply_timeout, self._check_replies)
 
@@ -171,7 +171,7 @@ class Link(asyncio.Protocol):
         self._watchdog = None
         if not self._unanswered:
             return
-        silent_until = self._heard_at + self._reply_timeout
+        silent_until = self._received_at + self._reply_timeout
         if self._loop.time() >= silent_until:
             self.close()
         else:
@@ -179,12 +179,12 @@ class Link(asyncio.Protocol):
 
 
 @contextmanager
-def closed_on_error(link: Link) -> Generator[None]:
-    """Close a link, which nobody else knows yet, if the block ends otherwise than it should."""
+def closed_on_error(connection: Connection) -> Generator[None]:
+    """Close a connection that nobody else knows yet if the block ends otherwise than it should."""
     try:
         yield
     except BaseException:
-        link.close()
+        connection.close()
         raise
 
 

@@ -22,13 +22,12 @@ def refused(address: str, reply: Exception, command: Command) -> ServerRefused:
 
 
 def _right(command: Command) -> str:
-    from runbus.store.admin import acl  # late: only who is refused needs them
-    from runbus.store.connection import scripts  # late: only who is refused needs them
+    from runbus.store.connection import rights, scripts  # late: only who is refused needs them
 
     name = str(command[0])
     if name == "EVALSHA":
         script = next(each for each in scripts.ALL if each.sha == command[1])
-        names = " or ".join(repr(each) for each in acl.rights_with(script.sha))
+        names = " or ".join(repr(each) for each in rights.with_script(script.sha))
         return f"{names}, for the script {script.name}"
     if name in {"CLIENT", "CLUSTER"}:
         return f"{name} {command[1]}"

@@ -1,7 +1,7 @@
-"""A channel: a link that comes back.
+"""A connection to one server that is made again after each loss.
 
-It connects when it is first needed, and again, with jittered back-off, when the link is lost and
-somebody still needs it. Who waits for a link gets one, or `ServerUnreachable` once the server
+It connects when it is first needed, and again, with jittered back-off, when it was lost and
+somebody still needs it. Who waits for it gets a live one, or `ServerUnreachable` once the server
 has not answered for `retry_seconds`.
 """
 
@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hiredis import ReplyError
 
 from runbus.errors import RunbusError, ServerRefused, ServerUnreachable
 from runbus.store.connection.backoff import backoff
-from runbus.store.connection.connection import Link, LinkLost, closed_on_error, is_transient, settle
+from runbus.store.connection.connection import (
+    Connection,
+    ConnectionLost,
+    closed_on_error,
+    is_transient,
+    settle,
+)
 from runbus.store.connection.counters import counts
 from runbus.store.connection.error_replies import refused
 
@@ -24,14 +30,25 @@ if TYPE_CHECKING:
 
     from runbus.settings import Settings
     from runbus.store.connection.connection import OnPush
-    from runbus.store.topology.server import Server
-
 
 _log = logging.getLogger("runbus")
 
 
-class Channel:
-    """A connection to one server that is made again after each loss."""
+class Server(Protocol):
+    """A server that connections are made to."""
+
+    @property
+    def address(self) -> str:
+        """How a person would name it; never with a password."""
+        ...
+
+    async def connect(self, connection: Connection) -> None:
+        """Connect this. Raises `OSError`, or a `RunbusError` where retrying is no use."""
+        ...
+
+
+class ReconnectingConnection:
+    """The connections to one server, one after another."""
 
     def __init__(
         self,
@@ -39,52 +56,52 @@ class Channel:
         settings: Settings,
         *,
         on_push: OnPush | None = None,
-        greet: Callable[[Link], Awaitable[None]] | None = None,
-        on_link: Callable[[Link], None] | None = None,
+        prepare: Callable[[Connection], Awaitable[None]] | None = None,
+        on_connected: Callable[[Connection], None] | None = None,
         on_failure: Callable[[RunbusError], None] | None = None,
         on_lost: Callable[[], None] | None = None,
         patience: float | None = None,
     ) -> None:
-        """`greet` asks what has to be known before a new link is used.
+        """`prepare` asks what has to be known before a new connection is used.
 
         `patience` is how long (seconds) to try to connect; by default, `retry_seconds`.
         """
         self.server = server
-        self.link: Link | None = None
-        """The link while it is alive."""
+        self.live: Connection | None = None
+        """The connection while there is one that is alive."""
         self.trouble: OSError | None = None
         """Why the last attempt to connect failed, until one succeeds."""
         self._settings = settings
         self._patience = settings.retry_seconds if patience is None else patience
         self._on_push = on_push
-        self._greet = greet
-        self._on_link = on_link
+        self._prepare = prepare
+        self._on_connected = on_connected
         self._on_failure = on_failure
         self._on_lost = on_lost
-        self._waiting: set[asyncio.Future[Link]] = set()
+        self._waiting: set[asyncio.Future[Connection]] = set()
         self._connecting: asyncio.Task[None] | None = None
         self._closed = False
 
     def connect(self) -> None:
-        """Begin to connect, unless there is a link or one is being made."""
-        if self.link is None and self._connecting is None and not self._closed:
+        """Begin to connect, unless there is a connection or one is being made."""
+        if self.live is None and self._connecting is None and not self._closed:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
             self._connecting.add_done_callback(self._note_cancelled)
 
-    async def connected(self, after: Exception | None = None) -> Link:
-        """Return the live link, connecting first if need be. Raises `ServerUnreachable`.
+    async def connected(self, after: Exception | None = None) -> Connection:
+        """Return the live one, connecting first if need be. Raises `ServerUnreachable`.
 
-        `after` a call that failed on a server that was demoted, the link is a new one: its name
+        `after` a call that failed on a server that was demoted, it is a new one: the server's name
         may lead to the new primary by now.
         """
-        if self.link is not None and str(after).startswith("READONLY"):
-            self.link.close()
+        if self.live is not None and str(after).startswith("READONLY"):
+            self.live.close()
             await asyncio.sleep(0)  # the transport ends in the next turn
-        if self.link is not None:
-            return self.link
+        if self.live is not None:
+            return self.live
         if self._closed:
             raise self.unreachable(0)
-        future: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         self.connect()
         try:
@@ -93,26 +110,26 @@ class Channel:
             self._waiting.discard(future)
 
     def close(self) -> None:
-        """End the link for good."""
+        """End it for good."""
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
-        if self.link is not None:
-            self.link.close()
+        if self.live is not None:
+            self.live.close()
 
     async def _connect(self) -> None:
         try:
-            link = await self._connect_with_retries()
+            connection = await self._connect_with_retries()
         except Exception as error:
             self._connecting = None
             self._fail(error)
         else:
-            # In this order: whoever is woken may find the link lost and connect again.
+            # In this order: whoever is woken may find it lost and connect again.
             self._connecting = None
-            self.link = link
-            if self._on_link is not None:
-                self._on_link(link)
-            self._answer(link)
+            self.live = connection
+            if self._on_connected is not None:
+                self._on_connected(connection)
+            self._answer(connection)
 
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, RunbusError):
@@ -125,34 +142,34 @@ class Channel:
         # Somebody cancels every task of the loop, which may be the loop's end or not.
         if connecting.cancelled():
             self._connecting = None
-            self._answer(LinkLost("cancelled"))
+            self._answer(ConnectionLost("cancelled"))
             if self._on_lost is not None and not self._closed:
                 self._on_lost()
 
-    def _answer(self, answer: Link | Exception) -> None:
+    def _answer(self, answer: Connection | Exception) -> None:
         for future in self._waiting:
             settle(future, answer)
         self._waiting.clear()
 
-    async def _connect_with_retries(self) -> Link:
+    async def _connect_with_retries(self) -> Connection:
         clock = asyncio.get_running_loop().time
         started = clock()
         for delay in backoff():
             await asyncio.sleep(delay)
             try:
-                link = await self._connect_once()
+                connection = await self._connect_once()
             except OSError as error:
                 self._note_trouble(error)
                 if clock() - started >= self._patience:
                     raise self.unreachable(clock() - started) from None
             else:
                 self.trouble = None
-                return link
+                return connection
         raise AssertionError("backoff never ends")
 
     def unreachable(self, seconds: float, cause: Exception | None = None) -> ServerUnreachable:
-        """The error for somebody who has waited this long for a link or for an answer."""
-        silent = "not connected yet" if self.link is None else "it does not reply"
+        """The error for somebody who has waited this long to connect or for an answer."""
+        silent = "not connected yet" if self.live is None else "it does not reply"
         cause = cause or self.trouble or ConnectionError(silent)
         return ServerUnreachable(address=self.server.address, seconds=seconds, cause=cause)
 
@@ -161,34 +178,34 @@ class Channel:
             _log.warning("no connection: %s. Trying again for %g s.", error, self._patience)
         self.trouble = error
 
-    async def _connect_once(self) -> Link:
-        link = Link(
+    async def _connect_once(self) -> Connection:
+        connection = Connection(
             reply_timeout=self._settings.reply_timeout_seconds,
             on_push=self._on_push,
-            on_lost=self._lose,
+            on_lost=self._drop,
         )
-        await self.server.connect(link)
-        with closed_on_error(link):
+        await self.server.connect(connection)
+        with closed_on_error(connection):
             if self._on_push is not None:
-                await self._track(link)
-            if self._greet is not None:
-                await self._greet(link)
-        if not link.alive:
-            raise LinkLost("the connection was closed at once")
-        return link
+                await self._track(connection)
+            if self._prepare is not None:
+                await self._prepare(connection)
+        if not connection.alive:
+            raise ConnectionLost("the connection was closed at once")
+        return connection
 
-    async def _track(self, link: Link) -> None:
+    async def _track(self, connection: Connection) -> None:
         track = ("CLIENT", "TRACKING", "ON")
         try:
-            await link.call(*track)
+            await connection.call(*track)
         except ReplyError as error:
             if is_transient(error):
                 raise ConnectionError(str(error)) from None
             raise refused(self.server.address, error, track) from None
 
-    def _lose(self, link: Link) -> None:
-        if self.link is link:
-            self.link = None
+    def _drop(self, connection: Connection) -> None:
+        if self.live is connection:
+            self.live = None
             counts.reconnects += not self._closed
             if self._on_lost is not None:
                 self._on_lost()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runbus.protocol.entries import Writable
-    from runbus.store.connection.connection import Command, Link, OnReply
+    from runbus.store.connection.connection import Command, Connection, OnReply
 
 
 class Script:
@@ -52,24 +52,24 @@ class Script:
         """Return the command that calls the script with what one of the functions below made."""
         return ("EVALSHA", self.sha, *call)
 
-    def run(self, link: Link, call: Command, on_reply: OnReply) -> None:
+    def run(self, connection: Connection, call: Command, on_reply: OnReply) -> None:
         """Call the script with what one of the functions below made."""
         command = self.command(call)
 
         def check(reply: Any) -> None:
             if is_unknown(reply):
                 loaded: list[Any] = []
-                link.send(("SCRIPT", "LOAD", self.source), loaded.append)
-                link.send(command, lambda again: on_reply(_explained(again, loaded)))
+                connection.send(("SCRIPT", "LOAD", self.source), loaded.append)
+                connection.send(command, lambda again: on_reply(_explained(again, loaded)))
             else:
                 on_reply(reply)
 
-        link.send(command, check)
+        connection.send(command, check)
 
-    def call(self, link: Link, call: Command) -> asyncio.Future[Any]:
+    def call(self, connection: Connection, call: Command) -> asyncio.Future[Any]:
         """Call the script and return a future of its reply. An error reply is raised."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.run(link, call, lambda reply: settle(future, reply))
+        self.run(connection, call, lambda reply: settle(future, reply))
         return future
 
 
@@ -139,11 +139,11 @@ ALL = (
 )
 
 
-def load(link: Link) -> None:
+def load(connection: Connection) -> None:
     """Load all scripts on a new connection, so that the first calls need not be repeated."""
     for script in ALL:
         # Where it is not allowed, the call that follows tells.
-        link.send(("SCRIPT", "LOAD", script.source), lambda _: None)
+        connection.send(("SCRIPT", "LOAD", script.source), lambda _: None)
 
 
 def send(

@@ -1,4 +1,4 @@
-"""The wire's number on the server: checked on each new connection and with each renewal."""
+"""The wire's number on the server: checked on each new connection."""
 
 from __future__ import annotations
 
@@ -13,43 +13,35 @@ from runbus.protocol.wire import WIRE
 
 if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
-    from runbus.store.bus import Bus
-    from runbus.store.connection.connection import Link
+    from runbus.store.connection.connection import Connection
 
 
-async def check(link: Link, keys: Keys, address: str) -> None:
+async def check(connection: Connection, keys: Keys, address: str) -> None:
     """Raise `WireMismatch` unless the server's number is this version's.
 
     A server that has nothing of runbus yet is given it. In a cluster, one primary knows; and a user
     who may not look is told by what does not work.
     """
-    found = await _ask(link, "GET", keys.wire())
+    found = await _ask(connection, "GET", keys.wire())
     if isinstance(found, ReplyError):
         return
     if found is None:
-        if await _has_older(link, keys):
+        if await _has_older(connection, keys):
             raise WireMismatch(address=address, found=1, spoken=WIRE)
-        await _ask(link, "SET", keys.wire(), str(WIRE), "NX")
+        await _ask(connection, "SET", keys.wire(), str(WIRE), "NX")
     elif found != str(WIRE).encode():
-        raise WireMismatch(address=address, found=_number(found), spoken=WIRE)
+        raise mismatch(address, found)
 
 
-async def check_again(bus: Bus) -> None:
-    """Raise `WireMismatch` if the number has changed while everything went on."""
-    key = bus.keys.wire()
-    found = await bus.requests.command("GET", key)
-    if found is None:  # somebody emptied the server
-        await bus.requests.command("SET", key, str(WIRE), "NX")
-    elif found != str(WIRE).encode():
-        for link in bus.links():
-            link.close()  # each new connection is refused
-        address = bus.topology.owner(key).server.address
-        raise WireMismatch(address=address, found=_number(found), spoken=WIRE)
+def mismatch(address: str, found: bytes) -> WireMismatch:
+    """The error for a server that has another number."""
+    number = int(found) if found.isdigit() else found.decode(errors="replace")
+    return WireMismatch(address=address, found=number, spoken=WIRE)
 
 
-async def _has_older(link: Link, keys: Keys) -> bool:
+async def _has_older(connection: Connection, keys: Keys) -> bool:
     # The first version did not store its number.
-    asked = [link.call("EXISTS", keys.runs(tag)) for tag in TAGS]
+    asked = [connection.call("EXISTS", keys.runs(tag)) for tag in TAGS]
     found = False
     for reply in asked:
         with suppress(ReplyError):  # another primary's, or not for this user
@@ -57,12 +49,8 @@ async def _has_older(link: Link, keys: Keys) -> bool:
     return found
 
 
-async def _ask(link: Link, *command: str) -> Any:
+async def _ask(connection: Connection, *command: str) -> Any:
     try:
-        return await link.call(*command)
+        return await connection.call(*command)
     except ReplyError as error:
         return error
-
-
-def _number(found: bytes) -> int | str:
-    return int(found) if found.isdigit() else found.decode(errors="replace")

@@ -26,8 +26,8 @@ async def expire_overdue(bus: Bus) -> None:
             )
             for tag in tags
         ]
-        replies = await bus.requests.each(*commands)
-        bus.requests.raise_if_forbidden(commands, replies)
+        replies = await bus.commands.each(*commands)
+        bus.commands.raise_if_forbidden(commands, replies)
         pages = {
             tag: reply
             for tag, reply in zip(tags, replies, strict=True)

@@ -45,7 +45,7 @@ class IndexRepair:
         tags = self._tags[:TAGS_AT_ONCE]
         commands = [_call(self._bus, tag, str(self._passed[tag])) for tag in tags]
         try:
-            replies = await self._bus.requests.each(*commands)
+            replies = await self._bus.commands.each(*commands)
             found = dict(zip(tags, replies, strict=True))
             works = [self._settle(tag, reply) for tag, reply in found.items()]
             repaired = sum(each or 0 for each in await available(works, 5.0, needs_one=False))
@@ -56,7 +56,7 @@ class IndexRepair:
             self._tags = [*more, *self._tags[len(tags) :], *done]
         if repaired:
             _log.warning("%d entries of indexes did not fit the records of runs", repaired)
-        self._bus.requests.raise_if_forbidden(commands, replies)
+        self._bus.commands.raise_if_forbidden(commands, replies)
         return repaired
 
     async def _settle(self, tag: str, reply: Any) -> int:
@@ -79,7 +79,7 @@ async def repair_all(bus: Bus) -> int:
     repaired = 0
     async for runs_of in _all_runs(bus):
         for tag, ids in runs_of.items():
-            (reply,) = await bus.requests.commands(_call(bus, tag, "", *ids))
+            (reply,) = await bus.commands.together(_call(bus, tag, "", *ids))
             repaired += await _follow_up(bus, reply)
     return repaired
 
@@ -92,7 +92,7 @@ async def examine(bus: Bus, seconds: float) -> tuple[int, int, bool]:
     """
     looked_at, wrong, end = 0, 0, bus.loop.time() + seconds
     async for runs_of in _all_runs(bus):
-        replies = await bus.requests.commands(
+        replies = await bus.commands.together(
             *(_call(bus, tag, "", *ids, changes=False) for tag, ids in runs_of.items())
         )
         looked_at += sum(map(len, runs_of.values()))
@@ -107,7 +107,7 @@ async def _all_runs(bus: Bus) -> AsyncGenerator[dict[str, list[str]]]:
     tag_of = {bus.topology.owner(bus.keys.runs(tag)).server.address: tag for tag in TAGS}
     pattern = pattern_of_runs(bus.keys.prefix)
     for some_tag in tag_of.values():
-        async for found in bus.requests.scan(bus.keys.runs(some_tag), pattern):
+        async for found in bus.commands.scan(bus.keys.runs(some_tag), pattern):
             runs_of: dict[str, list[str]] = {}
             for run_id in read_run_ids(key.rsplit(b":", 2)[-2] for key in found):
                 ids = runs_of.setdefault(tag_of_run(run_id), [])

@@ -66,7 +66,7 @@ class Lease:
         """
         wanted, asked_at = sorted(tags), boot_time()
         keys = [bus.keys.lease(tag, self.owner.process) for tag in wanted]
-        replies = await bus.requests.each(
+        replies = await bus.commands.each(
             *(("EVALSHA", scripts.RENEW_LEASE.sha, 1, key, self.owner.lease) for key in keys)
         )
         renewed: list[str] = []
@@ -82,4 +82,4 @@ class Lease:
     async def give_up(self, bus: Bus, tags: Iterable[str]) -> None:
         """End the leases of these tags, so that others need not wait for their end."""
         keys = [bus.keys.lease(tag, self.owner.process) for tag in sorted(tags)]
-        await bus.requests.each(*(("DEL", key) for key in keys))
+        await bus.commands.each(*(("DEL", key) for key in keys))

@@ -1,29 +1,28 @@
-"""The express: a blocking read, for the one receiver that is in the middle of a conversation.
+"""The blocking read, for the one receiver that is in the middle of a conversation.
 
 A push only says that a stream has changed; reading what came costs one more round trip. A blocking
 read (XREAD BLOCK) brings the entries themselves, but it takes a connection of its own while it
 waits. So there is one such connection, made when a conversation is under way, and it serves one
-tail at a time. That tail need not be armed for a push meanwhile. When the blocking read ends
-without entries, after a second or because its connection was lost, the tail reads and is armed
-like any other; and if a push comes all the same, it reads when nothing comes this way shortly
-after. What comes a second time is dropped, as the tail's cursor has moved on.
+stream at a time. That need not be armed for a push meanwhile. When the blocking read ends
+without entries, after a second or because its connection was lost, the stream is read and armed
+like any other; and if a push comes all the same, it is read when nothing comes this way shortly
+after. What comes a second time is dropped, as the cursor has moved on.
 """
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hiredis import ReplyError
 
 from runbus.store.connection.connection import is_transient
-from runbus.store.connection.reconnecting_connection import Channel
+from runbus.store.connection.reconnecting_connection import ReconnectingConnection
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
-    from runbus.store.receiving.stream_consumer import Tail
-    from runbus.store.topology.server import Server
+    from runbus.store.connection.reconnecting_connection import Server
 
 # A receiver that stops waiting holds the connection no longer than this.
 BLOCK_MS = 1000
@@ -32,53 +31,71 @@ REST_SECONDS = 60
 CONVERSATION = 3
 
 
-class Express:
+class Conversing(Protocol):
+    """A stream consumer, as far as it is known here."""
+
+    key: bytes
+    cursor: bytes | str
+    page: int
+    conversation: int
+    """How many reads in a row brought few entries, as those of a conversation do."""
+
+    def accept(self, entries: list[Any], cursor: bytes | str, /) -> None:
+        """Take entries that were read past a cursor, if they are news."""
+        ...
+
+    def read_if_awaited(self) -> None:
+        """Read if somebody waits and nothing is known of what comes next."""
+        ...
+
+
+class BlockingRead:
     """One event loop's connection for blocking reads."""
 
     def __init__(self, server: Server, settings: Settings) -> None:
-        self.channel = Channel(server, settings, on_failure=self._rest)
-        self._serves: Tail | None = None
+        self.connection = ReconnectingConnection(server, settings, on_failure=self._rest)
+        self._serves: Conversing | None = None
         self._reply_timeout = settings.reply_timeout_seconds
         self._block_ms = max(1, min(BLOCK_MS, int(self._reply_timeout * 500)))
         self._rests_until = 0.0
         self._clock = asyncio.get_running_loop().time
 
-    def serves(self, tail: Tail) -> bool:
-        """Whether a blocking read waits for this tail's next entries."""
-        return self._serves is tail
+    def serves(self, stream: Conversing) -> bool:
+        """Whether a blocking read waits for this stream's next entries."""
+        return self._serves is stream
 
-    def offer(self, tail: Tail, poll_interval: float, timeout: float | None) -> bool:
-        """Serve a tail that begins to wait, if it converses and nobody else is being served.
+    def offer(self, stream: Conversing, poll_interval: float, timeout: float | None) -> bool:
+        """Serve a stream that begins to be waited for, if it converses and no other is served.
 
         Return whether what comes next is sure to come this way, or else to be read in time.
         """
-        if self._serves is None and tail.conversation >= CONVERSATION:
-            self._serve(tail)
+        if self._serves is None and stream.conversation >= CONVERSATION:
+            self._serve(stream)
         # A connection that died silently is found out when its reply is late.
         found_out = poll_interval >= self._reply_timeout
-        # Once the blocking read is over, the tail reads once more.
+        # Once the blocking read is over, the stream is read once more.
         over = timeout is None or timeout * 1000 >= 2 * self._block_ms
-        return self._serves is tail and found_out and over
+        return self._serves is stream and found_out and over
 
-    def _serve(self, tail: Tail) -> None:
+    def _serve(self, stream: Conversing) -> None:
         if self._clock() < self._rests_until:
             return
-        link = self.channel.link
-        if link is None:
-            self.channel.connect()
+        connection = self.connection.live
+        if connection is None:
+            self.connection.connect()
             return
-        self._serves = tail
-        count, block = ("COUNT", tail.page), ("BLOCK", self._block_ms)
-        command = ("XREAD", *count, *block, "STREAMS", tail.key, tail.cursor)
-        link.send(command, partial(self._hear, tail, tail.cursor))
+        self._serves = stream
+        count, block = ("COUNT", stream.page), ("BLOCK", self._block_ms)
+        command = ("XREAD", *count, *block, "STREAMS", stream.key, stream.cursor)
+        connection.send(command, partial(self._on_reply, stream, stream.cursor))
 
-    def _hear(self, tail: Tail, cursor: bytes | str, reply: Any) -> None:
+    def _on_reply(self, stream: Conversing, cursor: bytes | str, reply: Any) -> None:
         self._serves = None
         if isinstance(reply, ReplyError) and not is_transient(reply):
             self._rest(reply)
         elif reply and not isinstance(reply, Exception):
-            tail.accept(reply[tail.key], cursor)
-        tail.read_if_awaited()
+            stream.accept(reply[stream.key], cursor)
+        stream.read_if_awaited()
 
     def _rest(self, _: Exception) -> None:
         # Conversations go on without; a server that refuses is not asked all the time.

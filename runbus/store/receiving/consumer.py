@@ -1,49 +1,56 @@
-"""A reader: several streams of one run received as one, in order of time."""
+"""A consumer: several streams of one run received as one, in order of time."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from runbus.store.connection.connection import settle
-from runbus.store.receiving.stream_consumer import Arm, Tail
+from runbus.store.receiving.stream_consumer import Arm, ReceivingBus, StreamConsumer
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator, Mapping
     from uuid import UUID
 
-    from runbus.store.bus import Bus
-    from runbus.store.connection.connection import Link
+    from runbus.store.connection.connection import Connection
 
 GRACE_SECONDS = 0.5
 POLL_SECONDS = 5.0
 MARK_SECONDS = 1.0
 
 
-class Reader:
+class MarkingBus(ReceivingBus, Protocol):
+    """What a consumer needs of its event loop's bus."""
+
+    def mark_read(self, flow_run_id: UUID, name: str, count: int) -> None:
+        """Tell the server how far a stream was read."""
+        ...
+
+
+class Consumer:
     """What one receiver reads. It belongs to the event loop of its bus.
 
-    Entries may also be taken in threads (`next_tail`, and the tail's `peek` and `advance`).
+    Entries may also be taken in threads (`next_stream`, and its `peek` and `advance`).
     """
 
     __slots__ = (
         "_futures",
-        "_heard_on",
         "_is_cut",
         "_mark_step",
         "_polls",
+        "_read_on",
         "bus",
         "flow_run_id",
         "looks_again",
         "marks",
         "poll_interval",
-        "tails",
+        "streams",
     )
 
     def __init__(
         self,
-        bus: Bus,
+        bus: MarkingBus,
         flow_run_id: UUID,
         streams: Mapping[str, str],
         poll_interval: float,
@@ -58,62 +65,60 @@ class Reader:
         self.bus = bus
         self.flow_run_id = flow_run_id
         self.poll_interval = poll_interval
-        self.tails = [
-            Tail(self, bus.topology.watch(key), name, key) for name, key in streams.items()
-        ]
+        self.streams = [StreamConsumer(self, name, key) for name, key in streams.items()]
         self.marks = marks
         """Whether it receives inputs, and tells the server how far."""
         self.looks_again = looks_again
         # One that is made before the first read may lead to a server that lost the question.
-        self._heard_on: Link | None = self.tails[0].watch.channel.link
+        self._read_on: Connection | None = self.streams[0].tracking.connection.live
         self._is_cut = False
         self._futures: list[asyncio.Future[bool]] = []
         self._polls: list[asyncio.Future[bool]] | None = None
         # So the limit on unread entries is kept to a sixteenth, at little cost.
         self._mark_step = max(1, bus.settings.max_stream_length // 16)
 
-    def continue_from(self, other: Reader) -> None:
-        """Take over the place of a reader that belongs to another event loop."""
-        for tail, before in zip(self.tails, other.tails, strict=True):
-            tail.take_over(before)
+    def continue_from(self, other: Consumer) -> None:
+        """Take over the place of a consumer that belongs to another event loop."""
+        for stream, before in zip(self.streams, other.streams, strict=True):
+            stream.take_over(before)
 
     @property
     def waits(self) -> bool:
         """Whether anybody waits for an entry now."""
         return bool(self._futures)
 
-    def next_tail(self) -> Tail | None:
-        """Return the tail whose entry comes next, None if it has to be read first."""
-        if len(self.tails) == 1:
-            return self.tails[0] if self.tails[0].unread else None
+    def next_stream(self) -> StreamConsumer | None:
+        """Return the stream whose entry comes next, None if it has to be read first."""
+        if len(self.streams) == 1:
+            return self.streams[0] if self.streams[0].unread else None
         while True:
             with suppress(IndexError):  # a thread took an entry meanwhile
-                return self._earliest_tail()
+                return self._earliest_stream()
 
-    def _earliest_tail(self) -> Tail | None:
+    def _earliest_stream(self) -> StreamConsumer | None:
         earliest = None
-        for tail in self.tails:
-            if tail.unread:
-                if earliest is None or tail.next_id() < earliest.next_id():
-                    earliest = tail
-            elif tail.arm is not Arm.ARMED:
+        for stream in self.streams:
+            if stream.unread:
+                if earliest is None or stream.next_id() < earliest.next_id():
+                    earliest = stream
+            elif stream.arm is not Arm.ARMED:
                 return None  # its next entry, still on the server, may come before the others'
         return earliest
 
     def taken(self) -> Iterator[tuple[str, bytes, list[bytes]]]:
         """Take all entries that are at hand: the name of the stream, the entry's id and fields."""
-        while (tail := self.next_tail()) is not None:
-            entry_id, fields = tail.unread[-1]
-            tail.advance()
-            yield tail.name, entry_id, fields
+        while (stream := self.next_stream()) is not None:
+            entry_id, fields = stream.unread[-1]
+            stream.advance()
+            yield stream.name, entry_id, fields
 
     async def wait(self, timeout: float | None) -> bool:
-        """Wait until `next_tail` has an entry; False when the time (seconds) is over.
+        """Wait until `next_stream` has an entry; False when the time (seconds) is over.
 
         Without time (0), read once whatever is there. Raises `RunbusError` when that cannot be
         read; the next wait tries again.
         """
-        if self.next_tail() is not None:
+        if self.next_stream() is not None:
             return True
         loop = self.bus.loop
         future: asyncio.Future[bool] = loop.create_future()
@@ -131,14 +136,14 @@ class Reader:
                 timer.cancel()
             self._end_wait(future)
 
-    def hear(self, tail: Tail) -> None:
-        """Take note that a tail has read."""
-        if self.next_tail() is not None or self._note_connection(tail):
+    def on_read(self, stream: StreamConsumer) -> None:
+        """Take note that a stream was read."""
+        if self.next_stream() is not None or self._note_connection(stream):
             self._wake(self._futures, True)
         elif self._polls and self._has_read_all():
             self._wake(self._polls, False)
-        if tail.unread and self.marks:
-            self._mark(tail)
+        if stream.unread and self.marks:
+            self._mark(stream)
 
     def take_cut(self) -> bool:
         """Whether there was a new connection since this was asked last.
@@ -148,11 +153,11 @@ class Reader:
         found, self._is_cut = self._is_cut, False
         return found
 
-    def _note_connection(self, tail: Tail) -> bool:
+    def _note_connection(self, stream: StreamConsumer) -> bool:
         if not self.looks_again:
             return False
-        before, self._heard_on = self._heard_on, tail.watch.channel.link
-        is_new = before is not self._heard_on
+        before, self._read_on = self._read_on, stream.tracking.connection.live
+        is_new = before is not self._read_on
         self._is_cut = self._is_cut or is_new
         return is_new
 
@@ -163,38 +168,38 @@ class Reader:
                 future.set_exception(error)
 
     def close(self) -> None:
-        """Let the bus forget this reader."""
-        for tail in self.tails:
-            tail.close()
+        """Let the bus forget this consumer."""
+        for stream in self.streams:
+            stream.close()
 
     def _begin_wait(self, future: asyncio.Future[bool], timeout: float | None) -> None:
         polls = timeout == 0
         if not self._futures:
-            for tail in self.tails:
-                tail.watch.start_waiting(tail)
+            for stream in self.streams:
+                stream.tracking.start_waiting(stream)
         self._futures.append(future)
         if polls:
             self._poll(future)
         if not polls and self._is_served(timeout):
             return
-        for tail in self.tails:
-            if polls or tail.arm is Arm.UNKNOWN:
-                tail.read()
+        for stream in self.streams:
+            if polls or stream.arm is Arm.UNKNOWN:
+                stream.read()
 
     def _is_served(self, timeout: float | None) -> bool:
         """Whether a blocking read brings what comes, so that it need not be watched for as well."""
-        if len(self.tails) > 1:
+        if len(self.streams) > 1:
             return False
-        (tail,) = self.tails
-        return tail.watch.express.offer(tail, self.poll_interval, timeout)
+        (stream,) = self.streams
+        return stream.tracking.blocking_read.offer(stream, self.poll_interval, timeout)
 
     def _end_wait(self, future: asyncio.Future[bool]) -> None:
         self._futures.remove(future)
         if self._polls and future in self._polls:
             self._polls.remove(future)
         if not self._futures:
-            for tail in self.tails:
-                tail.watch.stop_waiting(tail)
+            for stream in self.streams:
+                stream.tracking.stop_waiting(stream)
 
     def _expire(self, future: asyncio.Future[bool], since: float) -> None:
         # A short timeout may be over before the first read is back, and then nobody has looked.
@@ -202,32 +207,32 @@ class Reader:
             settle(future, False)
         else:
             self._poll(future)
-            for tail in self.tails:
-                tail.read_if_awaited()
+            for stream in self.streams:
+                stream.read_if_awaited()
             self.bus.loop.call_later(GRACE_SECONDS, self._give_up, future, since)
 
     def _poll(self, future: asyncio.Future[bool]) -> None:
-        # The list is made late: most readers never poll, and tens of thousands may wait.
+        # The list is made late: most consumers never poll, and tens of thousands may wait.
         self._polls = [*(self._polls or ()), future]
 
     def _give_up(self, future: asyncio.Future[bool], since: float) -> None:
         # While the server does not answer, it is not known that nothing came.
-        tail = next((each for each in self.tails if each.arm is not Arm.ARMED), self.tails[0])
+        stream = next((each for each in self.streams if each.arm is not Arm.ARMED), self.streams[0])
         seconds = self.bus.loop.time() - since
-        settle(future, tail.watch.channel.unreachable(seconds, tail.trouble))
+        settle(future, stream.tracking.connection.unreachable(seconds, stream.trouble))
 
     def _has_read_all(self) -> bool:
-        return all(tail.arm is Arm.ARMED for tail in self.tails)
+        return all(stream.arm is Arm.ARMED for stream in self.streams)
 
     def _wake(self, futures: list[asyncio.Future[bool]], result: bool) -> None:
         for future in futures:
             settle(future, result)
 
-    def _mark(self, tail: Tail) -> None:
+    def _mark(self, stream: StreamConsumer) -> None:
         now = self.bus.loop.time()
-        since = tail.read_count - tail.marked
-        if tail.marked < 0 or since >= self._mark_step or now - tail.marked_at >= MARK_SECONDS:
-            tail.marked, tail.marked_at = tail.read_count, now
+        since = stream.read_count - stream.marked
+        if stream.marked < 0 or since >= self._mark_step or now - stream.marked_at >= MARK_SECONDS:
+            stream.marked, stream.marked_at = stream.read_count, now
             # Later: whoever waits for the entry comes first.
-            count = tail.read_count
-            self.bus.loop.call_soon(self.bus.mark_read, self.flow_run_id, tail.name, count)
+            count = stream.read_count
+            self.bus.loop.call_soon(self.bus.mark_read, self.flow_run_id, stream.name, count)

@@ -20,16 +20,16 @@ from hiredis import ReplyError
 
 from runbus.errors import RunbusError
 from runbus.protocol.entries import numbers_of
-from runbus.store.connection.connection import LinkLost, settle
+from runbus.store.connection.connection import ConnectionLost, settle
 from runbus.store.receiving.recent_entries import BEGINNING
-from runbus.store.receiving.stream_consumer import Arm, Tail
+from runbus.store.receiving.stream_consumer import Arm, StreamConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runbus.store.bus import Bus
-    from runbus.store.connection.connection import Link
-    from runbus.store.receiving.tracking import Watch
+    from runbus.store.connection.connection import Connection
+    from runbus.store.receiving.stream_consumer import ReceivingBus
+    from runbus.store.receiving.tracking import KeyTracking
 
 LATE_SECONDS = 1.0
 """Who begins to follow misses nothing if every stream's end is found within this time."""
@@ -53,12 +53,12 @@ class Follower:
         "bus",
         "marks",
         "poll_interval",
-        "tails",
+        "streams",
     )
 
     def __init__(
         self,
-        bus: Bus,
+        bus: ReceivingBus,
         streams: Mapping[str, str],
         poll_interval: float,
         *,
@@ -76,18 +76,17 @@ class Follower:
         self._closed = False
         self._futures: list[asyncio.Future[bool]] = []
         self._has_gap = False
-        self._ready: dict[Tail, None] = {}
+        self._ready: dict[StreamConsumer, None] = {}
         self._since = bus.loop.time()
         self._tells_beginning = tells_beginning
-        self._troubled: dict[Tail, Exception] = {}
+        self._troubled: dict[StreamConsumer, Exception] = {}
         given = places or {}
-        self.tails = {
-            name: FollowedTail(self, bus.topology.watch(key), name, key, given.get(name))
-            for name, key in streams.items()
+        self.streams = {
+            name: FollowedStream(self, name, key, given.get(name)) for name, key in streams.items()
         }
-        for tail in self.tails.values():
-            tail.watch.start_waiting(tail)
-            tail.read()
+        for stream in self.streams.values():
+            stream.tracking.start_waiting(stream)
+            stream.read()
 
     @property
     def waits(self) -> bool:
@@ -115,13 +114,13 @@ class Follower:
     def taken(self) -> Iterator[tuple[str, bytes, list[bytes]]]:
         """Take all entries that are at hand: the name of the stream, the entry's id and fields."""
         while self._ready:
-            tail = next(iter(self._ready))
-            while tail.unread:
-                entry_id, fields = tail.unread[-1]
-                tail.advance()
-                yield tail.name, entry_id, fields
-            self._ready.pop(tail, None)
-            tail.read_if_awaited()
+            stream = next(iter(self._ready))
+            while stream.unread:
+                entry_id, fields = stream.unread[-1]
+                stream.advance()
+                yield stream.name, entry_id, fields
+            self._ready.pop(stream, None)
+            stream.read_if_awaited()
 
     def take_gap(self) -> bool:
         """Whether something may have been missed since this was asked last."""
@@ -130,45 +129,45 @@ class Follower:
 
     def place(self, name: str) -> str:
         """Return the id of the last entry that was read of a stream."""
-        cursor = self.tails[name].cursor
+        cursor = self.streams[name].cursor
         return cursor if isinstance(cursor, str) else cursor.decode()
 
     def close(self) -> None:
         """Read no more, and let the bus forget this follower."""
         self._closed = True
-        for tail in self.tails.values():
-            tail.watch.stop_waiting(tail)
-            tail.close()
+        for stream in self.streams.values():
+            stream.tracking.stop_waiting(stream)
+            stream.close()
 
-    # What the tails say.
+    # What the streams say.
 
-    def hear(self, tail: Tail) -> None:
-        """Take note that a tail has read."""
-        self._troubled.pop(tail, None)
-        if tail.unread:
-            self._ready[tail] = None
+    def on_read(self, stream: StreamConsumer) -> None:
+        """Take note that a stream was read."""
+        self._troubled.pop(stream, None)
+        if stream.unread:
+            self._ready[stream] = None
             self._wake()
 
     def note_place(self, *, is_first: bool) -> None:
-        """Take note that a tail knows where it is, for the first time or once more."""
+        """Take note that a stream knows where it is, for the first time or once more."""
         is_late = self.bus.loop.time() - self._since > LATE_SECONDS
         if self._tells_beginning or is_late or not is_first:
             self._has_gap = True
             self._wake()
 
-    def note_trouble(self, tail: FollowedTail, error: Exception) -> None:
-        """Take note that a tail cannot read for now; when none can, whoever waits is told."""
-        is_news = all(each.watch is not tail.watch for each in self._troubled)
-        self._troubled[tail] = error
-        if len(self._troubled) == len(self.tails):
+    def note_trouble(self, stream: FollowedStream, error: Exception) -> None:
+        """Take note that a stream cannot be read for now; when none can, whoever waits is told."""
+        is_news = all(each.tracking is not stream.tracking for each in self._troubled)
+        self._troubled[stream] = error
+        if len(self._troubled) == len(self.streams):
             self._troubled.clear()
             self.fail(error)
         elif is_news:
-            self.bus.loop.call_soon(self._report, tail, error)
+            self.bus.loop.call_soon(self._report, stream, error)
 
-    def _report(self, tail: Tail, error: Exception) -> None:
-        if tail in self._troubled:  # by now all may be, and that is an error
-            _log.warning("%s is not followed for now: %s", tail.key.decode(), error)
+    def _report(self, stream: StreamConsumer, error: Exception) -> None:
+        if stream in self._troubled:  # by now all may be, and that is an error
+            _log.warning("%s is not followed for now: %s", stream.key.decode(), error)
 
     def fail(self, error: Exception) -> None:
         """Raise an error in whoever waits."""
@@ -180,15 +179,13 @@ class Follower:
             settle(future, True)
 
 
-class FollowedTail(Tail):
+class FollowedStream(StreamConsumer):
     """The entries of one stream that is followed."""
 
     __slots__ = ("_follower", "_is_placed")
 
-    def __init__(
-        self, follower: Follower, watch: Watch, name: str, key: str, place: str | None
-    ) -> None:
-        super().__init__(follower, watch, name, key)
+    def __init__(self, follower: Follower, name: str, key: str, place: str | None) -> None:
+        super().__init__(follower, name, key)
         self._follower = follower
         self._is_placed = place is not None
         """Whether the cursor is where it is to read on."""
@@ -198,56 +195,58 @@ class FollowedTail(Tail):
         """Give up reading for now, and try again in a while."""
         self._follower.note_trouble(self, error)
         rest = random.uniform(0.5, 1) * REST_SECONDS  # noqa: S311
-        self.watch.call_later(rest, self.change)
+        self.tracking.call_later(rest, self.change)
 
     def _ask(self) -> None:
-        link = self.watch.channel.link
-        if link is None or link is self.checked:
+        connection = self.tracking.connection.live
+        if connection is None or connection is self.checked:
             super()._ask()
             return
         self.arm, self._asked_again = Arm.READING, False
-        link.send(self._question(), partial(self._hear_newest, self.watch, link))
+        connection.send(self._question(), partial(self._on_newest, self.tracking, connection))
 
     def _question(self) -> tuple[str | bytes | int, ...]:
         return ("XREVRANGE", self.key, "+", "-", "COUNT", 1)
 
-    def _hear_newest(self, watch: Watch, link: Link, reply: Any) -> None:
-        if watch is not self.watch:
+    def _on_newest(self, tracking: KeyTracking, connection: Connection, reply: Any) -> None:
+        if tracking is not self.tracking:
             return  # it has moved since, and reads there
         self.arm = Arm.UNKNOWN
         if isinstance(reply, ReplyError):
-            self._hear_error(reply)
-        elif not isinstance(reply, LinkLost):  # else the watch reads again once it is connected
-            self._find_place(link, reply)
+            self._on_error(reply)
+        elif not isinstance(reply, ConnectionLost):  # else it asks again on the next
+            self._find_place(connection, reply)
             self._ask()
 
-    def _find_place(self, link: Link | None, newest: list[Any]) -> None:
+    def _find_place(self, connection: Connection | None, newest: list[Any]) -> None:
         end = newest[0][0] if newest else BEGINNING
-        is_first, self.checked = self.checked is None, link
+        is_first, self.checked = self.checked is None, connection
         if not self._is_placed or numbers_of(self.cursor) > numbers_of(end):
             self.cursor = end
         self._is_placed = True
         self._follower.note_place(is_first=is_first)
 
     async def _read_where_it_goes(self, cursor: bytes | str) -> None:
-        link = self.watch.channel.link
-        if self.checked is not link:
+        connection = self.tracking.connection.live
+        if self.checked is not connection:
             try:
-                self._find_place(link, await self.reader.bus.requests.command(*self._question()))
+                self._find_place(
+                    connection, await self.owner.bus.commands.command(*self._question())
+                )
             except RunbusError as error:
                 self.fail(error)
                 return
             cursor = self.cursor
         await super()._read_where_it_goes(cursor)
 
-    def _hear_entries(self, entries: list[Any]) -> None:
-        link = self.watch.channel.link
+    def _on_entries(self, entries: list[Any]) -> None:
+        connection = self.tracking.connection.live
         # Of a page that is not full, nothing can have been trimmed: so much is always kept.
-        if len(entries) == self.page and link is not None:
+        if len(entries) == self.page and connection is not None:
             place = ("XREVRANGE", self.key, self.cursor, self.cursor)
-            link.send(place, self._hear_old_place)
-        super()._hear_entries(entries)
+            connection.send(place, self._on_old_place)
+        super()._on_entries(entries)
 
-    def _hear_old_place(self, reply: Any) -> None:
+    def _on_old_place(self, reply: Any) -> None:
         if not isinstance(reply, Exception) and not reply:
             self._follower.note_place(is_first=False)

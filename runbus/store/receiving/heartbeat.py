@@ -1,4 +1,4 @@
-"""The heartbeat of a channel that waits: proves that pushes still come through.
+"""The heartbeat of a connection that waits: proves that pushes still come through.
 
 A key is read on the connection every half of the shortest `poll_interval` that anyone waits
 with. An answer proves that no earlier push was lost, as replies and pushes keep their order. A
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runbus.store.connection.connection import Link
-    from runbus.store.connection.reconnecting_connection import Channel
+    from runbus.store.connection.connection import Connection
+    from runbus.store.connection.reconnecting_connection import ReconnectingConnection
 
 SHORTEST_SECONDS = 0.25
 
@@ -22,13 +22,13 @@ SHORTEST_SECONDS = 0.25
 class Heartbeat:
     """Beats while anyone waits. `key` names a key to read."""
 
-    def __init__(self, channel: Channel, key: Callable[[], bytes]) -> None:
-        self._channel = channel
+    def __init__(self, connection: ReconnectingConnection, key: Callable[[], bytes]) -> None:
+        self._connection = connection
         self._key = key
         self._poll_intervals: dict[float, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
-        self._unanswered: Link | None = None
+        self._unanswered: Connection | None = None
         self._loop = asyncio.get_running_loop()
 
     def start(self, poll_interval: float) -> None:
@@ -60,13 +60,13 @@ class Heartbeat:
         self._timer = None
         if not self._poll_intervals:
             return
-        link = self._channel.link
-        if link is not None and link is self._unanswered:
-            link.close()
-        elif link is not None:
-            self._unanswered = link
-            link.send(("GET", self._key()), self._hear)
+        live = self._connection.live
+        if live is not None and live is self._unanswered:
+            live.close()
+        elif live is not None:
+            self._unanswered = live
+            live.send(("GET", self._key()), self._on_reply)
         self._schedule()
 
-    def _hear(self, _: Any) -> None:
+    def _on_reply(self, _: Any) -> None:
         self._unanswered = None

@@ -1,10 +1,10 @@
-"""What a tail has seen lately: how it finds its place again in a stream that lost entries.
+"""What was read of a stream lately: how a place is found again in a stream that lost entries.
 
 A failover may lose the last entries of a stream, also acknowledged ones, and who has read them is
 ahead of the stream then. Where the new primary's clock is behind, it gives new entries ids that
 are lower than what was read, and where a sender was not answered, it stores an input again that
-was read already. So the tail goes back to the oldest entry that it remembers, and drops whatever
-it has seen: by the input's key, or by the entry's id where there is none.
+was read already. So the consumer goes back to the oldest entry that it remembers, and drops
+whatever it has seen: by the input's key, or by the entry's id where there is none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Read = tuple[bytes, list[bytes]]
 BEGINNING = "0-0"
 
 
-class Seen:
+class RecentEntries:
     """The last entries that were read of one stream, at most so many."""
 
     __slots__ = ("_count", "_entries", "_repeats")

@@ -59,7 +59,7 @@ async def claim(
     executed alone; or why that is not known.
     """
     commands = [_claim(bus, each, owner) for each in wanted]
-    replies = await bus.requests.each(*commands)
+    replies = await bus.commands.each(*commands)
     return [
         _read_claim(bus, each.run_id, command, reply)
         for each, command, reply in zip(wanted, commands, replies, strict=True)
@@ -96,7 +96,7 @@ async def adopt(bus: Bus, found: FlowRun, owner: Owner, digits: str) -> FlowRun 
     Return it as it is then; None when it has ended or somebody else has taken it.
     """
     keys, of_tag = bus.keys, tag(found.id)
-    reply = await bus.requests.script(
+    reply = await bus.commands.script(
         scripts.ADOPT_RUN,
         (
             *(4, keys.run(found.id), keys.executing(of_tag), keys.events(of_tag)),
@@ -111,7 +111,7 @@ async def end(bus: Bus, ending: Ending) -> tuple[str, str]:
     """Record how an execution ended. Return `ENDED`, `LOST` or `MISSING`, and the run's state."""
     keys, of_tag = bus.keys, tag(ending.run_id)
     is_small = len(ending.result) <= LARGEST_KEPT_RESULT
-    verdict, state = await bus.requests.script(
+    verdict, state = await bus.commands.script(
         scripts.END_RUN if is_small else scripts.END_LARGE_RUN,
         (
             *(9, keys.run(ending.run_id), keys.ends(ending.run_id)),
@@ -131,7 +131,7 @@ async def release(bus: Bus, run_id: UUID, deployment: str | None, epoch: str, pr
 
     Empty when it was not so.
     """
-    reply = await bus.requests.script(
+    reply = await bus.commands.script(
         scripts.RELEASE_RUN,
         (
             *(8, *owned_keys(bus, run_id, deployment or "")),
@@ -147,14 +147,14 @@ async def check_owner(bus: Bus, run: FlowRun) -> tuple[str, str]:
     `ALIVE`; `UNSURE` until those who look have done so for a whole lease; `TAKEN` when it is dead:
     then a run that was called directly has ended, and one of a deployment waits for a worker.
     """
-    verdict, state = await bus.requests.script(scripts.CHECK_OWNER, _check_call(bus, run))
+    verdict, state = await bus.commands.script(scripts.CHECK_OWNER, _check_call(bus, run))
     return verdict.decode(), state.decode()
 
 
 async def check_owners(bus: Bus, wanted: Sequence[FlowRun]) -> list[tuple[str, str]]:
     """Look the same way after several runs; a verdict is empty where that cannot be done now."""
     calls = (scripts.CHECK_OWNER.command(_check_call(bus, run)) for run in wanted)
-    replies = await bus.requests.each(*calls)
+    replies = await bus.commands.each(*calls)
     return [
         ("", "") if isinstance(reply, Exception) else (reply[0].decode(), reply[1].decode())
         for reply in replies
@@ -182,15 +182,15 @@ def owned_keys(bus: Bus, run_id: UUID, deployment: str) -> tuple[str, ...]:
 async def reset_crashes(bus: Bus, run_id: UUID, epoch: str) -> None:
     """Forget crashes that a run has counted: all, or the one by which an epoch seemed to end."""
     keys = (bus.keys.run(run_id), bus.keys.ends(run_id))
-    await bus.requests.script(scripts.RESET_CRASHES, (2, *keys, epoch))
+    await bus.commands.script(scripts.RESET_CRASHES, (2, *keys, epoch))
 
 
 async def held_by(bus: Bus, process: str, tags: Sequence[str]) -> dict[str, set[tuple[UUID, str]]]:
     """Read which runs a process has by the server's word, in each tag that can be read."""
     first, last = f"[{process} ", f"[{process}!"  # `!` follows the space
     commands = [("ZRANGE", bus.keys.executing(tag), first, last, "BYLEX") for tag in tags]
-    replies = await bus.requests.each(*commands)
-    bus.requests.raise_if_forbidden(commands, replies)
+    replies = await bus.commands.each(*commands)
+    bus.commands.raise_if_forbidden(commands, replies)
     return {
         tag: {(run_id, epoch) for _, run_id, epoch in map(_member, reply) if run_id is not None}
         for tag, reply in zip(tags, replies, strict=True)
@@ -200,7 +200,7 @@ async def held_by(bus: Bus, process: str, tags: Sequence[str]) -> dict[str, set[
 
 async def owners(bus: Bus) -> dict[str, list[UUID]]:
     """List the runs that processes have, of all that can be read: process → run ids."""
-    replies = await bus.requests.available(
+    replies = await bus.commands.available(
         *(("ZRANGE", bus.keys.executing(each), 0, -1) for each in TAGS)
     )
     found: dict[str, list[UUID]] = {}

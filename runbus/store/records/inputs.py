@@ -10,7 +10,7 @@ from runbus.protocol.entries import numbers_of
 from runbus.protocol.fields import read_number
 from runbus.protocol.states import FINAL, TYPES
 from runbus.protocol.stored_input import StoredInput, StreamInfo, read_stored_input
-from runbus.store.receiving.consumer import Reader
+from runbus.store.receiving.consumer import Consumer
 from runbus.store.receiving.recent_entries import BEGINNING
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _READ = "read:"
 async def info(bus: Bus, flow_run_id: UUID) -> list[StreamInfo]:
     """List the input streams of a run by their names."""
     counts = await _read_counts(bus, flow_run_id)
-    lengths = await bus.requests.commands(
+    lengths = await bus.commands.together(
         *(("XLEN", bus.keys.input(flow_run_id, name)) for name in counts)
     )
     return [
@@ -51,7 +51,7 @@ async def read(
     oldest = f"({after}" if after else "-"
     span = ("XREVRANGE", "+", oldest) if newest_first else ("XRANGE", oldest, "+")
     verb, *ends = span
-    replies = await bus.requests.commands(
+    replies = await bus.commands.together(
         *((verb, bus.keys.input(flow_run_id, name), *ends, "COUNT", limit) for name in names)
     )
     found = [
@@ -85,7 +85,7 @@ async def _still_there(
 ) -> dict[str, str]:
     # A failover may have taken the last inputs back: those that follow would come before them.
     ahead = {name: place for name, place in places.items() if place is not None}
-    newest = await bus.requests.commands(
+    newest = await bus.commands.together(
         *(("XREVRANGE", bus.keys.input(flow_run_id, name), "+", "-", "COUNT", 1) for name in ahead)
     )
     ends = (entries[0][0].decode() if entries else BEGINNING for entries in newest)
@@ -104,21 +104,21 @@ async def _follow_known(
     if not keys:
         await asyncio.sleep(0 if ends else LOOK_SECONDS)
         return
-    reader = Reader(bus, flow_run_id, keys, POLL_SECONDS, marks=False)
-    for tail in reader.tails:
-        tail.cursor = places[tail.name]
+    consumer = Consumer(bus, flow_run_id, keys, POLL_SECONDS, marks=False)
+    for stream in consumer.streams:
+        stream.cursor = places[stream.name]
     try:
-        while await _has_more(reader, ends=ends):
-            for name, entry_id, fields in reader.taken():
+        while await _has_more(consumer, ends=ends):
+            for name, entry_id, fields in consumer.taken():
                 places[name] = entry_id.decode()
                 yield read_stored_input(name, entry_id, fields)
     finally:
-        reader.close()
+        consumer.close()
 
 
-async def _has_more(reader: Reader, *, ends: bool) -> bool:
+async def _has_more(consumer: Consumer, *, ends: bool) -> bool:
     try:
-        return await reader.wait(0 if ends else LOOK_SECONDS)
+        return await consumer.wait(0 if ends else LOOK_SECONDS)
     except ServerUnreachable:
         if ends:
             raise
@@ -127,13 +127,13 @@ async def _has_more(reader: Reader, *, ends: bool) -> bool:
 
 async def _read_state(bus: Bus, flow_run_id: UUID) -> str | None:
     # Of a run that runbus does not know, nobody can say.
-    name = await bus.requests.command("HGET", bus.keys.run(flow_run_id), "state_name")
+    name = await bus.commands.command("HGET", bus.keys.run(flow_run_id), "state_name")
     return None if name is None else name.decode(errors="replace")
 
 
 async def _read_counts(bus: Bus, flow_run_id: UUID) -> dict[str, int]:
     """Return the names of a run's streams, each with how many of its entries were read."""
-    fields = await bus.requests.command("HGETALL", bus.keys.streams(flow_run_id))
+    fields = await bus.commands.command("HGETALL", bus.keys.streams(flow_run_id))
     named = {name.decode(errors="replace"): count for name, count in fields.items()}
     return {
         name.removeprefix(_READ): read_number(count)

@@ -32,12 +32,12 @@ async def append(bus: Bus, flow_run_id: UUID, lines: Iterable[Line]) -> None:
 
     A line may stand there twice when a reply was lost.
     """
-    await bus.requests.commands(*_additions(bus, flow_run_id, lines))
+    await bus.commands.together(*_additions(bus, flow_run_id, lines))
 
 
 async def tell(bus: Bus, flow_run_id: UUID, lines: Iterable[Line]) -> None:
     """Add lines as `append` does, without waiting: they arrive before what is sent after this."""
-    await bus.requests.tell(*_additions(bus, flow_run_id, lines))
+    await bus.commands.tell(*_additions(bus, flow_run_id, lines))
 
 
 def _additions(bus: Bus, flow_run_id: UUID, lines: Iterable[Line]) -> list[Command]:
@@ -52,7 +52,7 @@ def _additions(bus: Bus, flow_run_id: UUID, lines: Iterable[Line]) -> list[Comma
 async def read(bus: Bus, flow_run_id: UUID, *, after: str | None, limit: int) -> list[LogLine]:
     """Read lines of a run's log, the oldest first."""
     start = f"({after}" if after else "-"
-    entries = await bus.requests.command(
+    entries = await bus.commands.command(
         "XRANGE", bus.keys.log(flow_run_id), start, "+", "COUNT", limit
     )
     return [read_log_line(entry_id, fields) for entry_id, fields in entries]

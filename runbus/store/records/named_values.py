@@ -57,7 +57,7 @@ def from_stored(name: str, data: bytes) -> Any:
 
 async def load(key: str) -> bytes | None:
     """Return what is stored, None if nothing is."""
-    return await bus.current().requests.command("GET", key)
+    return await bus.current().commands.command("GET", key)
 
 
 async def save(key: str, data: bytes, *, overwrite: bool) -> bool:
@@ -65,19 +65,19 @@ async def save(key: str, data: bytes, *, overwrite: bool) -> bool:
 
     Returns whether the data is stored now.
     """
-    requests = bus.current().requests
+    commands = bus.current().commands
     if overwrite:
-        await requests.command("SET", key, data)
+        await commands.command("SET", key, data)
         return True
-    before = await requests.command("SET", key, data, "NX", "GET")
+    before = await commands.command("SET", key, data, "NX", "GET")
     # A command whose reply was lost is repeated, and then finds what it stored itself.
     return before is None or before == data
 
 
 async def remove(key: str) -> bool:
     """Delete, and return whether there was anything."""
-    requests = bus.current().requests
+    commands = bus.current().commands
     # Asked first, because a DEL that is repeated finds nothing: its lost reply had the answer.
-    existed = await requests.command("EXISTS", key)
-    await requests.command("DEL", key)
+    existed = await commands.command("EXISTS", key)
+    await commands.command("DEL", key)
     return bool(existed)

@@ -28,7 +28,7 @@ from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
 from runbus.store.connection import scripts
 from runbus.store.connection.backoff import backoff
-from runbus.store.receiving.consumer import Reader
+from runbus.store.receiving.consumer import Consumer
 from runbus.store.sending.durability import Stored
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def open_pause(
             "" if timeout is None else int(timeout * 1000),
             *(retry, form.shape, state, epoch, secrets.token_hex(8), instead_of),
         )
-        reply = await bus.requests.script(scripts.OPEN_PAUSE, call)
+        reply = await bus.commands.script(scripts.OPEN_PAUSE, call)
         if reply[0] != b"BUSY" or waits_in(reply[1].decode()):
             return _opened(flow_run_id, key, epoch, reply)
         instead_of = reply[1]  # of an earlier execution, or a failover has lost its end
@@ -153,7 +153,7 @@ async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
     entry_id, entries = record.get("entry", b""), ()
     if entry_id:
         stream = bus.keys.resume(flow_run_id)
-        entries = await bus.requests.command("XRANGE", stream, entry_id, entry_id)
+        entries = await bus.commands.command("XRANGE", stream, entry_id, entry_id)
     return _read_pause(key, record, next(iter(entries), None))
 
 
@@ -167,12 +167,12 @@ def _read_pause(key: str, record: Fields, entry: tuple[bytes, list[bytes]] | Non
 async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pause | None]:
     """Read pauses, each by its run and its key; None for each that is not there, or not now."""
     wanted = list(pauses)
-    replies = await bus.requests.available(
+    replies = await bus.commands.available(
         *(("HGETALL", bus.keys.pause(flow_run_id, key)) for flow_run_id, key in wanted)
     )
     records = [read_fields(reply or {}) for reply in replies]
     named = [record.get("entry", b"") for record in records]
-    replies = await bus.requests.available(
+    replies = await bus.commands.available(
         *(
             ("XRANGE", bus.keys.resume(flow_run_id), entry_id, entry_id)
             for (flow_run_id, _), entry_id in zip(wanted, named, strict=True)
@@ -188,7 +188,7 @@ async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pau
 
 async def read_all(bus: Bus, flow_run_id: UUID) -> list[Pause]:
     """Read the pauses of a run, in the order in which they were opened."""
-    fields = await bus.requests.command("HKEYS", bus.keys.streams(flow_run_id))
+    fields = await bus.commands.command("HKEYS", bus.keys.streams(flow_run_id))
     keys = [each.decode(errors="replace")[6:] for each in fields if each.startswith(b"pause:")]
     found = await read_several(bus, [(flow_run_id, key) for key in keys])
     return sorted((each for each in found if each is not None), key=lambda each: each.opened)
@@ -198,7 +198,7 @@ async def read_pending(bus: Bus, flow_run_id: UUID) -> tuple[FlowRun, Pause | No
     """Read a run and the pause in which it waits, None without one. Raises `RunMissing`."""
     keys = bus.keys
     call = (1, keys.run(flow_run_id), keys.of_run(flow_run_id))
-    about_run, about_pause = await bus.requests.script(scripts.READ_PENDING, call)
+    about_run, about_pause = await bus.commands.script(scripts.READ_PENDING, call)
     run = read_flow_run(flow_run_id, read_fields(about_run))
     if run is None:
         raise RunMissing(flow_run_id)
@@ -267,7 +267,7 @@ async def make_durable(bus: Bus, flow_run_id: UUID, pause: Pause, wanted: Durabi
         key=key,
         proof=("HEXISTS", key, "entry"),
     )
-    await bus.outbox.barrier.confirm(stored, wanted)
+    await bus.outbox.durability.confirm(stored, wanted)
 
 
 def too_late(flow_run_id: UUID, pause: Pause) -> AlreadyAnswered | NotPaused:
@@ -307,7 +307,7 @@ async def refuse(bus: Bus, flow_run_id: UUID, opened: Opened) -> None:
     """
     keys = (bus.keys.run(flow_run_id), bus.keys.pause(flow_run_id, opened.key))
     call = (2, *keys, opened.generation, opened.epoch)
-    if await bus.requests.script(scripts.REFUSE_ANSWER, call) < 0:
+    if await bus.commands.script(scripts.REFUSE_ANSWER, call) < 0:
         raise RunLost(flow_run_id)
 
 
@@ -324,7 +324,7 @@ async def _close(
     deployment: str = "",
 ) -> list[bytes]:
     keys, of_tag = bus.keys, tag(flow_run_id)
-    reply = await bus.requests.script(
+    reply = await bus.commands.script(
         scripts.CLOSE_PAUSE,
         (
             *(11, keys.run(flow_run_id), keys.pause(flow_run_id, key), keys.resume(flow_run_id)),
@@ -387,27 +387,29 @@ async def _wait_connected(
     reopen: Reopen,
 ) -> Pause:
     streams = {"resume": bus.keys.resume(flow_run_id)}
-    reader = Reader(bus, flow_run_id, streams, poll_interval, marks=False, looks_again=True)
-    tail = reader.tails[0]
-    tail.cursor, tail.beside_key = opened.after, bus.keys.pause(flow_run_id, opened.key)
+    consumer = Consumer(bus, flow_run_id, streams, poll_interval, marks=False, looks_again=True)
+    stream = consumer.streams[0]
+    stream.cursor, stream.beside_key = opened.after, bus.keys.pause(flow_run_id, opened.key)
     deadline = _deadline(bus, opened)
     try:
-        while await reader.wait(None if deadline is None else max(0, deadline - bus.loop.time())):
-            entries = {entry_id: fields for _, entry_id, fields in reader.taken()}
-            if reader.take_cut():
+        while await consumer.wait(None if deadline is None else max(0, deadline - bus.loop.time())):
+            entries = {entry_id: fields for _, entry_id, fields in consumer.taken()}
+            if consumer.take_cut():
                 opened = await reopen()
                 deadline = _deadline(bus, opened)
-            record = tail.take_beside()
+            record = stream.take_beside()
             try:
                 answered = await _look(bus, flow_run_id, opened, entries, record, judge)
-            except RunMissing:  # a failover has lost the pause, and the reader is to hear of it yet
+            except (
+                RunMissing
+            ):  # a failover has lost the pause, and the consumer is to learn of it yet
                 opened = await reopen()
                 deadline = _deadline(bus, opened)
                 answered = await _look(bus, flow_run_id, opened, entries, None, judge)
             if answered is not None:
                 return answered
     finally:
-        reader.close()
+        consumer.close()
     is_over = await expire(bus, flow_run_id, opened.key, opened.generation, opened.epoch)
     if not is_over:
         record = await _read_record(bus, flow_run_id, opened.key)
@@ -438,7 +440,7 @@ def _deadline(bus: Bus, opened: Opened) -> float | None:
 
 
 async def _read_record(bus: Bus, flow_run_id: UUID, key: str) -> dict[bytes, bytes]:
-    return await bus.requests.command("HGETALL", bus.keys.pause(flow_run_id, key))
+    return await bus.commands.command("HGETALL", bus.keys.pause(flow_run_id, key))
 
 
 async def _answered(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
-from runbus.store.connection.connection import LinkLost, settle
-from runbus.store.receiving.stream_consumer import RETRY_SECONDS, Arm, Tail
+from runbus.store.connection.connection import ConnectionLost, settle
+from runbus.store.receiving.stream_consumer import RETRY_SECONDS, Arm, StreamConsumer
 from runbus.store.records import runs
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
-    from runbus.store.receiving.tracking import Watch
+    from runbus.store.receiving.tracking import KeyTracking
 
 SHORTEST_POLL_SECONDS = 0.1
 
@@ -48,7 +48,7 @@ async def wait_for_end(
 class _Waiter:
     """One who waits for the end of a run. It belongs to the event loop of its bus."""
 
-    __slots__ = ("_changed", "_tail", "bus", "marks", "poll_interval")
+    __slots__ = ("_changed", "_stream", "bus", "marks", "poll_interval")
 
     def __init__(self, bus: Bus, flow_run_id: UUID, poll_interval: float) -> None:
         self.bus = bus
@@ -56,8 +56,8 @@ class _Waiter:
         self.poll_interval = poll_interval
         self._changed: asyncio.Future[None] = bus.loop.create_future()
         key = bus.keys.ends(flow_run_id)
-        self._tail = _EndsTail(self, bus.topology.watch(key), "ends", key)
-        self._tail.watch.start_waiting(self._tail)
+        self._stream = _EndsStream(self, "ends", key)
+        self._stream.tracking.start_waiting(self._stream)
 
     @property
     def waits(self) -> bool:
@@ -66,7 +66,7 @@ class _Waiter:
 
     async def change(self) -> None:
         """Wait until the run may have ended. Raises `RunbusError` when that cannot be known."""
-        self._tail.read()
+        self._stream.read()
         timer = self.bus.loop.call_later(self.poll_interval, self.note_change)
         try:
             await self._changed
@@ -78,7 +78,7 @@ class _Waiter:
         """Take note that the run may have ended."""
         settle(self._changed, None)
 
-    def hear(self, _: Tail) -> None:
+    def on_read(self, _: StreamConsumer) -> None:
         """Do nothing: it reads no entries."""
 
     def fail(self, error: Exception) -> None:
@@ -87,17 +87,17 @@ class _Waiter:
 
     def close(self) -> None:
         """Wait no more."""
-        self._tail.watch.stop_waiting(self._tail)
-        self._tail.close()
+        self._stream.tracking.stop_waiting(self._stream)
+        self._stream.close()
 
 
-class _EndsTail(Tail):
+class _EndsStream(StreamConsumer):
     """The hash of a run's ends, read only to be told when it changes."""
 
     __slots__ = ("_waiter",)
 
-    def __init__(self, waiter: _Waiter, watch: Watch, name: str, key: str) -> None:
-        super().__init__(waiter, watch, name, key)
+    def __init__(self, waiter: _Waiter, name: str, key: str) -> None:
+        super().__init__(waiter, name, key)
         self._waiter = waiter
 
     def change(self) -> None:
@@ -107,19 +107,19 @@ class _EndsTail(Tail):
         self._waiter.note_change()
 
     def _ask(self) -> None:
-        link = self.watch.channel.link
-        if link is not None:  # else the watch tells once it is connected
+        connection = self.tracking.connection.live
+        if connection is not None:  # else it is asked for on the next
             self.arm, self._asked_again = Arm.READING, False
-            link.send(("HGET", self.key, "final"), partial(self._hear_final, self.watch))
+            connection.send(("HGET", self.key, "final"), partial(self._on_final, self.tracking))
 
-    def _hear_final(self, watch: Watch, reply: Any) -> None:
-        if watch is not self.watch:
+    def _on_final(self, tracking: KeyTracking, reply: Any) -> None:
+        if tracking is not self.tracking:
             return  # it has moved since, and is read there
         self.arm = Arm.UNKNOWN
-        if isinstance(reply, LinkLost):
-            pass  # the watch tells once it is connected
+        if isinstance(reply, ConnectionLost):
+            pass  # it is asked for on the next connection
         elif isinstance(reply, ReplyError):
-            self._hear_error(reply)
+            self._on_error(reply)
         elif reply is not None:
             self._waiter.note_change()
         elif self._asked_again:

@@ -35,7 +35,7 @@ async def create(
     keys, of_tag = bus.keys, tag(flow_run_id)
     process = "" if owner is None else owner.process
     deployment = fields.get("deployment", "")
-    reply = await bus.requests.script(
+    reply = await bus.commands.script(
         scripts.CREATE_RUN,
         (
             *(10, keys.run(flow_run_id), keys.streams(flow_run_id), keys.retried(flow_run_id)),
@@ -66,7 +66,7 @@ async def move(
     when the run has passed to another one or its record is lost.
     """
     keys, of_tag, before = bus.keys, tag(run.id), ",".join(after)
-    reply = await bus.requests.script(
+    reply = await bus.commands.script(
         scripts.MOVE_RUN,
         (
             *(8, keys.run(run.id), keys.runs(of_tag), keys.active(of_tag), keys.pending(of_tag)),
@@ -89,7 +89,7 @@ async def resume(bus: Bus, run: FlowRun) -> str | None:
     Raises `RunMissing`.
     """
     keys, of_tag = bus.keys, tag(run.id)
-    reply = await bus.requests.script(
+    reply = await bus.commands.script(
         scripts.RESUME_RUN,
         (
             *(4, keys.run(run.id), keys.pending(of_tag)),
@@ -112,8 +112,8 @@ async def scheduled(bus: Bus, deployments: Iterable[str], count: int) -> list[tu
         ("ZRANGE", bus.keys.scheduled(each, name), 0, count - 1, "WITHSCORES")
         for each, name in wanted
     ]
-    replies = await bus.requests.each(*commands)
-    bus.requests.raise_if_forbidden(commands, replies)
+    replies = await bus.commands.each(*commands)
+    bus.commands.raise_if_forbidden(commands, replies)
     found = sorted(
         (score, member, name)
         for (_, name), reply in zip(wanted, replies, strict=True)
@@ -127,7 +127,7 @@ async def scheduled(bus: Bus, deployments: Iterable[str], count: int) -> list[tu
 async def count_scheduled(bus: Bus, deployments: Iterable[str]) -> dict[str, int]:
     """Count the runs that wait for a worker, by deployment, of those whose primary answers."""
     wanted = [(each, name) for each in TAGS for name in deployments]
-    replies = await bus.requests.available(
+    replies = await bus.commands.available(
         *(("ZCARD", bus.keys.scheduled(each, name)) for each, name in wanted)
     )
     found: dict[str, int] = {}
@@ -139,7 +139,7 @@ async def count_scheduled(bus: Bus, deployments: Iterable[str]) -> dict[str, int
 
 async def read(bus: Bus, flow_run_id: UUID) -> FlowRun:
     """Read a run. Raises `RunMissing`."""
-    reply = await bus.requests.command("HGETALL", bus.keys.run(flow_run_id))
+    reply = await bus.commands.command("HGETALL", bus.keys.run(flow_run_id))
     return _found(flow_run_id, read_flow_run(flow_run_id, read_fields(reply)))
 
 
@@ -160,12 +160,12 @@ async def read_several(bus: Bus, flow_run_ids: list[UUID]) -> list[FlowRun | Non
 
 async def read_hashes(bus: Bus, flow_run_ids: list[UUID]) -> list[dict[bytes, bytes]]:
     """Read runs as the server has them."""
-    return await bus.requests.commands(
+    return await bus.commands.together(
         *(("HGETALL", bus.keys.run(flow_run_id)) for flow_run_id in flow_run_ids)
     )
 
 
 async def history(bus: Bus, flow_run_id: UUID) -> list[StateChange]:
     """Read the last states of a run, the newest last."""
-    items = await bus.requests.command("LRANGE", bus.keys.history(flow_run_id), 0, -1)
+    items = await bus.commands.command("LRANGE", bus.keys.history(flow_run_id), 0, -1)
     return [read_state_change(item) for item in items]

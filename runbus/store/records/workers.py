@@ -47,13 +47,13 @@ async def register(bus: Bus, process: str, fields: Mapping[str, str | int | byte
 
     Raises `ServerUnreachable`: within a second where there are other servers.
     """
-    await bus.requests.soon(bus.keys.worker(process), lambda: _store(bus, process, fields))
+    await bus.commands.soon(bus.keys.worker(process), lambda: _store(bus, process, fields))
 
 
 async def _store(bus: Bus, process: str, fields: Mapping[str, str | int | bytes]) -> None:
     key, list_key = bus.keys.worker(process), bus.keys.workers(tag_of_process(process))
-    now = int(await bus.requests.time(key) * 1000)
-    await bus.requests.commands(
+    now = int(await bus.commands.time(key) * 1000)
+    await bus.commands.together(
         ("HSET", key, *(part for item in fields.items() for part in item)),
         ("HSETNX", key, "started", now),
         ("PEXPIRE", key, int(bus.settings.lease_seconds * 3000)),
@@ -64,7 +64,7 @@ async def _store(bus: Bus, process: str, fields: Mapping[str, str | int | bytes]
 
 async def forget(bus: Bus, process: str) -> None:
     """Take note that a worker has ended."""
-    await bus.requests.commands(
+    await bus.commands.together(
         ("DEL", bus.keys.worker(process)),
         ("SREM", bus.keys.workers(tag_of_process(process)), process),
     )
@@ -73,9 +73,9 @@ async def forget(bus: Bus, process: str) -> None:
 async def count(bus: Bus) -> int:
     """Return how many workers are known to be there; those that are gone are forgotten."""
     names, _ = await _names(bus)
-    found = await bus.requests.available(*(("EXISTS", bus.keys.worker(name)) for name in names))
+    found = await bus.commands.available(*(("EXISTS", bus.keys.worker(name)) for name in names))
     gone = [name for name, exists in zip(names, found, strict=True) if exists == 0]
-    await bus.requests.available(
+    await bus.commands.available(
         *(("SREM", bus.keys.workers(tag_of_process(name)), name) for name in gone)
     )
     return len(names) - len(gone)
@@ -119,14 +119,14 @@ async def is_served(bus: Bus, name: str) -> bool | None:
 
 async def _read_records(bus: Bus) -> tuple[dict[str, Fields], bool]:
     names, is_all = await _names(bus)
-    replies = await bus.requests.available(*(("HGETALL", bus.keys.worker(name)) for name in names))
+    replies = await bus.commands.available(*(("HGETALL", bus.keys.worker(name)) for name in names))
     records = {name: read_fields(reply or {}) for name, reply in zip(names, replies, strict=True)}
     return records, is_all and None not in replies
 
 
 async def _names(bus: Bus) -> tuple[list[str], bool]:
     # With whether these are all.
-    replies = await bus.requests.available(*(("SMEMBERS", bus.keys.workers(tag)) for tag in TAGS))
+    replies = await bus.commands.available(*(("SMEMBERS", bus.keys.workers(tag)) for tag in TAGS))
     members = (member for reply in replies for member in reply or ())
     return sorted(member.decode(errors="replace") for member in members), None not in replies
 

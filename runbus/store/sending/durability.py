@@ -1,4 +1,4 @@
-"""The barrier: makes sure that what a primary has stored survives what its caller is afraid of.
+"""Durability: makes sure that what a primary has stored survives what its caller is afraid of.
 
 WAIT and WAITAOF speak of the writes of their own connection, and hold that connection up. So they
 go down one of their own, in rounds: first each proof that what was stored is there, so that a
@@ -20,13 +20,13 @@ from hiredis import ReplyError
 from runbus.errors import DurabilityTimeout, NotDurable
 from runbus.protocol.durability import Durability, Replicated
 from runbus.store.connection.backoff import backoff
-from runbus.store.connection.connection import LinkLost, is_transient, settle
+from runbus.store.connection.connection import ConnectionLost, is_transient, settle
+from runbus.store.connection.reconnecting_connection import ReconnectingConnection
 
 if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
-    from runbus.store.connection.connection import Command, Link
-    from runbus.store.connection.reconnecting_connection import Channel
+    from runbus.store.connection.connection import Command, Connection
     from runbus.store.sending.receipt import Sent
     from runbus.store.topology import Topology
     from runbus.store.topology.node import Node
@@ -51,7 +51,7 @@ class Stored:
 class Group:
     """Those who wait for the same durability on the same server."""
 
-    channel: Channel
+    connection: ReconnectingConnection
     joining: list[tuple[Stored, asyncio.Future[Durability]]] = field(default_factory=list[Any])
     rounds: asyncio.Task[None] | None = None
     trouble: Exception | None = None
@@ -60,7 +60,7 @@ class Group:
     """How far it came, as long as that is not enough."""
 
 
-class Barrier:
+class DurabilityWaiter:
     """What one event loop waits for, beyond a primary's memory."""
 
     def __init__(self, topology: Topology, keys: Keys, settings: Settings) -> None:
@@ -108,7 +108,7 @@ class Barrier:
                     await asyncio.sleep(delay)
                     try:
                         return await self._join(stored, wanted)
-                    except (LinkLost, ConnectionError) as error:
+                    except (ConnectionLost, ConnectionError) as error:
                         cause = error
                     except ReplyError as error:
                         if not is_transient(error):
@@ -125,7 +125,9 @@ class Barrier:
         node = self._topology.owner(stored.key)
         groups = self._groups.setdefault(node, {})
         if wanted not in groups:
-            groups[wanted] = Group(node.barrier(wanted))
+            connection = ReconnectingConnection(node.server, self._settings, patience=0)
+            node.attach(connection)
+            groups[wanted] = Group(connection)
         return groups[wanted]
 
     async def _join(self, stored: Stored, wanted: Durability) -> Durability:
@@ -140,11 +142,11 @@ class Barrier:
     async def _go_round(self, group: Group, wanted: Durability) -> None:
         while group.joining:
             joined, group.joining = group.joining, []
-            outcome: Durability | Exception = LinkLost("cancelled")
+            outcome: Durability | Exception = ConnectionLost("cancelled")
             try:
-                link = await group.channel.connected(group.trouble)
-                there = await self._prove(link, joined, wanted)
-                outcome = await self._wait(group, link, wanted, there)
+                connection = await group.connection.connected(group.trouble)
+                there = await self._prove(connection, joined, wanted)
+                outcome = await self._wait(group, connection, wanted, there)
                 group.trouble = None
             except Exception as error:
                 outcome = group.trouble = error
@@ -153,11 +155,11 @@ class Barrier:
                     settle(future, outcome)
 
     async def _prove(
-        self, link: Link, joined: list[tuple[Stored, Any]], wanted: Durability
+        self, connection: Connection, joined: list[tuple[Stored, Any]], wanted: Durability
     ) -> list[asyncio.Future[Durability]]:
         # All in one write, in this order.
-        replies = [link.call(*stored.proof) for stored, _ in joined]
-        mark = link.call("SET", self._keys.barrier(joined[0][0].tag), "1", "PX", MARK_MS)
+        replies = [connection.call(*stored.proof) for stored, _ in joined]
+        mark = connection.call("SET", self._keys.barrier(joined[0][0].tag), "1", "PX", MARK_MS)
         found = await asyncio.gather(*replies, return_exceptions=True)
         await mark  # what a server shows that takes no writes any more proves nothing
         there: list[asyncio.Future[Durability]] = []
@@ -172,35 +174,39 @@ class Barrier:
         return there
 
     async def _wait(
-        self, group: Group, link: Link, wanted: Durability, there: list[asyncio.Future[Durability]]
+        self,
+        group: Group,
+        connection: Connection,
+        wanted: Durability,
+        there: list[asyncio.Future[Durability]],
     ) -> Durability:
-        # Or the link is held for dead, or how far it came is not known in time.
+        # Or the connection is held for dead, or how far it came is not known in time.
         longest = min(
             self._settings.reply_timeout_seconds, self._settings.durability_timeout_seconds
         )
         slice_ms = max(1, int(longest * 500))
         while not all(future.done() for future in there):
             if isinstance(wanted, Replicated):
-                replicas = await link.call("WAIT", wanted.replicas, slice_ms)
+                replicas = await connection.call("WAIT", wanted.replicas, slice_ms)
                 if replicas >= wanted.replicas:
                     return Replicated(replicas)
                 group.short = f"{replicas} of {wanted.replicas} replicas have it"
-            elif await _is_on_disk(link, slice_ms):
+            elif await _is_on_disk(connection, slice_ms):
                 return wanted
             else:
                 group.short = "it is not on the disk yet; `appendfsync` says when it comes there"
-        return wanted  # nobody is left to hear it
+        return wanted  # nobody waits for it any more
 
 
-async def _is_on_disk(link: Link, slice_ms: int) -> bool:
+async def _is_on_disk(connection: Connection, slice_ms: int) -> bool:
     try:
-        local, _ = await link.call("WAITAOF", 1, 0, slice_ms)
+        local, _ = await connection.call("WAITAOF", 1, 0, slice_ms)
     except ReplyError as error:
         if "unknown command" not in str(error):
             raise
     else:
         return local > 0
-    found = await link.call("CONFIG", "GET", "append*")
+    found = await connection.call("CONFIG", "GET", "append*")
     if (found.get(b"appendonly"), found.get(b"appendfsync")) != (b"yes", b"always"):
         raise ReplyError("this server has no WAITAOF, and is not set to appendfsync always")
     return True

@@ -1,12 +1,12 @@
-"""The outbox: all sends of one event loop, one lane for each stream that is sent to."""
+"""The outbox: all sends of one event loop, one producer for each stream that is sent to."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from runbus.errors import InputTooLarge, TooMuchUnsent, UnsentInputs
-from runbus.store.sending.durability import Barrier
-from runbus.store.sending.stream_producer import Lane
+from runbus.store.sending.durability import DurabilityWaiter
+from runbus.store.sending.stream_producer import StreamProducer
 
 if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from runbus.store.sending.receipt import Sent
     from runbus.store.topology import Topology
 
-IDLE_LANES = 4096
+IDLE_PRODUCERS = 4096
 # What a send takes in this process beside its value.
 RECEIPT_BYTES = 600
 
@@ -26,9 +26,9 @@ class Outbox:
         self._topology = topology
         self._keys = keys
         self._settings = settings
-        self.barrier = Barrier(topology, keys, settings)
-        self._lanes: dict[tuple[int, str], Lane] = {}
-        self._sweep_at = IDLE_LANES
+        self.durability = DurabilityWaiter(topology, keys, settings)
+        self._producers: dict[tuple[int, str], StreamProducer] = {}
+        self._sweep_at = IDLE_PRODUCERS
         self._unawaited_bytes = 0
 
     def send(self, sent: Sent) -> None:
@@ -41,19 +41,19 @@ class Outbox:
         if not sent.awaited:
             self._count_unawaited(sent)
         stream = (sent.flow_run_id.int, sent.stream)
-        lane = self._lanes.get(stream) or self._open_lane(stream, sent)
-        lane.add(sent)
+        producer = self._producers.get(stream) or self._open_producer(stream, sent)
+        producer.add(sent)
 
     def unsettled(self) -> list[Sent]:
         """Return the sends that are still on their way."""
-        return [sent for lane in self._lanes.values() for sent in lane.unsettled()]
+        return [sent for producer in self._producers.values() for sent in producer.unsettled()]
 
     def abandon(self) -> list[Sent]:
         """Give up the sends that are still on their way, and return them."""
         unsettled = self.unsettled()
-        for lane in self._lanes.values():
-            lane.abandon()
-        self._lanes.clear()
+        for producer in self._producers.values():
+            producer.abandon()
+        self._producers.clear()
         for sent in unsettled:
             sent.settle(None, UnsentInputs([sent.key]), duplicate=False)
         return unsettled
@@ -80,15 +80,17 @@ class Outbox:
     def _uncount(self, sent: Sent) -> None:
         self._unawaited_bytes -= sent.size + RECEIPT_BYTES
 
-    def _open_lane(self, stream: tuple[int, str], sent: Sent) -> Lane:
-        if len(self._lanes) >= self._sweep_at:
-            self._lanes = {stream: lane for stream, lane in self._lanes.items() if lane.busy}
-            self._sweep_at = max(IDLE_LANES, 2 * len(self._lanes))
+    def _open_producer(self, stream: tuple[int, str], sent: Sent) -> StreamProducer:
+        if len(self._producers) >= self._sweep_at:
+            self._producers = {
+                stream: producer for stream, producer in self._producers.items() if producer.busy
+            }
+            self._sweep_at = max(IDLE_PRODUCERS, 2 * len(self._producers))
         keys = _call_keys(self._keys, sent)
-        way = self._topology.route(keys[0])
-        lane = Lane(way, self._settings, keys, sent.stream, self.barrier)
-        self._lanes[stream] = lane
-        return lane
+        connector = self._topology.connector(keys[0])
+        producer = StreamProducer(connector, self._settings, keys, sent.stream, self.durability)
+        self._producers[stream] = producer
+        return producer
 
 
 def _call_keys(keys: Keys, sent: Sent) -> tuple[str, str, str, str]:

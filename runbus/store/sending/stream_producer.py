@@ -1,11 +1,11 @@
-"""A lane: the sends to one stream, each stored exactly once and in order.
+"""A stream producer: the sends to one stream, each stored exactly once and in order.
 
-A lane has at most one call unacknowledged; what is sent meanwhile goes together in its next call.
+It has at most one call unacknowledged; what is sent meanwhile goes together in its next call.
 So the order on the stream is the order of the sends, whatever happens to single calls, and a busy
 stream costs one script call for many inputs.
 
 Why each input is stored once. An attempt is one call of `send.lua` and is executed before its
-retry, after it, or never; the lane cannot know which when its reply does not come.
+retry, after it, or never; the producer cannot know which when its reply does not come.
 
 - Every attempt looks its keys up among the run's marks. A key whose mark is an entry id is stored
   already, and is not stored again.
@@ -52,19 +52,18 @@ from runbus.errors import (
 from runbus.protocol.keys import tag
 from runbus.store.connection import scripts
 from runbus.store.connection.backoff import backoff
-from runbus.store.connection.connection import LinkLost, is_transient
+from runbus.store.connection.connection import ConnectionLost, is_transient
 from runbus.store.connection.counters import counts
 from runbus.store.connection.error_replies import refused
-from runbus.store.sending.durability import Barrier, Stored
+from runbus.store.sending.durability import DurabilityWaiter, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runbus.settings import Settings
-    from runbus.store.connection.connection import Command, Link
-    from runbus.store.connection.reconnecting_connection import Channel
+    from runbus.store.connection.connection import Command, Connection
+    from runbus.store.connection.connector import Connector
     from runbus.store.sending.receipt import Sent
-    from runbus.store.topology.slot_connection import Route
 
 # Not larger: while the server works on one call, this side wakes the callers of the one before.
 MAX_BATCH = 64
@@ -105,19 +104,19 @@ class Batch:
         return cls(inputs)
 
 
-class Lane:
+class StreamProducer:
     """The sends to one stream, one call at a time."""
 
     def __init__(
         self,
-        channel: Channel | Route,
+        connector: Connector,
         settings: Settings,
         keys: tuple[str, str, str, str],
         name: str,
-        barrier: Barrier,
+        durability: DurabilityWaiter,
     ) -> None:
-        self._channel = channel
-        self._barrier = barrier
+        self._connector = connector
+        self._durability = durability
         self._settings = settings
         self._keys = keys
         self._name = name
@@ -134,7 +133,7 @@ class Lane:
         return self._under_way is not None
 
     def add(self, sent: Sent) -> None:
-        """Send now when the lane is idle, else with the next call."""
+        """Send now when nothing is under way, else with the next call."""
         self._queue.append(sent)
         if self._under_way is None:
             self._send_next()
@@ -153,18 +152,18 @@ class Lane:
     def _send_next(self) -> None:
         batch = self._under_way = Batch.take(self._queue)
         batch.renew = self._renews_lifetime()
-        link = self._channel.link
-        if link is None or batch.looks_back:
+        connection = self._connector.live
+        if connection is None or batch.looks_back:
             self._recover(batch)
         else:
-            scripts.SEND.run(link, self._call(batch, link), self._hear)
+            scripts.SEND.run(connection, self._call(batch, connection), self._on_reply)
 
-    def _hear(self, replies: Any) -> None:
+    def _on_reply(self, replies: Any) -> None:
         batch = self._under_way
         if batch is None:  # abandoned
             return
-        if isinstance(replies, (LinkLost, ReplyError)):
-            batch.maybe_stored |= isinstance(replies, LinkLost)
+        if isinstance(replies, (ConnectionLost, ReplyError)):
+            batch.maybe_stored |= isinstance(replies, ConnectionLost)
             self._recover(batch, replies)
         else:
             self._finish(partial(self._settle, batch, replies))
@@ -182,7 +181,7 @@ class Lane:
                 self._last_id = entry_id = reply.decode()
                 self._note_stored(batch, sent, entry_id, duplicate=False)
             elif reply.startswith(b"="):
-                # A lane's own retry found it: that is no duplicate to the caller.
+                # The producer's own retry found it: that is no duplicate to the caller.
                 duplicate = sent.own_key and not batch.maybe_stored
                 self._note_stored(batch, sent, reply[1:].decode(), duplicate=duplicate)
             else:
@@ -194,7 +193,7 @@ class Lane:
             sent.durability = "memory"
             sent.settle(entry_id, None, duplicate=duplicate)
         else:
-            self._barrier.settle(sent, self._stored(batch, sent, entry_id), entry_id, duplicate)
+            self._durability.settle(sent, self._stored(batch, sent, entry_id), entry_id, duplicate)
 
     def _stored(self, batch: Batch, sent: Sent, entry_id: str) -> Stored:
         _, stream, _, retried = self._keys
@@ -221,9 +220,9 @@ class Lane:
             case ["RUNFULL"]:
                 return RunFull(flow_run_id=run_id, key=key, limit=self._settings.max_run_bytes)
             case _:
-                return ServerRefused(address=self._channel.server.address, reply=reply)
+                return ServerRefused(address=self._connector.server.address, reply=reply)
 
-    # The slow path: no link, a lost reply, an error reply.
+    # The slow path: no connection, a lost reply, an error reply.
 
     def _recover(self, batch: Batch, cause: Exception | None = None) -> None:
         counts.retries += cause is not None
@@ -255,33 +254,33 @@ class Lane:
         for delay in backoff():
             if isinstance(cause, ReplyError) and not is_transient(cause):
                 command = ("EVALSHA", scripts.SEND.sha, 4, *self._keys)
-                raise refused(self._channel.server.address, cause, command)
+                raise refused(self._connector.server.address, cause, command)
             if self._clock() + delay > deadline:
                 break
             await asyncio.sleep(delay)
             try:
-                link = await self._channel.connected(cause)
-            except LinkLost as error:
+                connection = await self._connector.connected(cause)
+            except ConnectionLost as error:
                 cause = error  # nothing was sent
                 continue
             try:
-                return await self._attempt(link, batch)
-            except (LinkLost, ReplyError) as error:
-                batch.maybe_stored |= isinstance(error, LinkLost)
+                return await self._attempt(connection, batch)
+            except (ConnectionLost, ReplyError) as error:
+                batch.maybe_stored |= isinstance(error, ConnectionLost)
                 cause = error
-        raise self._channel.unreachable(self._settings.retry_seconds, cause)
+        raise self._connector.unreachable(self._settings.retry_seconds, cause)
 
-    async def _attempt(self, link: Link, batch: Batch) -> list[bytes]:
+    async def _attempt(self, connection: Connection, batch: Batch) -> list[bytes]:
         scan_from = "+" if batch.looks_back else ""
         while True:
-            replies = await scripts.SEND.call(link, self._call(batch, link, scan_from))
+            replies = await scripts.SEND.call(connection, self._call(batch, connection, scan_from))
             if replies[0] != b"MORE":
                 return replies
             scan_from = replies[1].decode()
 
-    def _call(self, batch: Batch, link: Link, scan_from: str = "") -> Command:
+    def _call(self, batch: Batch, connection: Connection, scan_from: str = "") -> Command:
         if batch.marks is None:
-            batch.marks = batch.inputs[0].own_key or not link.may_read_inputs
+            batch.marks = batch.inputs[0].own_key or not connection.may_read_inputs
         return scripts.send(
             keys=self._keys,
             name=self._name,
@@ -296,7 +295,7 @@ class Lane:
         )
 
     def _before_first_attempt(self, batch: Batch) -> str:
-        # Every entry of this lane that is not acknowledged has a later id than the last one
+        # Every entry of this producer that is not acknowledged has a later id than the last one
         # that is. The margin is for another primary whose clock is behind.
         if self._last_id is None or batch.inputs[0].sent_again:
             return "-"

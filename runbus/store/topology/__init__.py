@@ -28,5 +28,6 @@ def topology_for(settings: Settings, keys: Keys) -> Topology:
         server.check_files()
         return Single(server, keys, settings)
     if several.kind == "sentinel":
-        return Single(SentinelServer(several, settings), keys, settings)
+        server = SentinelServer(several, settings)
+        return Single(server, keys, settings, server.follow)
     return Cluster(several, keys, settings)

@@ -3,41 +3,55 @@
 The map of the slots is asked for twice a second, at once when a server says MOVED or a connection
 is lost, and believed when its epoch is the newest that was seen. What is sent goes by the map; a
 call that was told otherwise repeats where it was told to (MOVED, ASK), and one that is told to
-wait waits (TRYAGAIN, CLUSTERDOWN). When a slot has moved, the tails of its streams go over to
-the watch of the new primary and read there.
+wait waits (TRYAGAIN, CLUSTERDOWN). When a slot has moved, those who wait for its
+streams are told, go over to the new primary and read there.
 """
 
 from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hiredis import ReplyError
 
 from runbus.errors import ServerRefused, ServerUnreachable
-from runbus.store.connection.connection import LinkLost, is_transient
+from runbus.store.connection.connection import ConnectionLost, is_transient
 from runbus.store.connection.error_replies import refused
 from runbus.store.connection.hash_slots import UNKNOWN_HOST, key_of, read_owners, slot_of
 from runbus.store.topology import tls
 from runbus.store.topology.node import Node
-from runbus.store.topology.poller import Lookout
+from runbus.store.topology.poller import Poller
 from runbus.store.topology.server import RemoteServer
-from runbus.store.topology.slot_connection import Route, asking
+from runbus.store.topology.slot_connection import SlotConnection, asking
 
 if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
-    from runbus.store.connection.connection import Command, Link
+    from runbus.store.connection.connection import Command, Connection
     from runbus.store.connection.hash_slots import Address
-    from runbus.store.receiving.tracking import Watch
     from runbus.store.topology.urls import SeveralServers
 
 ASK_SECONDS = 1.0
 
 
+class Observer(Protocol):
+    """Who is told what becomes of the cluster."""
+
+    def on_moved(self) -> None:
+        """Take note that keys have moved to other nodes."""
+        ...
+
+    def on_refused(self, error: ServerRefused, /) -> None:
+        """Take note that no node tells where the slots are."""
+        ...
+
+
 class Cluster:
     """The topology of a cluster."""
+
+    has_slots = True
+    """Whether keys move from node to node one slot at a time."""
 
     def __init__(self, several: SeveralServers, keys: Keys, settings: Settings) -> None:
         self._several = several
@@ -48,13 +62,14 @@ class Cluster:
         self._owners: dict[int, Address] = {}
         self._epoch = -1
         self._refusal: ServerRefused | None = None
-        self._routes: dict[int, Route] = {}
+        self._slot_connections: dict[int, SlotConnection] = {}
         self._turns = count()
+        self._observer: Observer | None = None
         RemoteServer(several.url_of(*several.hosts[0]), settings).check_files()
         for address in several.hosts:
             self.node(address)
-        self._lookout = Lookout(self._look)
-        self._lookout.look()
+        self._poller = Poller(self._refresh)
+        self._poller.poll()
 
     @property
     def address(self) -> str:
@@ -62,18 +77,14 @@ class Cluster:
         hosts = ",".join(f"{host}:{port}" for host, port in self._several.hosts)
         return f"the cluster at {hosts}"
 
-    def route(self, key: str) -> Route:
-        """Return the way to a key, which outlives all changes of the map."""
-        return self._route_of_slot(slot_of(key))
+    def connector(self, key: str) -> SlotConnection:
+        """Return the connector of a key, which outlives all changes of the map."""
+        return self._slot_connection(slot_of(key))
 
-    def route_for(self, command: Command) -> Route:
-        """Return the way for a command; one without a key goes to any primary."""
+    def connector_for(self, command: Command) -> SlotConnection:
+        """Return the connector for a command; one without a key goes to any primary."""
         key = key_of(command)
-        return self._route_of_slot(0 if key is None else slot_of(key))
-
-    def watch(self, key: str) -> Watch:
-        """Return the watch of a stream, at its primary of this moment."""
-        return self.owner(key).watch
+        return self._slot_connection(0 if key is None else slot_of(key))
 
     def owner(self, key: str | bytes) -> Node:
         """Return the node that has a key at this moment."""
@@ -94,15 +105,19 @@ class Cluster:
     async def locate(self) -> None:
         """Ask for the map of the slots, for a second at most, unless there is one."""
         if not self._owners:
-            await asyncio.wait([self._lookout.look()], timeout=self._seconds)
+            await asyncio.wait([self._poller.poll()], timeout=self._seconds)
 
     def primaries(self) -> list[Node]:
         """Return the nodes that have slots, as far as is known."""
         return [self.node(address) for address in set(self._owners.values())]
 
+    def observe(self, observer: Observer) -> None:
+        """Tell somebody of what becomes of the cluster from now on."""
+        self._observer = observer
+
     def close(self) -> None:
         """End all connections for good."""
-        self._lookout.close()
+        self._poller.close()
         for node in self._nodes.values():
             node.close()
 
@@ -110,68 +125,68 @@ class Cluster:
         """Return the node at an address."""
         if address not in self._nodes:
             server = RemoteServer(self._several.url_of(*address), self._settings)
-            self._nodes[address] = Node(
-                server, self._keys, self._settings, patience=0, on_redirect=self.heed
-            )
+            self._nodes[address] = Node(server, self._keys, self._settings, patience=0)
         return self._nodes[address]
 
-    def owner_link(self, slot: int) -> Link | None:
+    def live_connection(self, slot: int) -> Connection | None:
         """Return the live connection to a slot's primary."""
         address = self._owners.get(slot)
         node = self._nodes.get(address) if address is not None else None
-        return node.commands.link if node is not None else None
+        return node.command_connection.live if node is not None else None
 
-    async def connected(self, slot: int, after: Exception | None) -> Link:
+    async def connected(self, slot: int, after: Exception | None) -> Connection:
         """Return a connection to a slot's primary, in the light of what the last one said."""
         redirect = _redirect(after)
         if redirect is not None:
             return await self._redirected(after, *redirect[:2])
         if after is not None or not self._owners:
-            await asyncio.wait([self._lookout.look()], timeout=self._seconds)
+            await asyncio.wait([self._poller.poll()], timeout=self._seconds)
         if self._refusal is not None:
             raise self._refusal
-        return await self._linked(self._owner(slot))
+        return await self._connected_to(self._owner(slot))
 
-    async def _redirected(self, error: Exception | None, word: str, address: Address) -> Link:
+    async def _redirected(self, error: Exception | None, word: str, address: Address) -> Connection:
         if word == "ASK":  # for this call alone
-            return asking(await self._linked(self.node(address)))
-        self.heed(error)
-        return await self._linked(self.node(address))
+            return asking(await self._connected_to(self.node(address)))
+        self.note_redirect(error)
+        return await self._connected_to(self.node(address))
 
-    def heed(self, error: Exception | None) -> None:
+    def note_redirect(self, error: Exception | None) -> None:
         """Take note of an error that says that the map is out of date."""
         redirect = _redirect(error)
         if self._owners and redirect is not None and redirect[0] == "MOVED":
             self._take_over(self._owners | {redirect[2]: redirect[1]})
-        self._lookout.look()
+        self._poller.poll()
 
-    async def _linked(self, node: Node) -> Link:
+    async def _connected_to(self, node: Node) -> Connection:
         # A server that is gone must not keep anybody from asking again where the slot is.
         try:
             async with asyncio.timeout(self._seconds):
-                return await node.commands.connected()
+                return await node.command_connection.connected()
         except TimeoutError:
             question = tls.question_of_silence(self._several.scheme)
-            raise LinkLost(f"{node.server.address} does not answer{question}") from None
+            raise ConnectionLost(f"{node.server.address} does not answer{question}") from None
         except ServerUnreachable as error:
-            raise LinkLost(str(error.cause)) from None
+            raise ConnectionLost(str(error.cause)) from None
 
-    def _route_of_slot(self, slot: int) -> Route:
-        if slot not in self._routes:
-            self._routes[slot] = Route(self, slot)
-        return self._routes[slot]
+    def _slot_connection(self, slot: int) -> SlotConnection:
+        if slot not in self._slot_connections:
+            self._slot_connections[slot] = SlotConnection(self, slot)
+        return self._slot_connections[slot]
 
     def _owner(self, slot: int) -> Node:
         return self.node(self._owners.get(slot) or self._several.hosts[0])
 
     # The map.
 
-    async def _look(self) -> None:
+    async def _refresh(self) -> None:
         refusal: ServerRefused | None = None
         for address, node in self._in_turn():
             try:
-                # A frozen server must not hold the look up: the next one may tell of its successor.
-                async with asyncio.timeout(self._seconds / (4 if node.commands.link else 2)):
+                # A frozen server must not hold this up: the next one may tell of its successor.
+                async with asyncio.timeout(
+                    self._seconds / (4 if node.command_connection.live else 2)
+                ):
                     info, slots = await _ask_for_map(node)
             except ServerRefused as error:
                 refusal = error
@@ -187,9 +202,8 @@ class Cluster:
     def _note_refusal(self, refusal: ServerRefused | None) -> None:
         # Who has a map goes on by it; without one, nobody finds anything.
         self._refusal = None if self._owners else refusal
-        if self._refusal is not None:
-            for node in self._nodes.values():
-                node.watch.fail(self._refusal)
+        if self._refusal is not None and self._observer is not None:
+            self._observer.on_refused(self._refusal)
 
     def _in_turn(self) -> list[tuple[Address, Node]]:
         # Never the same first: one that is cut off from the others would keep its own idea.
@@ -211,11 +225,8 @@ class Cluster:
         if owners == self._owners or not owners:
             return
         self._owners = owners
-        for node in list(self._nodes.values()):
-            for tail in node.watch.tails():
-                owner = self._owner(slot_of(tail.key))
-                if owner is not node:
-                    tail.move(owner.watch)
+        if self._observer is not None:
+            self._observer.on_moved()
         self._leave_others(set(owners.values()))
 
     def _leave_others(self, primaries: set[Address]) -> None:
@@ -228,14 +239,14 @@ class Cluster:
 
 
 async def _ask_for_map(node: Node) -> tuple[bytes, list[Any]]:
-    link = await node.commands.connected()
-    info = await _ask(node, link, "INFO")
-    return info, await _ask(node, link, "SLOTS")
+    connection = await node.command_connection.connected()
+    info = await _ask(node, connection, "INFO")
+    return info, await _ask(node, connection, "SLOTS")
 
 
-async def _ask(node: Node, link: Link, what: str) -> Any:
+async def _ask(node: Node, connection: Connection, what: str) -> Any:
     try:
-        return await link.call("CLUSTER", what)
+        return await connection.call("CLUSTER", what)
     except ReplyError as error:
         if is_transient(error):
             raise

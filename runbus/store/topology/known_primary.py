@@ -47,14 +47,14 @@ class KnownPrimary:
         self._epoch = UNNUMBERED
         self._votes: Counter[Address] = Counter()
         self._rejected: set[Address] = set()
-        self._heard_at = float("-inf")
+        self._learned_at = float("-inf")
         self._denied_at: float | None = None
         self._lock = threading.Lock()
 
     @property
     def is_fresh(self) -> bool:
         """Whether sentinels were heard a moment ago."""
-        return time.monotonic() - self._heard_at < FRESH_SECONDS
+        return time.monotonic() - self._learned_at < FRESH_SECONDS
 
     def learn(self, named: Sequence[Named], *, are_most: bool) -> Address:
         """Take in what some sentinels say at one moment; return whom to believe the primary.
@@ -62,7 +62,7 @@ class KnownPrimary:
         `are_most` says that they are a majority.
         """
         with self._lock:
-            self._heard_at = time.monotonic()
+            self._learned_at = time.monotonic()
             newest = max(each.epoch for each in named)
             if self.address is not None and self._is_behind(newest, are_most=are_most):
                 return self.address
@@ -92,8 +92,8 @@ class KnownPrimary:
         if not are_most:
             return True
         if self._denied_at is None:
-            self._denied_at = self._heard_at
-        if self._heard_at - self._denied_at < FORGET_SECONDS:
+            self._denied_at = self._learned_at
+        if self._learned_at - self._denied_at < FORGET_SECONDS:
             return True
         self._denied_at = None
         return False

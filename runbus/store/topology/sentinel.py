@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from hiredis import ReplyError
 
 from runbus.errors import RunbusError, ServerRefused, SettingsError
-from runbus.store.connection.connection import Link, closed_on_error, is_transient
+from runbus.store.connection.connection import Connection, closed_on_error, is_transient
 from runbus.store.topology import tls
 from runbus.store.topology.known_primary import UNNUMBERED, Named, known_primary
 from runbus.store.topology.server import RemoteServer
@@ -63,7 +63,7 @@ class SentinelServer:
         self._unknown_since: float | None = None
         self._known = known_primary(several.hosts, self._name)
         self._attempts: dict[asyncio.Timeout, Address] = {}
-        self._links: WeakKeyDictionary[Link, Address] = WeakKeyDictionary()
+        self._connections: WeakKeyDictionary[Connection, Address] = WeakKeyDictionary()
 
     @property
     def address(self) -> str:
@@ -72,14 +72,14 @@ class SentinelServer:
         known = f" at {primary[0]}:{primary[1]}" if primary else ""
         return f"the primary {self._name!r}{known}"
 
-    async def connect(self, link: Link) -> None:
+    async def connect(self, connection: Connection) -> None:
         """Connect to the primary of this moment."""
         address = await self._find_primary()
         attempt = asyncio.timeout(None)
         self._attempts[attempt] = address
         try:
             async with attempt:
-                await self._connect_to(address, link)
+                await self._connect_to(address, connection)
         except TimeoutError:
             raise _is_former(address) from None
         except OSError:
@@ -88,20 +88,20 @@ class SentinelServer:
         finally:
             del self._attempts[attempt]
         if not self._known.accept(address):
-            link.close()
+            connection.close()
             raise _is_former(address)
-        self._links[link] = address
+        self._connections[connection] = address
 
-    async def _connect_to(self, address: Address, link: Link) -> None:
+    async def _connect_to(self, address: Address, connection: Connection) -> None:
         host, port = address
         url = self._several.url_of(host, port, self._database)
-        await RemoteServer(url, self._settings).connect(link)
-        await _check_role(link, f"{host}:{port}")
+        await RemoteServer(url, self._settings).connect(connection)
+        await _check_role(connection, f"{host}:{port}")
 
     async def follow(self) -> None:
         """End connections to former primaries, by what the sentinels and other loops know."""
         self._leave_former()
-        if self._known.is_fresh or not (self._links or self._attempts):
+        if self._known.is_fresh or not (self._connections or self._attempts):
             return
         try:
             await self._find_primary()
@@ -114,11 +114,11 @@ class SentinelServer:
         for attempt, address in self._attempts.items():
             if address != self._known.address and not attempt.expired():
                 attempt.reschedule(now)
-        for link, address in list(self._links.items()):
-            if not link.alive:
-                del self._links[link]
+        for connection, address in list(self._connections.items()):
+            if not connection.alive:
+                del self._connections[connection]
             elif address != self._known.address:
-                link.close()
+                connection.close()
 
     async def _find_primary(self) -> Address:
         answers = await self._ask_all()
@@ -182,18 +182,18 @@ class SentinelServer:
             return error
 
     async def _ask(self, sentinel: RemoteServer) -> Named | None:
-        link = Link(reply_timeout=self._seconds)
-        await sentinel.connect(link)
+        connection = Connection(reply_timeout=self._seconds)
+        await sentinel.connect(connection)
         try:
             # In this order: a failover between the two must not give its epoch to the former
             # primary. (While one goes on, MASTER has the new epoch beside the former address.)
             about, found = await asyncio.gather(
-                link.call("SENTINEL", "MASTER", self._name),
-                link.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name),
+                connection.call("SENTINEL", "MASTER", self._name),
+                connection.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name),
                 return_exceptions=True,
             )
         finally:
-            link.close()
+            connection.close()
         if isinstance(found, ReplyError):
             raise _refused(sentinel.address, found)
         if isinstance(found, BaseException):
@@ -222,10 +222,10 @@ def _is_former(address: Address) -> ConnectionError:
     return ConnectionError(f"{address[0]}:{address[1]} is no longer the primary")
 
 
-async def _check_role(link: Link, address: str) -> None:
-    with closed_on_error(link):
+async def _check_role(connection: Connection, address: str) -> None:
+    with closed_on_error(connection):
         try:
-            role: list[Any] = await link.call("ROLE")
+            role: list[Any] = await connection.call("ROLE")
         except ReplyError as error:
             raise ConnectionError(f"{address} does not tell its role: {error}") from None
         if role[0] != b"master":

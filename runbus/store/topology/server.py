@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from hiredis import ReplyError
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
+from redis.asyncio import connection as redis_py
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from runbus.errors import ServerRefused, SettingsError
@@ -18,20 +18,7 @@ from runbus.store.topology.urls import check_one, not_a_sentinel_url, not_all, n
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
-    from runbus.store.connection.connection import Link
-
-
-class Server(Protocol):
-    """A server that links are made to."""
-
-    @property
-    def address(self) -> str:
-        """How a person would name it; never with a password."""
-        ...
-
-    async def connect(self, link: Link) -> None:
-        """Connect the link. Raises `OSError`, or a `RunbusError` where retrying is no use."""
-        ...
+    from runbus.store.connection.connection import Connection
 
 
 class RemoteServer:
@@ -56,16 +43,16 @@ class RemoteServer:
         """Load the files that the URL names for TLS. Raises `SettingsError`."""
         tls.load_files(self._connection_class(**self._options))
 
-    async def connect(self, link: Link) -> None:
-        """Connect, authenticate and switch to RESP3; then hand the transport to the link."""
-        connection = self._connection_class(**self._options)
+    async def connect(self, connection: Connection) -> None:
+        """Connect, authenticate and switch to RESP3; then hand the transport over."""
+        opened = self._connection_class(**self._options)
         try:
             async with asyncio.timeout(self._timeout):
-                _load_files_again(connection)
-                await connection.connect()
-                _hand_over(connection, link)
+                _load_files_again(opened)
+                await opened.connect()
+                _hand_over(opened, connection)
                 if self._has_all:
-                    await _check_has_all(link)
+                    await _check_has_all(connection)
                 self._was_connected = True
         except AuthenticationError as error:
             raise self._refused(f"{error}{self._login_hint}") from None
@@ -80,7 +67,7 @@ class RemoteServer:
             question = self._unless_it_has_worked(tls.question_of_silence(self._scheme))
             raise ConnectionError(f"no answer within {self._timeout:g} s{question}") from None
         finally:
-            await connection.disconnect(nowait=True)
+            await opened.disconnect(nowait=True)
 
     def _unless_it_has_worked(self, question: str) -> str:
         return "" if self._was_connected else question
@@ -97,7 +84,7 @@ class EmbeddedServer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def connect(self, link: Link) -> None:
+    async def connect(self, connection: Connection) -> None:
         """Start the server unless it runs, then connect. Raises `EmbeddedServerError` too."""
         from runbus.store.embedded import server
 
@@ -105,51 +92,51 @@ class EmbeddedServer:
             url = await asyncio.to_thread(server.ensure_running)
         except RuntimeError:  # the interpreter ends and starts no more threads
             url = server.ensure_running()
-        await RemoteServer(url, self._settings).connect(link)
+        await RemoteServer(url, self._settings).connect(connection)
 
 
-def _hand_over(connection: AbstractConnection, link: Link) -> None:
-    # redis-py has no public name for the transport. From here on the connection is the link's.
-    writer = cast("asyncio.StreamWriter", connection._writer)  # pyright: ignore[reportPrivateUsage]
-    connection._writer = connection._reader = None  # pyright: ignore[reportPrivateUsage]
-    link.take_over(writer)
+def _hand_over(opened: redis_py.AbstractConnection, connection: Connection) -> None:
+    # redis-py has no public name for the transport. From here on it is no longer redis-py's.
+    writer = cast("asyncio.StreamWriter", opened._writer)  # pyright: ignore[reportPrivateUsage]
+    opened._writer = opened._reader = None  # pyright: ignore[reportPrivateUsage]
+    connection.take_over(writer)
 
 
-def _load_files_again(connection: AbstractConnection) -> None:
+def _load_files_again(opened: redis_py.AbstractConnection) -> None:
     # They were all right at the start: now somebody may be in the middle of replacing them.
     try:
-        tls.load_files(connection)
+        tls.load_files(opened)
     except SettingsError as error:
         raise ConnectionError(str(error)) from None
 
 
-async def _check_has_all(link: Link) -> None:
+async def _check_has_all(connection: Connection) -> None:
     # A sentinel and a node of a cluster answer like any server until they are asked for a key.
-    with closed_on_error(link):
-        mode = await _ask_for_mode(link)
+    with closed_on_error(connection):
+        mode = await _ask_for_mode(connection)
         if mode == b"sentinel":
             raise not_a_sentinel_url()
-        if mode == b"cluster" and await _has_part_only(link):
+        if mode == b"cluster" and await _has_part_only(connection):
             raise not_all()
 
 
-async def _ask_for_mode(link: Link) -> bytes | None:
+async def _ask_for_mode(connection: Connection) -> bytes | None:
     try:
-        about: dict[bytes, Any] = await link.call("HELLO")
+        about: dict[bytes, Any] = await connection.call("HELLO")
     except ReplyError:
         return None  # it does not say
     return about.get(b"mode")
 
 
-async def _has_part_only(link: Link) -> bool:
+async def _has_part_only(connection: Connection) -> bool:
     try:
-        owners = read_owners(await link.call("CLUSTER", "SLOTS"), "")
+        owners = read_owners(await connection.call("CLUSTER", "SLOTS"), "")
     except ReplyError:
         return False  # it does not say
     return len(set(owners.values())) > 1
 
 
-def _connection_options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
+def _connection_options(url: str) -> tuple[type[redis_py.AbstractConnection], dict[str, Any]]:
     check_one(url)
     try:
         return _read_options(url)
@@ -158,16 +145,16 @@ def _connection_options(url: str) -> tuple[type[AbstractConnection], dict[str, A
         raise not_usable(_unusable_option(url)) from None
 
 
-def _read_options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
-    options: dict[str, Any] = {**parse_url(url)}
-    connection_class = options.pop("connection_class", Connection)
+def _read_options(url: str) -> tuple[type[redis_py.AbstractConnection], dict[str, Any]]:
+    options: dict[str, Any] = {**redis_py.parse_url(url)}
+    connection_class = options.pop("connection_class", redis_py.Connection)
     options |= {
         "protocol": 3,
         "decode_responses": False,
-        "socket_timeout": None,  # the link times its replies itself
+        "socket_timeout": None,  # `Connection` times its replies itself
         "client_name": "runbus",
     }
-    if issubclass(connection_class, SSLConnection):
+    if issubclass(connection_class, redis_py.SSLConnection):
         options.setdefault("ssl_password", "")  # without one, OpenSSL would ask at the terminal
     connection_class(**options)  # finds options that do not exist, before the first use
     return connection_class, options

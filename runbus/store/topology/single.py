@@ -5,36 +5,41 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbus.store.topology.node import Node
-from runbus.store.topology.poller import Lookout
-from runbus.store.topology.sentinel import SentinelServer
+from runbus.store.topology.poller import Poller
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
     from runbus.store.connection.connection import Command
-    from runbus.store.connection.reconnecting_connection import Channel
-    from runbus.store.receiving.tracking import Watch
-    from runbus.store.topology.server import Server
+    from runbus.store.connection.reconnecting_connection import ReconnectingConnection, Server
 
 
 class Single:
     """The topology of one server."""
 
-    def __init__(self, server: Server, keys: Keys, settings: Settings) -> None:
+    has_slots = False
+    """Whether keys move from node to node one slot at a time."""
+
+    def __init__(
+        self,
+        server: Server,
+        keys: Keys,
+        settings: Settings,
+        follow: Callable[[], Coroutine[None, None, None]] | None = None,
+    ) -> None:
+        """`follow` looks twice a second whether it is another server by now."""
         self._node = Node(server, keys, settings)
-        self._lookout = Lookout(server.follow) if isinstance(server, SentinelServer) else None
+        self._poller = None if follow is None else Poller(follow)
 
-    def route(self, _: str) -> Channel:
-        """Return the way to a key."""
-        return self._node.commands
+    def connector(self, _: str) -> ReconnectingConnection:
+        """Return the connector of a key."""
+        return self._node.command_connection
 
-    def route_for(self, _: Command) -> Channel:
-        """Return the way for a command."""
-        return self._node.commands
-
-    def watch(self, _: str) -> Watch:
-        """Return the watch of a stream."""
-        return self._node.watch
+    def connector_for(self, _: Command) -> ReconnectingConnection:
+        """Return the connector for a command."""
+        return self._node.command_connection
 
     def owner(self, _: str | bytes) -> Node:
         """Return the node that has a key."""
@@ -55,8 +60,14 @@ class Single:
         """Return the nodes that have keys."""
         return [self._node]
 
+    def observe(self, _: object) -> None:
+        """Do nothing: no key ever moves to another node."""
+
+    def note_redirect(self, _: Exception | None) -> None:
+        """Do nothing: there is no other node."""
+
     def close(self) -> None:
         """End all connections for good."""
-        if self._lookout is not None:
-            self._lookout.close()
+        if self._poller is not None:
+            self._poller.close()
         self._node.close()

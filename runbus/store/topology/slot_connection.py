@@ -1,32 +1,48 @@
-"""A route: what a channel is to one server, for one slot of a cluster, wherever that is."""
+"""The connection to whichever primary has a slot, at each call anew."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from runbus.errors import ServerUnreachable
 
 if TYPE_CHECKING:
-    from runbus.store.connection.connection import Command, Link, OnReply
-    from runbus.store.topology.cluster import Cluster
+    from runbus.store.connection.connection import Command, Connection, OnReply
 
 
-class Route:
-    """The way to one slot."""
+class Slots(Protocol):
+    """The slots of a cluster, as far as one of them needs to know."""
+
+    @property
+    def address(self) -> str:
+        """How a person would name the cluster."""
+        ...
+
+    def live_connection(self, slot: int) -> Connection | None:
+        """Return the live connection to a slot's primary."""
+        ...
+
+    async def connected(self, slot: int, after: Exception | None) -> Connection:
+        """Return a connection to a slot's primary, in the light of what the last one said."""
+        ...
+
+
+class SlotConnection:
+    """The connector of one slot."""
 
     __slots__ = ("_slot", "server")
 
-    def __init__(self, cluster: Cluster, slot: int) -> None:
+    def __init__(self, cluster: Slots, slot: int) -> None:
         self.server = cluster
         self._slot = slot
 
     @property
-    def link(self) -> Link | None:
+    def live(self) -> Connection | None:
         """The live connection to the primary that has the slot."""
-        return self.server.owner_link(self._slot)
+        return self.server.live_connection(self._slot)
 
-    async def connected(self, after: Exception | None = None) -> Link:
-        """Return a connection to try, `after` a call that failed so. Raises `LinkLost`."""
+    async def connected(self, after: Exception | None = None) -> Connection:
+        """Return a connection to try, `after` a call that failed so. Raises `ConnectionLost`."""
         return await self.server.connected(self._slot, after)
 
     def unreachable(self, seconds: float, cause: Exception | None = None) -> ServerUnreachable:
@@ -38,19 +54,19 @@ class Route:
 class _Asking:
     """A connection to the primary that a slot is on its way to: each call asks to be let in."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self.may_read_inputs = link.may_read_inputs
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.may_read_inputs = connection.may_read_inputs
 
     def send(self, command: Command, on_reply: OnReply) -> None:
-        self._link.send(("ASKING",), lambda _: None)
-        self._link.send(command, on_reply)
+        self._connection.send(("ASKING",), lambda _: None)
+        self._connection.send(command, on_reply)
 
     def call(self, *command: str | bytes | float) -> Any:
-        self._link.send(("ASKING",), lambda _: None)
-        return self._link.call(*command)
+        self._connection.send(("ASKING",), lambda _: None)
+        return self._connection.call(*command)
 
 
-def asking(link: Link) -> Link:
+def asking(connection: Connection) -> Connection:
     """Return a connection for calls that were told ASK."""
-    return cast("Link", _Asking(link))
+    return cast("Connection", _Asking(connection))

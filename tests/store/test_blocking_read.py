@@ -1,4 +1,4 @@
-"""The express: a conversation is faster by it, and never depends on it."""
+"""The blocking read: a conversation is faster by it, and never depends on it."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_a_conversation_outlives_a_silent_death(server: Server) -> None:
         assert await asyncio.wait_for(waiting, 8) == 20
 
 
-async def test_a_conversation_lives_through_a_lost_express(server: Server) -> None:
+async def test_a_conversation_lives_through_a_lost_blocking_read(server: Server) -> None:
     """Its connection is killed or unblocked at any moment; nothing is lost, doubled or late."""
     run_id, start = uuid4(), 0
     inbox = receive_input(int, flow_run_id=run_id, timeout=20)
@@ -124,7 +124,7 @@ def disturb(client: Redis, times: int) -> None:
                 times -= client.client_kill_filter(_id=each["id"])
 
 
-async def test_many_conversations_share_the_express(server: Server) -> None:
+async def test_many_conversations_share_the_blocking_read(server: Server) -> None:
     """Fifty receivers converse at once; each gets its own inputs, in order."""
     run_ids = [uuid4() for _ in range(50)]
     inboxes = [receive_input(int, flow_run_id=run_id, timeout=20) for run_id in run_ids]
@@ -134,7 +134,7 @@ async def test_many_conversations_share_the_express(server: Server) -> None:
     assert await asyncio.gather(*talks) == [list(range(30))] * 50
 
 
-async def test_a_cancelled_wait_leaves_the_express_in_order(server: Server) -> None:
+async def test_a_cancelled_wait_leaves_the_blocking_read_in_order(server: Server) -> None:
     """What the blocking read brings after the wait was cancelled is received by the next."""
     run_id = uuid4()
     inbox = receive_input(int, flow_run_id=run_id, timeout=20)

@@ -60,7 +60,7 @@ async def test_a_reply_is_lost(server: Server, proxy: Proxy) -> None:
 
 
 async def test_the_first_reply_of_a_connection_is_lost(server: Server, proxy: Proxy) -> None:
-    """A lane's very first send has no earlier entry to scan back to, and is found all the same."""
+    """A stream's first send has no earlier entry to scan back to, and is found all the same."""
     run_id, other = uuid4(), uuid4()
     with server.client() as client:
         key = f"runbus:{{{run_id.hex[-2:]}}}:{run_id}:input:int"
