@@ -183,12 +183,18 @@ class _History:
             leaves = LEAVES.get(self._found[run]["flow"], set()) if run in self._found else set()
             for before, after in pairwise(executions):
                 end = self._end_of(run, before)
-                if end is not None and end["how"] in leaves and end.time < after.time:
+                if end is not None and self._has_left(end, after, leaves):
                     continue
                 why = self._reason(before, after)
                 self._repeated[why or "nothing"] += 1
                 if not why:
                     yield f"{run} was executed again for no reason: {self._told(run)}"
+
+    def _has_left(self, end: Event, after: Event, leaves: set[str]) -> bool:
+        # A run that suspends is let go before its code is told: it may be answered, and executed
+        # elsewhere, in between.
+        in_time = end.time < after.time or end["how"] == "FlowRunSuspended"
+        return end["how"] in leaves and in_time
 
     def _end_of(self, run: str, execution: Event) -> Event | None:
         return next(
@@ -220,11 +226,16 @@ class _History:
             executions = self._executions[event["run"]]
             if event["healthy"] and executions:
                 seconds = executions[0].time - event["began"]
-                if seconds > self._terms.soon_seconds:
+                if seconds > self._terms.soon_seconds and not self._is_hit_soon(event):
                     yield (
                         f"{event['name']} {event['run']} began {seconds:.1f} s after its start "
                         f"at {event['began']:.1f}, on a healthy primary"
                     )
+
+    def _is_hit_soon(self, started: Event) -> bool:
+        """Whether the next fault, which may be one of its own primary, came before it was due."""
+        due = started["began"] + self._terms.soon_seconds
+        return any(started.time < fault.time < due for fault in self._of("begun"))
 
     def answers_arrive(self) -> Violations:
         """A run that completed has got every answer that was accepted."""

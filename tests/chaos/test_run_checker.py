@@ -76,6 +76,17 @@ def test_a_good_history() -> None:
     assert dict(figures.repeated) == {"FrozenParty": 1}
 
 
+def test_what_a_history_cannot_tell_is_no_violation() -> None:
+    """A run is answered before its suspend is noted; a fault may hit a primary that was well."""
+    later = {"flow": "ask-later", "result": "2-b"}
+    suspended = executed(9.1, how="FlowRunSuspended")
+    verdict, _ = check_runs(history(*TWICE, suspended, found(**later)), TERMS)
+    assert verdict.violations == []
+    late = [started(healthy=True), executing(9), executed(10), found()]
+    verdict, _ = check_runs(history(*late, *fault("FullMemory", "", 2, 8)), TERMS)
+    assert verdict.violations == []
+
+
 @pytest.mark.parametrize("violation", BAD)
 def test_a_violation_is_found(violation: str) -> None:
     """Each rule reports what breaks it."""
