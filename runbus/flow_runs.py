@@ -35,8 +35,9 @@ from runbus.errors import (
 )
 from runbus.execution.current_run import verb
 from runbus.execution.run_context import current_flow_run, get_run_context
+from runbus.forms.answers import validate_answer
 from runbus.input.form import answer_at_hand
-from runbus.input.question import judge, judge_in_words, question_about
+from runbus.input.question import answer_check, question_about, title_of_form
 from runbus.protocol import states
 from runbus.protocol.durability import Durability, check_durability
 from runbus.protocol.entries import check_text
@@ -141,7 +142,7 @@ async def _ask(
             if opened.is_answered:
                 answered = await pauses.read(here, run_id, key)
             else:
-                answered = await _wait(run, opened, question, form, poll_interval, ask)
+                answered = await _wait(run, opened, form, poll_interval, ask)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
         raise
@@ -156,22 +157,21 @@ async def _ask(
 async def _wait(
     run: FlowRunContext,
     opened: Opened,
-    question: Question,
     form: Form,
     poll_interval: float | None,
     reopen: Reopen,
 ) -> Pause:
-    advice = f"{question.title(form)}; to answer: runbus resume {quote(run.name)}"
+    advice = f"{title_of_form(form)}; to answer: runbus resume {quote(run.name)}"
     if poll_interval is None:
         _log.info("%s is suspended for %s", run.name, advice)
         run.has_left = True
         run.end(FlowRunSuspended(run.run_id))
         raise FlowRunSuspended(run.run_id)
     _log.info("%s is paused for %s", run.name, advice)
-    judged = judge_in_words(form)
+    check = answer_check(form)
     async with run.waiting():
         answered = await pauses.wait(
-            bus.current(), run.run_id, opened, poll_interval, judged, reopen
+            bus.current(), run.run_id, opened, poll_interval, check, reopen
         )
         await run.confirm()
     _log.info("%s goes on%s", run.name, f", resumed by {answered.by}" if answered.by else "")
@@ -308,9 +308,11 @@ async def answer_flow_run(
         return await _resume_unasked(run)
     if pause is None or not _is_meant(pause, key, generation):
         raise await _too_late(run, key, generation)
-    answer, problems = judge(pause.schema, await in_caller(partial(_encode_answer, run_input)))
-    if problems:
-        raise AnswerRefused(flow_run_id=run_id, key=pause.key, problems=problems)
+    answer, errors = validate_answer(
+        pause.schema, await in_caller(partial(_encode_answer, run_input))
+    )
+    if errors:
+        raise AnswerRefused(flow_run_id=run_id, key=pause.key, problems=errors)
     limit = here.settings.max_input_bytes
     if len(answer) > limit:
         raise InvalidArgument("run_input", run_input, f"it is larger than {limit:,} bytes")

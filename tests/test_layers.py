@@ -18,6 +18,7 @@ ROOMS = [
     {"runbus.errors"},
     {"runbus.green_threads", "runbus.settings"},
     {"runbus.protocol"},
+    {"runbus.forms"},
     {"runbus.supervision"},
     {"runbus.store.connection", "runbus.store.embedded"},
     {"runbus.store.topology"},
@@ -116,9 +117,12 @@ def test_only_the_store_imports_redis(name: str) -> None:
     assert not clients or is_in(name, "runbus.store")
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "protocol").glob("*.py")), ids=name_of)
-def test_the_protocol_is_pure(path: Path) -> None:
-    """The protocol has no clock, no `await` and no sockets."""
+PURE = [path for room in ("forms", "protocol") for path in sorted((PACKAGE / room).glob("*.py"))]
+
+
+@pytest.mark.parametrize("path", PURE, ids=name_of)
+def test_forms_and_the_protocol_are_pure(path: Path) -> None:
+    """They have no clock, no `await` and no sockets."""
     assert not {name.partition(".")[0] for name in imports_of(path)} & {
         "asyncio", "anyio", "random", "socket", "threading", "time",
     }  # fmt: skip

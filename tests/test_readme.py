@@ -71,13 +71,6 @@ def test_the_redis_cli_commands_show_what_stands_below_them(server: Server) -> N
         assert ENTRY_ID.sub("<id>", done.stdout) == ENTRY_ID.sub("<id>", output)
 
 
-def test_the_diagram_is_made_from_the_table_of_moves() -> None:
-    """The README shows the moves that the scripts allow."""
-    from runbus.protocol.states import diagram
-
-    assert [code.strip() for language, code in BLOCKS if language == "mermaid"] == [diagram()]
-
-
 def test_there_is_one_command_for_each_purpose() -> None:
     """One line runs the main job, one line runs the tests, each from nothing but Python."""
     commands = [code for language, code in BLOCKS if language == "sh"]

@@ -60,6 +60,7 @@ class Renewal:
         self._closing = False
         self._under_way: set[str] = set()
         self._error: Exception | None = None
+        self._retry: asyncio.TimerHandle | None = None
 
     def ensure_runs(self) -> None:
         """Start the thread unless it runs."""
@@ -162,8 +163,14 @@ class Renewal:
         if self._error is not None:
             if duty.note_failure(self._error):
                 _log.warning("leases of this process are not renewed: %s", self._error)
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._woken.set)
+            self._retry_soon()
         elif not self._under_way:
             duty.beat()
         if renewed:
             self._on_round(renewed)
+
+    def _retry_soon(self) -> None:
+        # One timer, however many have failed: each round that it begins may fail again.
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._woken.set)

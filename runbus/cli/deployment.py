@@ -12,11 +12,11 @@ from runbus import get_client
 from runbus.cli import output
 from runbus.cli.arguments import json_or_text, named_values
 from runbus.cli.exits import DONE, FAILED, Failed, WrongCall
-from runbus.cli.form import fields_of
 from runbus.cli.output import Column
 from runbus.cli.terminal import console, is_terminal
 from runbus.errors import DeploymentMissing, RunNotEnded
-from runbus.protocol.answers import problems_of
+from runbus.forms.answers import in_one_line, validation_errors
+from runbus.forms.schema import names_of
 from runbus.protocol.printed import one_line
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _COLUMNS: list[Column[DeploymentInfo]] = [
 
 
 def _names(deployment: DeploymentInfo) -> list[str]:
-    return list(fields_of(deployment.parameters.get("properties")))
+    return names_of(deployment.parameters)
 
 
 @app.command
@@ -117,16 +117,18 @@ def _parameters(deployment: DeploymentInfo, given: dict[str, str]) -> dict[str, 
         # A number may be meant as a text: `-p title=1984`.
         if name not in _wrong(schema, found | {name: texts[name]}):
             found[name] = texts[name]
-    problems = problems_of(schema, found) if schema else {}
+    problems = validation_errors(schema, found) if schema else {}
     if problems:
-        told = "; ".join(f"{name or 'as a whole'}: {what}" for name, what in problems.items())
+        told = in_one_line(problems)
         known = ", ".join(_names(deployment)) or "none"
         raise WrongCall(f"{deployment.name} does not take this: {told}. Its parameters: {known}.")
     return found
 
 
 def _wrong(schema: dict[str, Any], found: dict[str, Any]) -> set[str]:
-    return {name.partition(".")[0] for name in problems_of(schema, found)} if schema else set()
+    return (
+        {name.partition(".")[0] for name in validation_errors(schema, found)} if schema else set()
+    )
 
 
 def _tell_started(run: FlowRun, *, json: bool) -> None:

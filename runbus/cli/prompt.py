@@ -11,12 +11,13 @@ from rich.padding import Padding
 from rich.text import Text
 
 from runbus.cli import output
-from runbus.cli.form import NOTHING
-from runbus.cli.typed_values import Mistyped, as_bool, is_numbered, label
+from runbus.forms import parts
+from runbus.forms.values import Mistyped, label, read_boolean, read_value
+from runbus.forms.wording import hint
 from runbus.protocol.printed import one_line, readable
 
 if TYPE_CHECKING:
-    from runbus.cli.form import Part
+    from collections.abc import Sequence
 
 LONGEST_DEFAULT = 60
 
@@ -33,22 +34,34 @@ class Prompt:
         with suppress(ImportError):  # where there is none, lines are typed without it
             import readline  # noqa: F401 # pyright: ignore[reportUnusedImport]
 
-    def show(self, wanted: Part) -> None:
+    def show(self, wanted: parts.Part) -> None:
         """Show what is asked for: title, what can be typed, help, and options."""
         head = Text(one_line(wanted.title), "bold")
-        if hint := wanted.hint():
-            head.append(f"  ({one_line(hint)})", "not bold dim")
+        if words := hint(wanted):
+            head.append(f"  ({one_line(words)})", "not bold dim")
         self._print(head)
         if wanted.help:
             self._print(Text(readable(wanted.help)))
-        if wanted.kind == "choice":
-            self.options(wanted.options())
+        if isinstance(wanted, parts.Choice):
+            self.options(wanted.options)
 
-    def options(self, options: list[Any]) -> None:
+    def options(self, options: Sequence[parts.Option]) -> None:
         """Show what there is to choose from."""
         numbered = is_numbered(options)
         for number, each in enumerate(options, 1):
-            self._print(Text(f"  {f'{number}) ' if numbered else '- '}{one_line(label(each))}"))
+            self._print(Text(f"  {f'{number}) ' if numbered else '- '}{one_line(each.label)}"))
+
+    def chosen(self, wanted: parts.Choice, text: str) -> Any:
+        """Read which option is meant, by its number or itself. Raises `Mistyped`."""
+        options = wanted.options
+        try:
+            return read_value(wanted, text)
+        except Mistyped:
+            if not is_numbered(options):
+                raise
+        if text.isdecimal() and text in map(str, range(1, len(options) + 1)):
+            return options[int(text) - 1].value
+        raise Mistyped(f"type a number from 1 to {len(options)}")
 
     def say(self, text: str) -> None:
         """Show advice."""
@@ -58,12 +71,12 @@ class Prompt:
         """Show what was wrong."""
         self._print(Text(f"✗ {readable(problem)}", "red"))
 
-    def value(self, wanted: Part) -> str:
+    def value(self, wanted: parts.Part) -> str:
         """Take the line that answers a part, whose default is shown in brackets."""
-        if wanted.is_hidden:
+        if isinstance(wanted, parts.Text) and wanted.is_secret:
             self._count()
             return getpass(self._indent("> ")).strip()
-        if wanted.default is NOTHING:
+        if wanted.default is parts.UNSET:
             return self.line("> ")
         shown = "none" if wanted.default is None else label(wanted.default)
         if len(shown) > LONGEST_DEFAULT:
@@ -75,7 +88,7 @@ class Prompt:
         while True:
             text = self.line(f"{one_line(question)} [{'Y/n' if default else 'y/N'}] ")
             try:
-                return as_bool(text) if text else default
+                return read_boolean(text) if text else default
             except Mistyped as error:
                 self.complain(str(error))
 
@@ -94,3 +107,8 @@ class Prompt:
 
     def _print(self, text: Text) -> None:
         output.block(Padding(text, (0, 0, 0, 2 * self.depth), expand=False))
+
+
+def is_numbered(options: Sequence[parts.Option]) -> bool:
+    """Tell whether options may be named by their place: numbers are named by themselves."""
+    return not any(isinstance(each.value, (int, float)) for each in options)

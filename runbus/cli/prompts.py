@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from runbus.cli.exits import Failed
-from runbus.cli.form import (
-    NOTHING,
-    Part,
-    alternatives,
-    fields_of,
-    items_of,
-    part,
-    parts,
-    with_default,
-)
 from runbus.cli.prompt import Prompt
-from runbus.cli.typed_values import Mistyped, as_value, label, problem_with
+from runbus.forms import parts
+from runbus.forms.answers import in_one_line
+from runbus.forms.part_checker import PartChecker
+from runbus.forms.parts import UNSET, Choice, List, Map, Object, Part, Tuple, Union, as_json
+from runbus.forms.references import fields_of, items_of
+from runbus.forms.schema import SchemaReader
+from runbus.forms.values import Mistyped, label, read_json, read_value
 from runbus.protocol.printed import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-    from runbus.cli.form import Schema
+    from runbus.forms.parts import Schema
 
 DEEPEST = 12
 MOST_UNASKED = 500
@@ -39,7 +35,7 @@ def ask(
     `KeyboardInterrupt`, and `Failed` for a form that cannot be asked for so.
     """
     form = _Form(schema)
-    answer = form.model(schema, dict(before or {}), only=set(only or ()))
+    answer = form.whole(dict(before or {}), set(only or ()))
     if only is not None and not form.prompt.lines:
         # Asking again for nothing would never end.
         raise Failed(f"the form has no fields to ask for. {_OTHERWISE}")
@@ -51,20 +47,25 @@ _OTHERWISE = "Pass the answer with --input."
 
 class _Form:
     def __init__(self, root: Schema) -> None:
-        self.root = root
         self.prompt = Prompt()
         self.depth = 0
+        self._reader = SchemaReader(root)
+        self._checker = PartChecker(root)
 
-    def model(
-        self, schema: Schema, before: Mapping[str, Any], only: set[str] | None = None
+    def whole(self, before: dict[str, Any], only: set[str]) -> dict[str, Any]:
+        found = self._reader.form()
+        return self._fields(found, before, only) if isinstance(found, Object) else before
+
+    def _fields(
+        self, found: Object, before: Mapping[str, Any], only: Collection[str] = ()
     ) -> dict[str, Any]:
         answer = dict(before)
-        for name, each in parts(self.root, schema).items():
+        for name, each in self._reader.fields(found):
             if only and name not in only:
                 continue
-            value = self.value(with_default(each, before.get(name, NOTHING)))
+            value = self.value(_offering(each, before.get(name, UNSET)))
             answer.pop(name, None)
-            if value is not NOTHING:
+            if value is not UNSET:
                 answer[name] = value
         return answer
 
@@ -73,7 +74,7 @@ class _Form:
         if self.prompt.unasked > MOST_UNASKED:  # definitions that use each other, or `minItems`
             raise Failed(f"the form has too many fields to ask for. {_OTHERWISE}")
         if self.depth == DEEPEST:  # and one that needs itself, for no end of them
-            wanted = replace(wanted, kind="json")
+            wanted = as_json(wanted)
         self.depth += 1
         try:
             return self._value(wanted)
@@ -81,32 +82,37 @@ class _Form:
             self.depth -= 1
 
     def _value(self, wanted: Part) -> Any:
-        if "const" in wanted.schema and not wanted.nullable:
-            return wanted.schema["const"]  # nothing to ask
+        if isinstance(wanted, parts.Constant):
+            return wanted.value  # nothing to ask
+        if isinstance(wanted, parts.Nothing):
+            return None
         self.prompt.show(wanted)
         while True:
             try:
                 value = self._one(wanted)
+                if value is not UNSET:
+                    self._check(wanted, value)
             except Mistyped as error:
                 self.prompt.complain(str(error))
                 continue
-            if value is NOTHING:
-                return value
-            if not (problem := problem_with(self.root, wanted, value)):
-                return value
-            self.prompt.complain(problem)
+            return value
+
+    def _check(self, wanted: Part, value: Any) -> None:
+        """Raise `Mistyped` for a value that does not fit."""
+        if errors := self._checker.errors(wanted, value):
+            raise Mistyped(in_one_line(errors))
 
     def _one(self, wanted: Part) -> Any:
-        match wanted.kind:
-            case "model":
+        match wanted:
+            case Object():
                 return self._model(wanted)
-            case "list":
+            case List():
                 return self._list(wanted)
-            case "tuple":
+            case Tuple():
                 return self._tuple(wanted)
-            case "map":
+            case Map():
                 return self._map(wanted)
-            case "union" if self._has_structure(wanted):
+            case Union() if self._has_structure(wanted):
                 return self._union(wanted)
             case _:
                 return self._scalar(wanted)
@@ -119,111 +125,112 @@ class _Form:
             return self._left_empty(wanted)
         if wanted.nullable and text == "null":
             return None
-        return as_value(wanted, text)
+        return self._read(wanted, text)
+
+    def _read(self, wanted: Part, text: str) -> Any:
+        if isinstance(wanted, Choice):
+            return self.prompt.chosen(wanted, text)
+        is_empty_text = isinstance(wanted, parts.Text) and text == '""'
+        return "" if is_empty_text else read_value(wanted, text)
 
     def _left_empty(self, wanted: Part) -> Any:
-        if wanted.default is not NOTHING:
+        if wanted.default is not UNSET:
             return wanted.default
         if not wanted.required:
-            return NOTHING
+            return UNSET
         if wanted.nullable:
             return None
-        advice = '; type "" for an empty text' if wanted.kind == "string" else ""
+        advice = '; type "" for an empty text' if isinstance(wanted, parts.Text) else ""
         raise Mistyped(f"it is required{advice}")
 
     # What takes several.
 
-    def _model(self, wanted: Part) -> Any:
+    def _model(self, wanted: Object) -> Any:
         if (wanted.nullable or not wanted.required) and not self.prompt.agree(
             f"Fill in {one_line(wanted.title)}?", default=bool(fields_of(wanted.default))
         ):
             return self._skipped(wanted)
         self.prompt.depth += 1
         try:
-            return self.model(wanted.schema, fields_of(wanted.default))
+            return self._fields(wanted, fields_of(wanted.default))
         finally:
             self.prompt.depth -= 1
 
     def _skipped(self, wanted: Part) -> Any:
-        if wanted.default is NOTHING and not wanted.required:
-            return NOTHING
+        if wanted.default is UNSET and not wanted.required:
+            return UNSET
         return None if wanted.nullable else wanted.default
 
-    def _list(self, wanted: Part) -> Any:
-        item = part(self.root, wanted.schema.get("items", {}), "Item")
-        if item.kind == "choice":
+    def _list(self, wanted: List) -> Any:
+        item = self._reader.part(wanted.items, "Item")
+        if isinstance(item, Choice):
             return self._several(wanted, item)
-        if item.kind in {"model", "list", "tuple", "map"}:
+        if isinstance(item, Object | List | Tuple | Map):
             return self._list_of_forms(wanted, item)
         self.prompt.say("One to a line; an empty line ends the list. [] is an empty list.")
         first = self.prompt.value(wanted)
         if not first:
             return self._left_empty(wanted)
-        if (whole := _json_list(first)) is not None:
-            return whole
+        if first.startswith("["):
+            return read_json(first)
         return self._items(item, first)
 
     def _items(self, item: Part, text: str) -> list[Any]:
         found: list[Any] = []
         while text:
             try:
-                value = as_value(item, text)
-                problem = problem_with(self.root, item, value)
-                if problem:
-                    raise Mistyped(problem)
+                value = self._read(item, text)
+                self._check(item, value)
                 found.append(value)
             except Mistyped as error:
                 self.prompt.complain(str(error))
             text = self.prompt.line("> ")
         return found
 
-    def _several(self, wanted: Part, item: Part) -> Any:
-        options = item.options()
-        self.prompt.options(options)
+    def _several(self, wanted: List, item: Choice) -> Any:
+        self.prompt.options(item.options)
         self.prompt.say("Several: with commas between. [] is an empty list.")
         text = self.prompt.value(wanted)
         if not text:
             return self._left_empty(wanted)
-        if (whole := _json_list(text)) is not None:
-            return whole
-        return [as_value(item, each.strip()) for each in text.split(",") if each.strip()]
+        if text.startswith("["):
+            return read_json(text)
+        return [self._read(item, each.strip()) for each in text.split(",") if each.strip()]
 
-    def _list_of_forms(self, wanted: Part, item: Part) -> Any:
+    def _list_of_forms(self, wanted: List, item: Part) -> Any:
         offered = items_of(wanted.default)
         if offered and self.prompt.agree(f"Keep {label(offered)}?", default=True):
             return offered
         found: list[Any] = []
-        fewest = wanted.schema.get("minItems", 0)
-        least = fewest if isinstance(fewest, int) else 0
+        least = wanted.limits.get("minItems", 0)
         while len(found) < least or self.prompt.agree(
             f"Add {'another' if found else 'one'}?", default=False
         ):
             found.append(self.value(item))
-        is_left_out = not found and not wanted.required and wanted.default is NOTHING
-        return NOTHING if is_left_out else found
+        is_left_out = not found and not wanted.required and wanted.default is UNSET
+        return UNSET if is_left_out else found
 
-    def _tuple(self, wanted: Part) -> Any:
+    def _tuple(self, wanted: Tuple) -> Any:
         offered = items_of(wanted.default)
-        schemas: list[Any] = wanted.schema["prefixItems"]
         if (wanted.nullable or not wanted.required) and not self.prompt.agree(
             f"Fill in {one_line(wanted.title)}?", default=bool(offered)
         ):
             return self._skipped(wanted)
-        defaults = [*offered, *[NOTHING] * len(schemas)]
+        defaults = [*offered, *[UNSET] * len(wanted.items)]
+        places = [self._reader.part(each, f"Item {n}") for n, each in enumerate(wanted.items, 1)]
         return [
-            self.value(with_default(part(self.root, each, f"Item {number}"), defaults[number - 1]))
-            for number, each in enumerate(schemas, 1)
+            self.value(_offering(place, default))
+            for place, default in zip(places, defaults, strict=False)
         ]
 
-    def _map(self, wanted: Part) -> Any:
-        inner = wanted.schema.get("additionalProperties")
-        item = part(self.root, inner, "Value")
+    def _map(self, wanted: Map) -> Any:
+        item = self._reader.part(wanted.values, "Value")
         self.prompt.say("A line for each, name=value; an empty line ends. {} has none.")
         text = self.prompt.value(wanted)
         if not text:
             return self._left_empty(wanted)
         if text.startswith("{"):
-            return as_value(wanted, text)
+            return read_json(text)
         return self._entries(item, text)
 
     def _entries(self, item: Part, text: str) -> dict[str, Any]:
@@ -233,34 +240,33 @@ class _Form:
             try:
                 if not equals:
                     raise Mistyped("type name=value")
-                value = as_value(item, rest.strip())
-                if problem := problem_with(self.root, item, value):
-                    raise Mistyped(problem)
+                value = self._read(item, rest.strip())
+                self._check(item, value)
                 found[name.strip()] = value
             except Mistyped as error:
                 self.prompt.complain(str(error))
             text = self.prompt.line("> ")
         return found
 
-    def _has_structure(self, wanted: Part) -> bool:
-        kinds = {each.kind for each in alternatives(self.root, wanted)}
-        return bool(kinds & {"model", "list", "tuple", "map"})
+    def _has_structure(self, wanted: Union) -> bool:
+        branches = (self._reader.part(each.schema) for each in wanted.branches)
+        return any(isinstance(each, Object | List | Tuple | Map) for each in branches)
 
-    def _union(self, wanted: Part) -> Any:
-        found = alternatives(self.root, wanted)
-        names = [each.title or each.hint() or each.kind for each in found]
-        self.prompt.options(names)
+    def _union(self, wanted: Union) -> Any:
+        options = [
+            parts.Option(value=number, label=branch.label, text=branch.label)
+            for number, branch in enumerate(wanted.branches)
+        ]
+        self.prompt.options(options)
         text = self.prompt.value(wanted)
         if not text:
             return self._left_empty(wanted)
         if text.startswith(("{", "[")):
-            return as_value(wanted, text)
-        choice = Part(title="", kind="choice", schema={"enum": names})
-        return self.value(found[names.index(as_value(choice, text))])
+            return read_json(text)
+        chosen = self.prompt.chosen(Choice(schema={}, options=tuple(options)), text)
+        return self.value(self._reader.part(wanted.branches[int(chosen)].schema, wanted.title))
 
 
-def _json_list(text: str) -> list[Any] | None:
-    if not text.startswith("["):
-        return None
-    value = as_value(Part(title="", kind="list", schema={}), text)
-    return cast("list[Any]", value) if isinstance(value, list) else None
+def _offering(found: Part, default: Any) -> Part:
+    """Return a part that offers another value."""
+    return found if default is UNSET else replace(found, default=default)

@@ -9,17 +9,19 @@ from getpass import getuser
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import Parameter
-from pydantic_core import from_json
 from rich.rule import Rule
 from rich.text import Text
 
 from runbus import get_client
-from runbus.cli import form, output, prompts, times
-from runbus.cli.answer_summary import in_words, without_secrets
+from runbus.cli import output, prompts, times
+from runbus.cli.answer_summary import in_words
 from runbus.cli.arguments import read_words
 from runbus.cli.exits import DONE, INTERRUPTED, Failed, WrongCall
 from runbus.cli.terminal import is_conversation
 from runbus.errors import AlreadyAnswered, AnswerRefused, NotPaused, OwnerGone, OwnerSilent
+from runbus.forms.schema import is_one_value, names_of
+from runbus.forms.secrets import without_secrets
+from runbus.forms.values import Mistyped, read_json
 from runbus.protocol.printed import one_line
 from runbus.protocol.records import Waiting
 
@@ -138,12 +140,12 @@ def _given(schema: dict[str, Any], words: str | None) -> dict[str, Any]:
             )
         return {}
     try:
-        value = from_json(read_words("--input", words).encode())
-    except ValueError as error:
-        raise WrongCall(f"--input is not JSON: {error}. A text is written in quotes.") from None
+        value = read_json(read_words("--input", words))
+    except Mistyped as error:
+        raise WrongCall(f"--input: {error}. A text is written in quotes.") from None
     if isinstance(value, dict):
         return cast("dict[str, Any]", value)
-    if list(form.parts(schema, schema)) == ["value"]:
+    if is_one_value(schema):
         return {"value": value}
     raise WrongCall('--input must be an object with the fields of the form: {"field": value}')
 
@@ -174,7 +176,7 @@ def _show_problems(asked: Waiting, problems: dict[str, str]) -> set[str]:
     for name, problem in problems.items():
         output.line(f"✗ {one_line(f'{name}: {problem}' if name else problem)}", "red")
     fields = {name.partition(".")[0] for name in problems}
-    return fields if fields <= form.parts(_form(asked), _form(asked)).keys() else set()
+    return fields if fields <= set(names_of(_form(asked))) else set()
 
 
 def _show_question(asked: Waiting) -> None:
@@ -192,7 +194,7 @@ def _show_question(asked: Waiting) -> None:
 def _tell(asked: Waiting, answer: dict[str, Any], resumed: Resumed, *, as_json: bool) -> None:
     run = asked.run
     if as_json:
-        shown = without_secrets(asked.pause, answer) if asked.pause else answer
+        shown = without_secrets(_form(asked), answer)
         output.json({"id": run.id, "name": run.name, "answer": shown})
     else:
         answered = "is answered, and " if asked.pause else ""

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 from cyclopts import App, Parameter
 
 from runbus import get_client
-from runbus.cli import output, question, run_page, times
+from runbus.cli import output, run_page, times
 from runbus.cli.exits import DONE, WrongCall
 from runbus.cli.output import Column
 from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidArgument
+from runbus.forms.title import title_of
 from runbus.protocol.printed import one_line
 from runbus.protocol.run_filter import state_names
 
@@ -139,7 +140,7 @@ def _waiting_columns(found: list[Waiting]) -> list[Column[Waiting]]:
             shown=lambda each: times.relative(_deadline(each)),
             style="yellow",
         ),
-        Column(title="QUESTION", plain=lambda each: question.title(each.pause)),
+        Column(title="QUESTION", plain=lambda each: title_of(each.pause)),
     ]
 
 

@@ -12,10 +12,12 @@ from rich.padding import Padding
 from rich.text import Text
 
 from runbus import get_client
-from runbus.cli import form, output, times
+from runbus.cli import output, times
 from runbus.cli.answer_summary import veiled
 from runbus.cli.terminal import is_terminal
-from runbus.cli.typed_values import label
+from runbus.forms import parts
+from runbus.forms.schema import SchemaReader
+from runbus.forms.wording import hint
 from runbus.protocol.printed import one_line, readable
 from runbus.protocol.values import read_json
 
@@ -139,17 +141,19 @@ def show_question(pause: Pause) -> None:
         output.markdown(pause.description, indent=2)
     elif pause.description:
         output.line(f"  {one_line(pause.description)}")
-    schema = pause.schema or {}
-    for name, part in form.parts(schema, schema).items():
-        output.line(Text(f"  {one_line(name)}").append(_about(part), "dim"))
+    reader = SchemaReader(pause.schema or {})
+    if isinstance(asked := reader.form(), parts.Object):
+        for name, part in reader.fields(asked):
+            output.line(Text(f"  {one_line(name)}").append(_about(part), "dim"))
 
 
-def _about(part: form.Part) -> str:
-    words = ["a text"] if part.kind == "string" and "format" not in part.schema else []
-    words.append(part.hint())
-    if part.kind == "choice":
-        words.append(f"one of {', '.join(map(label, part.options()))}")
-    if part.default is not form.NOTHING and not part.is_hidden:
+def _about(part: parts.Part) -> str:
+    is_text = isinstance(part, parts.Text)
+    words = ["a text"] if is_text and not part.format else []
+    words.append(hint(part))
+    if isinstance(part, parts.Choice):
+        words.append(f"one of {', '.join(each.label for each in part.options)}")
+    if part.default is not parts.UNSET and not (is_text and part.is_secret):
         words.append(f"default {output.value(part.default, 60)}")
     if part.help:
         words.append(one_line(part.help))

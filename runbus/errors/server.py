@@ -59,6 +59,11 @@ class ServerRefused(RefusedError):
         self.reply = str(reply)
         super().__init__(f"the server at {address} refused: {reply}")
 
+    @property
+    def passes(self) -> bool:
+        """Whether it is for the state of the server that it refuses: its memory or disk is full."""
+        return self.reply.startswith(("OOM", "MISCONF"))
+
 
 class RightMissing(ServerRefused):
     """The user of `RUNBUS_URL` may not do this on the server.

@@ -217,7 +217,7 @@ class Inbox(Generic[T]):
         )
 
     def __del__(self) -> None:
-        if (consumer := getattr(self, "_reader", None)) is not None:
+        if (consumer := getattr(self, "_consumer", None)) is not None:
             _close(consumer)
 
 
@@ -251,6 +251,6 @@ def _malformed(stream: bytes, entry: Entry, reason: str) -> MalformedEntry:
 
 
 def _close(consumer: Consumer) -> None:
-    # The reader belongs to a loop, and this may run in any thread, or when that loop is gone.
+    # The consumer belongs to a loop, and this may run in any thread, or when that loop is gone.
     with contextlib.suppress(RuntimeError):
         consumer.bus.loop.call_soon_threadsafe(consumer.close)

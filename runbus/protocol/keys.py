@@ -116,7 +116,7 @@ class Keys:
         return self._of_tag(tag, "active")
 
     def pending(self, tag: str) -> str:
-        """Sorted set: run id → deadline (ms, `inf` without one), of the runs that are paused."""
+        """Sorted set: run id → deadline (ms, `inf` without), of runs that wait for an answer."""
         return self._of_tag(tag, "pending")
 
     def scheduled(self, tag: str, deployment: str) -> str:
@@ -166,7 +166,7 @@ class Keys:
         return self._of_tag(tag_of_process(process), "worker") + ":" + process
 
     def deployment(self, name: str) -> str:
-        """Hash: a deployment. Lives until it is deleted."""
+        """Hash: a deployment. Each worker that serves it renews its lifetime."""
         return f"{self.prefix}:deployment:{{{name}}}"
 
     def queue(self, name: str) -> str:

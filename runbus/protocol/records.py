@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
-
-from runbus.protocol.answers import with_defaults
 from runbus.protocol.fields import (
     Fields,
     json_in,
@@ -162,7 +159,7 @@ def read_pause(
         deadline=time_in(fields, "deadline"),
         answered=time_in(answer or fields, "answered"),
         by=text_in(answer, "by"),
-        value=_filled(schema, answer["value"]) if answer else None,
+        value=answer["value"] if answer else None,
     )
 
 
@@ -177,15 +174,6 @@ def _read_answer(key: str, fields: Fields, entry: tuple[bytes, list[bytes]] | No
     if answer.get("generation", generation) != generation:
         return {}
     return {"value": b"", **answer, "answered": entry_id.partition(b"-")[0]}
-
-
-def _filled(schema: dict[str, Any] | None, value: bytes) -> bytes:
-    if schema is None:
-        return b""
-    try:
-        return to_json(with_defaults(schema, from_json(value or b"{}")))
-    except ValueError:
-        return value
 
 
 def read_state_change(item: bytes) -> StateChange:

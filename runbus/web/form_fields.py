@@ -10,11 +10,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from runbus.protocol.answers import problems_of
+from runbus.forms.part_checker import PartChecker
+from runbus.forms.parts import (
+    UNSET,
+    Branch,
+    Choice,
+    Group,
+    List,
+    Map,
+    Object,
+    Part,
+    Schema,
+    Tuple,
+    Union,
+    as_json,
+)
+from runbus.forms.references import fields_of, items_of
+from runbus.forms.schema import SchemaReader
+from runbus.forms.values import json_text, write_value
+from runbus.web.field_kinds import Kind, kind_of
 from runbus.web.patterns import cannot_run_away
-from runbus.web.shapes import UNSET, Branch, Kind, Schema, Shape, Shapes, humanise, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +49,6 @@ MOST_TRIED_BYTES = 4 * 1024 * 1024
 """How many bytes of schemas are compiled to find the branches that values belong to."""
 NOTHING = "-"
 _ITEM_DIGITS = 10
-_CONTAINERS = {"object", "list", "tuple", "map", "union"}
-_OPTIONAL_AS_A_WHOLE = {"object", "tuple", "union"}
 _DATETIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?)(Z|[+-]\d\d:\d\d)?")
 _NATIVE = {
     "date": re.compile(r"\d{4}-\d\d-\d\d"),
@@ -46,12 +61,11 @@ _NATIVE = {
 class Field:
     """One field of a form, or a group of them."""
 
-    shape: Shape
+    part: Part
     kind: Kind
     name: str
     path: tuple[str, ...]
     label: str
-    required: bool
     text: str = ""
     zone: str = ""
     children: list[Field] = field(default_factory=list["Field"])
@@ -70,53 +84,57 @@ class Field:
 
     @property
     def dotted(self) -> str:
-        """Its place in the answer, as `problems_of` names it."""
+        """Its place in the answer, as `validation_errors` names it."""
         return ".".join(self.path)
 
     @property
     def choices(self) -> list[tuple[str, str]]:
         """What may be chosen here, with labels; empty where there is no choice."""
-        nothing = [(NOTHING, "Nothing")] if may_be_nothing(self.shape) else []
-        if self.shape.kind == "union":
-            branches = enumerate(self.shape.branches)
+        nothing = [(NOTHING, "Nothing")] if may_be_nothing(self.part) else []
+        if isinstance(self.part, Union):
+            branches = enumerate(self.part.branches)
             return nothing + [(str(number), branch.label) for number, branch in branches]
         return [*nothing, ("0", "Fill in")] if nothing else []
 
     @property
     def may_be_blank(self) -> bool:
         """Whether a person may leave it blank."""
-        if self.kind in _CONTAINERS:
-            return may_be_nothing(self.shape) or not self.required
-        if self.shape.nullable:
+        if isinstance(self.part, Group):
+            return may_be_nothing(self.part) or not self.part.required
+        if self.part.nullable:
             return True
-        is_text = self.kind in {"text", "area", "password"}
-        return not self.required and (is_text or self.shape.default is UNSET)
+        return not self.part.required and (self.is_text or self.part.default is UNSET)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether an empty text may be meant by a blank field."""
+        return self.kind in {"text", "area", "password"}
 
     @property
     def pattern(self) -> str:
         """What a browser may match the text with; empty for what the server decides alone."""
-        pattern = self.shape.limits.get("pattern")
-        return pattern if isinstance(pattern, str) and cannot_run_away(pattern) else ""
+        pattern = self.part.limits.get("pattern", "")
+        return pattern if cannot_run_away(pattern) else ""
 
     def walk(self) -> list[Field]:
         """List the field and all within it, in order."""
         return [self, *(inner for child in self.children for inner in child.walk())]
 
 
-def may_be_nothing(shape: Shape) -> bool:
+def may_be_nothing(part: Part) -> bool:
     """Whether a group of fields may be left out as a whole."""
-    return shape.nullable and shape.kind in _OPTIONAL_AS_A_WHOLE
+    return part.nullable and isinstance(part, Object | Tuple | Union)
 
 
 class FormBuilder:
     """Builds the fields of one schema."""
 
     def __init__(self, schema: Schema, posted: Mapping[str, list[str]] | None = None) -> None:
-        self.shapes = Shapes(schema)
+        self._reader = SchemaReader(schema)
+        self._checker = PartChecker(schema, MOST_TRIED_BYTES)
         self._posted = posted or {}
         self._left = MOST_FIELDS
         self._choices_left = MOST_CHOICES
-        self._bytes_left = MOST_TRIED_BYTES
 
     def root(self, value: Any = UNSET) -> Field:
         """Build the form; `value` fills what was not posted.
@@ -124,43 +142,28 @@ class FormBuilder:
         Raises `ValueError` for more than anybody fills in: a schema that is too large, and one
         whose definitions use each other until they ask for more than there is memory or time.
         """
-        if len(json_text(self.shapes.root)) > MOST_SCHEMA_BYTES:
+        if len(json_text(self._reader.root)) > MOST_SCHEMA_BYTES:
             raise ValueError(f"the schema of a form has at most {MOST_SCHEMA_BYTES} bytes")
-        return self._field(self.shapes.root, "", (), "", True, value)
+        return self._field(self._reader.form(), "", (), value)
 
-    def _field(
-        self,
-        schema: Any,
-        name: str,
-        path: tuple[str, ...],
-        label: str,
-        required: bool,
-        value: Any,
-    ) -> Field:
+    def _field(self, part: Part, name: str, path: tuple[str, ...], value: Any) -> Field:
         self._left -= 1
         if self._left < 0:
             raise ValueError(f"a form has at most {MOST_FIELDS} fields")
-        shape = self.shapes.of(schema)
-        self._choices_left -= len(shape.options) + len(shape.branches)
+        self._choices_left -= _choices(part)
         if self._choices_left < 0:
             raise ValueError(f"the fields of a form have at most {MOST_CHOICES} choices")
-        value = shape.default if value is UNSET else value
-        made = Field(
-            shape=shape,
-            kind="json" if len(path) > DEEPEST else shape.kind,
-            name=name,
-            path=path,
-            label=shape.title or label,
-            required=required,
-        )
-        if made.kind in _CONTAINERS:
+        value = part.default if value is UNSET else value
+        part = as_json(part) if len(path) > DEEPEST else part
+        made = Field(part=part, kind=kind_of(part), name=name, path=path, label=part.title)
+        if isinstance(part, Group):
             self._fill_group(made, value)
         else:
             self._fill(made, value)
         return made
 
     def _fill(self, made: Field, value: Any) -> None:
-        default = _as_text(made.kind, value)
+        default = write_value(made.part, value)
         posted = self._posted.get(made.name)
         made.text = posted[-1] if posted else default
         if made.kind in _NATIVE and made.text and not _NATIVE[made.kind].fullmatch(made.text):
@@ -173,68 +176,64 @@ class FormBuilder:
         made.choice = self._choice(made, value)
         if made.choice == NOTHING:
             return
-        match made.kind:
-            case "object":
-                self._fill_object(made, _as_dict(value), {})
-            case "tuple":
-                self._fill_tuple(made, _as_list(value))
-            case "list":
-                self._fill_list(made, _as_list(value))
-            case "map":
-                self._fill_map(made, _as_dict(value))
+        match made.part:
+            case Object():
+                self._fill_object(made, made.part, fields_of(value))
+            case Tuple():
+                self._fill_tuple(made, made.part, items_of(value))
+            case List():
+                self._fill_list(made, made.part, items_of(value))
+            case Map():
+                self._fill_map(made, made.part, fields_of(value))
+            case Union():
+                self._fill_branch(made, made.part, value)
             case _:
-                self._fill_branch(made, value)
+                return
 
-    def _fill_object(self, made: Field, value: Schema, skipped: Mapping[str, Any]) -> None:
+    def _fill_object(self, made: Field, part: Object, value: Schema) -> None:
         made.children = [
             self._field(
-                schema,
-                f"{made.name}/{_escape(key)}",
-                (*made.path, key),
-                humanise(key),
-                key in made.shape.required,
-                value.get(key, UNSET),
+                inner, f"{made.name}/{_escape(key)}", (*made.path, key), value.get(key, UNSET)
             )
-            for key, schema in made.shape.properties.items()
-            if key not in skipped
+            for key, inner in self._reader.fields(part)
         ]
 
-    def _fill_tuple(self, made: Field, value: list[Any]) -> None:
+    def _fill_tuple(self, made: Field, part: Tuple, value: list[Any]) -> None:
         made.children = [
             self._item(made, schema, str(place), place, (value[place : place + 1] or [UNSET])[0])
-            for place, schema in enumerate(made.shape.prefix)
+            for place, schema in enumerate(part.items)
         ]
 
-    def _fill_list(self, made: Field, value: list[Any]) -> None:
+    def _fill_list(self, made: Field, part: List, value: list[Any]) -> None:
         values = dict(enumerate(value))
-        fewest: Any = made.shape.limits.get("minItems", 0) if made.required else 0
-        least = fewest if isinstance(fewest, int) else 0
+        least = part.limits.get("minItems", 0) if part.required else 0
         made.items = self._items(made, max(len(values), least))
         made.children = [
-            self._item(made, made.shape.items, item, place, values.get(int(item), UNSET))
+            self._item(made, part.items, item, place, values.get(int(item), UNSET))
             for place, item in enumerate(made.items)
         ]
 
-    def _fill_map(self, made: Field, value: Schema) -> None:
+    def _fill_map(self, made: Field, part: Map, value: Schema) -> None:
         pairs = dict(enumerate(value.items()))
         made.items = self._items(made, len(pairs))
         for item in made.items:
             stored, inner = pairs.get(int(item), ("", UNSET))
             name = f"{made.name}/{item}"
             key = self._last(f"{name}#key", stored)
-            child = self._field(made.shape.items, name, (*made.path, key), "Value", True, inner)
+            child = self._field(
+                self._reader.part(part.values, "Value"), name, (*made.path, key), inner
+            )
             child.key = key
             made.children.append(child)
 
-    def _fill_branch(self, made: Field, value: Any) -> None:
-        branch = made.shape.branches[int(made.choice)]
-        child = self._field(branch.schema, made.name, made.path, made.label, made.required, value)
-        child.children = [each for each in child.children if each.path[-1] not in branch.constants]
-        made.children = [child]
+    def _fill_branch(self, made: Field, part: Union, value: Any) -> None:
+        schema = part.branches[int(made.choice)].schema
+        inner = self._reader.part(schema, made.label, required=part.required)
+        made.children = [self._field(inner, made.name, made.path, value)]
 
     def _item(self, made: Field, schema: Any, item: str, place: int, value: Any) -> Field:
         name, path = f"{made.name}/{item}", (*made.path, str(place))
-        return self._field(schema, name, path, f"{place + 1}", True, value)
+        return self._field(self._reader.part(schema, f"{place + 1}"), name, path, value)
 
     def _items(self, made: Field, count: int) -> list[str]:
         posted = self._posted.get(f"{made.name}#item")
@@ -249,20 +248,15 @@ class FormBuilder:
             return posted
         if value is None and NOTHING in allowed:
             return NOTHING
-        if value is UNSET and NOTHING in allowed and not made.required:
+        if value is UNSET and NOTHING in allowed and not made.part.required:
             return NOTHING
-        if made.kind != "union":
-            return "0"
-        return str(self._branch_of(made.shape.branches, value))
+        branches = made.part.branches if isinstance(made.part, Union) else ()
+        return str(self._branch_of(branches, value))
 
     def _branch_of(self, branches: tuple[Branch, ...], value: Any) -> int:
         if value is not UNSET:
             for number, branch in enumerate(branches):
-                whole = self.shapes.whole(branch.schema)
-                self._bytes_left -= len(json_text(whole))
-                if self._bytes_left < 0:
-                    raise ValueError("finding the branches of the values takes too long")
-                if not problems_of(whole, value):
+                if not self._checker.schema_errors(branch.schema, value):
                     return number
         return 0
 
@@ -288,22 +282,14 @@ def _is_item(text: str) -> bool:
     return text.isdecimal() and len(text) < _ITEM_DIGITS
 
 
-def _as_text(kind: Kind, value: Any) -> str:
-    if value is UNSET or (value is None and kind != "choice"):
-        return ""
-    if kind == "json":
-        return json_text(value)
-    if kind == "choice":
-        return json_text(value)
-    return value if isinstance(value, str) else json_text(value)
-
-
-def _as_list(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
-
-
-def _as_dict(value: Any) -> Schema:
-    return cast("Schema", value) if isinstance(value, dict) else {}
+def _choices(part: Part) -> int:
+    match part:
+        case Choice():
+            return len(part.options)
+        case Union():
+            return len(part.branches)
+        case _:
+            return 0
 
 
 def _escape(key: str) -> str:

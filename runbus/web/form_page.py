@@ -11,12 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
-from runbus.protocol.answers import problems_of, with_defaults
+from runbus.forms.answers import validation_errors, with_defaults
+from runbus.forms.parts import UNSET, Object, Schema
+from runbus.forms.schema import is_one_value
+from runbus.forms.values import Mistyped, read_json
 from runbus.web.form_fields import Field, FormBuilder, Posted, change_items
 from runbus.web.form_values import answer_of, place_problems, problems_in
-from runbus.web.shapes import UNSET, Schema, Shapes
 from runbus.web.templating import last
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def take(schema: Schema | None, posted: Posted) -> Taken:
     form = Form(root=root, json=_indented(answer))
     if last(posted, "do") not in {"", "send"}:
         return Taken(form=form)
-    own = problems_in(root, Shapes(schema or _NO_SCHEMA), answer)
+    own = problems_in(root, schema or _NO_SCHEMA, answer)
     problems = {**_problems(schema, answer), **own}
     return Taken(form=refuse(form, problems)) if problems else Taken(form=form, answer=answer)
 
@@ -92,10 +94,10 @@ def refuse(form: Form, problems: Mapping[str, str]) -> Form:
 
 def _take_json(schema: Schema | None, text: str) -> Taken:
     try:
-        answer: Any = from_json(text or "{}", allow_inf_nan=False)
-    except ValueError as error:
+        answer = read_json(text or "{}")
+    except Mistyped as error:
         form = Form(root=_build(schema, {}), json=text, box_is_open=True)
-        return Taken(form=refuse(form, {"": f"this is not JSON: {error}"}))
+        return Taken(form=refuse(form, {"": str(error)}))
     root = _build(schema, {}, answer if isinstance(answer, dict) else UNSET)
     form = Form(root=root, json=text, box_is_open=True)
     if not isinstance(answer, dict):
@@ -105,7 +107,7 @@ def _take_json(schema: Schema | None, text: str) -> Taken:
 
 
 def _problems(schema: Schema | None, answer: Any) -> dict[str, str]:
-    return problems_of(schema, with_defaults(schema, answer)) if schema else {}
+    return validation_errors(schema, with_defaults(schema, answer)) if schema else {}
 
 
 def _build(schema: Schema | None, posted: Posted, value: Any = UNSET) -> Field | None:
@@ -113,9 +115,9 @@ def _build(schema: Schema | None, posted: Posted, value: Any = UNSET) -> Field |
         root = FormBuilder(schema or _NO_SCHEMA, posted).root(value)
     except _UNREADABLE:
         return None
-    if root.kind != "object":
+    if not isinstance(root.part, Object):
         return None
-    if [each.path for each in root.children] == [("value",)] and root.children[0].label == "Value":
+    if is_one_value(schema) and root.children[0].label == "Value":
         root.children[0].label = "Your answer"  # a pause for a built-in type
     return root
 

@@ -5,65 +5,47 @@ What cannot be read as its type stays the text that it is: the schema's check re
 
 from __future__ import annotations
 
-import math
-import re
-from datetime import date, datetime, time
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
-
-from runbus.protocol.answers import problems_of
+from runbus.forms.formats import format_error
+from runbus.forms.part_checker import PartChecker, TooMuchToCheck
+from runbus.forms.parts import UNSET, Constant, Nothing, Number, Part, Schema, Union
+from runbus.forms.values import Mistyped, read_value
 from runbus.web.form_fields import MOST_TRIED_BYTES, NOTHING, Field
-from runbus.web.shapes import UNSET, Schema, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runbus.web.shapes import Shapes
-
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-_LONGEST_NUMBER = 400
-_FORMATS: dict[str, tuple[TypeAdapter[Any], str]] = {
-    "date": (TypeAdapter(date), "it is not a date, such as 2026-11-25"),
-    "date-time": (TypeAdapter(datetime), "it is not a date and time, such as 2026-11-25T19:00"),
-    "time": (TypeAdapter(time), "it is not a time of day, such as 19:00"),
-    "uuid": (TypeAdapter(UUID), "it is not a UUID"),
-}
-
 
 def answer_of(field: Field) -> Any:
     """Return what a field was filled with; `UNSET` to leave it out."""
-    if field.choice == NOTHING or field.kind == "nothing":
+    if field.choice == NOTHING or isinstance(field.part, Nothing):
         return None
-    if field.kind == "constant":
-        return field.shape.default
+    if isinstance(field.part, Constant):
+        return field.part.value
     if field.kind in _GROUPS:
         return _GROUPS[field.kind](field)
-    return _blank(field) if field.text.strip() == "" else _read(field)
+    return _blank(field) if not field.text.strip() else _read(field)[0]
 
 
-def problems_in(field: Field, shapes: Shapes, answer: Any) -> dict[str, str]:
+def problems_in(field: Field, schema: Schema, answer: Any) -> dict[str, str]:
     """Return what the form itself sees wrong: dates that are none, JSON that is none, equal keys.
 
     Where one of several shapes was chosen, the answer is checked against that one: to hear that
     a value fits none of them helps nobody.
     """
     found: dict[str, str] = {}
-    left = MOST_TRIED_BYTES
+    checker = PartChecker(schema, MOST_TRIED_BYTES)
     for each in field.walk():
         value = _at(answer, each.path)
-        part = _closer_schema(each, value)
-        if problem := _own_problem(each):
+        if problem := _own_problem(each, value):
             found[each.dotted] = problem
-        elif part is not None:
-            whole = shapes.whole(part)
-            left -= len(json_text(whole))
-            if left < 0:
+        elif part := _closer_part(each, value):
+            try:
+                errors = checker.errors(part, value)
+            except TooMuchToCheck:
                 break  # the check of the whole answer decides
-            for place, words in problems_of(whole, value).items():
+            for place, words in errors.items():
                 found.setdefault(".".join([*each.path, place] if place else each.path), words)
     return found
 
@@ -92,11 +74,7 @@ def _list(field: Field) -> Any:
 
 
 def _branch(field: Field) -> Any:
-    branch = field.shape.branches[int(field.choice)]
-    answer = answer_of(field.children[0])
-    is_object = isinstance(answer, dict) and branch.constants
-    answer = cast("Any", answer)
-    return {**branch.constants, **answer} if is_object else answer
+    return answer_of(field.children[0])
 
 
 def _map(field: Field) -> Any:
@@ -105,11 +83,11 @@ def _map(field: Field) -> Any:
 
 
 def _unless_empty(field: Field, answer: Any) -> Any:
-    if answer or field.required or not field.path:
+    if answer or field.part.required or not field.path:
         return answer
-    if field.shape.nullable:
+    if field.part.nullable:
         return None
-    return UNSET if field.shape.default is UNSET else answer
+    return UNSET if field.part.default is UNSET else answer
 
 
 _GROUPS: dict[str, Callable[[Field], Any]] = {
@@ -128,90 +106,39 @@ def _in_place(child: Field) -> Any:
 
 
 def _blank(field: Field) -> Any:
-    if not field.required and field.shape.default is UNSET:
+    if not field.part.required and field.part.default is UNSET:
         return UNSET
-    if field.shape.nullable:
+    if field.part.nullable:
         return None
-    is_text = field.kind in {"text", "area", "password"}
-    return field.text if is_text and not field.required else UNSET
+    return field.text if field.is_text and not field.part.required else UNSET
 
 
-def _read(field: Field) -> Any:
-    text = field.text.strip()
-    if field.kind == "choice":
-        return next((each.value for each in field.shape.options if each.text == text), text)
-    if field.kind == "datetime":
-        return text + field.zone
-    read = _READERS.get(field.kind)
-    return read(text) if read else field.text.replace("\r\n", "\n")
-
-
-def _integer(text: str) -> Any:
-    return int(text) if re.fullmatch(r"[+-]?\d{1,400}", text, re.ASCII) else _number(text)
-
-
-def _number(text: str) -> Any:
-    if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
-        return text
-    number = float(text)
-    return number if math.isfinite(number) else text
-
-
-def _decimal(text: str) -> Any:
-    number = _number(text)
-    # A number where it loses nothing: only numbers are checked against bounds.
-    is_exact = isinstance(number, float) and Decimal(repr(number)) == Decimal(text)
-    return number if is_exact else text
-
-
-def _json(text: str) -> Any:
+def _read(field: Field) -> tuple[Any, str]:
+    """Return what was typed, as a value where it can be read, and what is wrong where not."""
+    text = field.text.replace("\r\n", "\n")
+    if field.zone:
+        text = text.strip() + field.zone
     try:
-        return from_json(text, allow_inf_nan=False)
-    except ValueError:
-        return text
+        return read_value(field.part, text), ""
+    except Mistyped as error:
+        return text, str(error)
 
 
-_READERS: dict[str, Callable[[str], Any]] = {
-    "integer": _integer,
-    "number": _number,
-    "decimal": _decimal,
-    "boolean": lambda text: {"true": True, "false": False}.get(text, text),
-    "json": _json,
-}
-
-
-def _own_problem(field: Field) -> str:
-    text = field.text.strip()
+def _own_problem(field: Field, value: Any) -> str:
     if field.key is not None and not field.key:
         return "it needs a key"
-    if not text:
+    if field.kind in _GROUPS or not field.text.strip():
         return ""
-    if field.kind == "json" and _json(text) == text:
-        return 'it is not JSON: texts stand in double quotes, such as "yes"'
-    if field.kind == "decimal" and isinstance(_number(text), str):
-        return "it is not a number"
-    return _format_problem(str(field.shape.limits.get("format")), text + field.zone)
+    return _read(field)[1] or format_error(field.part, value)
 
 
-def _format_problem(name: str, text: str) -> str:
-    adapter, words = _FORMATS.get(name, (None, ""))
-    if adapter is None or not text:
-        return ""
-    try:
-        adapter.validate_python(text)
-    except ValidationError:
-        return words
-    return ""
-
-
-def _closer_schema(field: Field, value: Any) -> Schema | None:
+def _closer_part(field: Field, value: Any) -> Part | None:
     if value is UNSET or value is None or field.choice == NOTHING:
         return None
-    if field.kind == "union":
-        return field.children[0].shape.schema
-    if field.kind == "decimal" and isinstance(value, (int, float)):
-        return {"type": "number", **field.shape.limits}
-    return field.shape.schema if field.shape.nullable else None
+    if isinstance(field.part, Union):
+        return field.children[0].part
+    is_bounded = isinstance(field.part, Number) and field.part.is_decimal
+    return field.part if is_bounded or field.part.nullable else None
 
 
 def _at(answer: Any, path: tuple[str, ...]) -> Any:

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runbus.errors import RunbusError
+from runbus.forms.parts import UNSET
 from runbus.protocol.states import TYPES
 from runbus.web.form_page import blank_form, refuse, take
-from runbus.web.shapes import UNSET
 from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import nh3
 from markdown_it import MarkdownIt
 
 MOST_CHARACTERS = 20_000
-_LINE_CHARACTERS = 160
 _TAGS = {
     *("p", "br", "hr", "em", "strong", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
@@ -28,13 +25,3 @@ def to_html(text: str) -> str:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
-
-
-def first_line(text: str) -> str:
-    """Return a Markdown text's first line with words in it, as plain text."""
-    for line in text[:MOST_CHARACTERS].splitlines():
-        words = re.sub(r"[*_`]{1,3}|^\s{0,3}(#{1,6}|>|[-+*]|\d+\.)\s+", "", line)
-        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", words).strip()
-        if words.strip("-= "):
-            return words[:_LINE_CHARACTERS] + ("…" if len(words) > _LINE_CHARACTERS else "")
-    return ""

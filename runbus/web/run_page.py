@@ -9,7 +9,6 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,8 +21,9 @@ from runbus.errors import (
     OwnerSilent,
     RunbusError,
 )
+from runbus.forms.parts import UNSET
+from runbus.forms.values import read_json
 from runbus.web.form_page import Taken, blank_form, refuse, take
-from runbus.web.shapes import UNSET
 from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:
@@ -216,11 +216,10 @@ def _is_about(posted: Posted, pause: Pause) -> bool:
 async def _send(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:
     stream, text = last(posted, "stream"), last(posted, "value")
     try:
-        value = from_json(text, allow_inf_nan=False)
+        value = read_json(text)
         sender = f"web:{request.state.by}"
         await send_input(value, run_id, sender=sender, key_prefix=stream)
     except (ValueError, RunbusError) as error:
-        words = str(error) if isinstance(error, RunbusError) else f"this is not JSON: {error}"
-        typed = {"input_text": text, "input_stream": stream, "input_problem": words}
+        typed = {"input_text": text, "input_stream": stream, "input_problem": str(error)}
         return await _show(site, request, run_id, 422, **typed)
     return see_other(f"/runs/{run_id}#{quote('inputs')}")

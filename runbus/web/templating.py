@@ -15,15 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from runbus.forms.title import first_line, title_of
+from runbus.forms.wording import limits, spelling
 from runbus.protocol.printed import readable
 from runbus.web import markdown, times
 from runbus.web.form_fields import Posted
 from runbus.web.guesses import Guesses
-from runbus.web.shapes import question_in
 
 if TYPE_CHECKING:
     from runbus.client import Client
-    from runbus.protocol.records import Pause
     from runbus.web.live import Live
     from runbus.web.options import Options
 
@@ -99,11 +99,6 @@ def see_other(url: str) -> RedirectResponse:
     return RedirectResponse(url, 303)
 
 
-def asked(pause: Pause) -> str:
-    """Say in one line what a pause asks."""
-    return markdown.first_line(pause.description or "") or question_in(pause.schema)
-
-
 def pretty(value: Any) -> str:
     """Write a value, or bytes of JSON, as JSON for people, cut where it is very long."""
     if isinstance(value, bytes):
@@ -172,13 +167,15 @@ def _as_query(values: dict[str, Any]) -> str:
 
 _FILTERS: dict[str, Any] = {
     "ago": times.ago,
-    "asked": asked,
     "exact": times.exact,
-    "first_line": markdown.first_line,
+    "first_line": first_line,
     "left": times.left,
+    "limits": limits,
     "markdown": _safe_html,
     "pairs": _as_pairs,
     "pretty": pretty,
     "query": _as_query,
+    "spelling": spelling,
+    "title_of": title_of,
     "typed": _typed,
 }

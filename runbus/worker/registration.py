@@ -1,8 +1,8 @@
 """Registration: what a worker says of itself and of what it serves, again and again.
 
-Each record has a primary of its own. One that is away keeps neither the worker from starting nor
-the other records from being renewed: the duty whose record it is fails, and begins again, until
-the record is there.
+Each record has a primary of its own. One that is away, or that is full, keeps neither the worker
+from starting nor the other records from being renewed: the duty whose record it is fails, and
+begins again, until the record is there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from pydantic_core import to_json
 
 from runbus.background import bridge
-from runbus.errors import ServerUnreachable
+from runbus.errors import ServerRefused, ServerUnreachable
 from runbus.store import bus
 from runbus.store.records import deployments, workers
 from runbus.supervision.duty import Duty, periodic
@@ -46,9 +46,10 @@ class Registration:
         ]
 
     async def begin(self) -> None:
-        """Make the records, for now without those whose server is away.
+        """Make the records, for now without those whose server is away or full.
 
-        Raises `ServerUnreachable` when that is the only server.
+        Raises `ServerUnreachable` when the only server is away, and `ServerRefused` for what does
+        not pass.
         """
         await bridge.in_background(self._begin)
 
@@ -63,7 +64,7 @@ class Registration:
     async def _begin(self) -> None:
         works = (self._register_deployments(), self._register_worker())
         for error in await asyncio.gather(*works, return_exceptions=True):
-            if error is not None and not self._is_of_one_server(error):
+            if error is not None and not (self._is_of_one_server(error) or _passes(error)):
                 raise error
 
     async def _renew_worker(self) -> None:
@@ -88,6 +89,10 @@ class Registration:
     def _is_of_one_server(self, error: BaseException) -> TypeGuard[ServerUnreachable]:
         """Whether one of several servers is away, without which this worker does its work."""
         return isinstance(error, ServerUnreachable) and not self._bus.commands.has_one_server
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, ServerRefused) and error.passes
 
 
 def _naming(deployments: Iterable[str], error: ServerUnreachable) -> ServerUnreachable:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+pytestmark = pytest.mark.timeout(300)
+
+
 def measured(program: str, *words: str, file: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", f"benchmarks.{program}", *words, "--json", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)

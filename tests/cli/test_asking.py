@@ -82,11 +82,12 @@ def test_every_kind_of_field(ask: Ask) -> None:
         assert shell.end() == 0
     for told in (
         'shorter than 2 characters',
-        "type a whole number",
+        "it is not a whole number",
         "200 is greater than the maximum of 150",
         "1) red",
         "type a number from 1 to 2",
-        "type a date, YYYY-MM-DD",
+        "a date, YYYY-MM-DD",
+        "it is not a date",
         "0 is less than the minimum of 1",
         "Fill in Office?",
     ):  # fmt: skip

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from chaos.faults import FrozenServer, KilledServer
+from chaos.faults import FailedSnapshot, FrozenServer, FullMemory, KilledServer
 from faults import LEASE_SECONDS, answer, made, result_of, started, state_of, until
 from lasting import Diary
 
@@ -153,6 +153,23 @@ async def test_a_question_outlasts_an_outage(
         assert not asking.done()
     await resume_flow_run(waiting.run.id, {"value": 7})
     assert await asking == 7
+
+
+@pytest.mark.parametrize("fault", [FullMemory, FailedSnapshot], ids=lambda fault: fault.__name__)
+def test_a_worker_that_starts_while_the_server_takes_no_writes(
+    server: Server,
+    start_process: StartProcess,
+    tmp_path: Path,
+    fault: Callable[[Server], Fault],
+) -> None:
+    """It is not registered yet, and works as soon as it is."""
+    said = tmp_path / "said"
+    with made(fault(server)):
+        worker = start_process("lasting.py", "0", "quick", said=said, retry_seconds=RETRY_SECONDS)
+        until(lambda: "records failed and begins again" in said.read_text())
+        assert worker.poll() is None
+    until(lambda: block(get_client().read_deployments))
+    assert result_of(started("quick/x")) == "done"
 
 
 async def until_waiting() -> list[Waiting]:

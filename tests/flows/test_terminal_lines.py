@@ -22,11 +22,11 @@ class Guest(RunInput):
 
 ASKED_FOR: list[tuple[Any, str]] = [
     (None, "a go-ahead"),
-    (str, "str"),
-    (list[int], "list"),
+    (str, "a text"),
+    (list[int], "a list of whole numbers"),
     (Guest, "Guest"),
     (Guest.with_initial_data(description="\n## Who **comes**?\n\nTell us."), '"Who comes?"'),
-    (Guest.with_initial_data(description="x" * 300), f'"{"x" * 80}"'),
+    (Guest.with_initial_data(description="x" * 300), f'"{"x" * 79}…"'),
     (Guest.with_initial_data(description="\x1b[31mred"), r'"\x1b[31mred"'),
 ]
 

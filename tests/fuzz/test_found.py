@@ -13,9 +13,9 @@ from fuzz.called import call
 from fuzz.test_typed_lines import pause_with, typing
 from runbus.cli import output, prompts
 from runbus.cli.deployment import _progress
-from runbus.cli.question import title
 from runbus.cli.terminal import console
-from runbus.protocol.answers import problems_of
+from runbus.forms.answers import validation_errors
+from runbus.forms.title import title_of
 from runbus.protocol.entries import read_entry
 from runbus.protocol.records import read_flow_run
 from runbus.web import templating
@@ -110,7 +110,7 @@ def test_a_refused_answer_to_no_questions_is_not_given_again() -> None:
 )
 def test_an_odd_form_is_listed(odd: Any) -> None:
     """Beside the others."""
-    assert title(pause_with(odd, ""))
+    assert title_of(pause_with(odd, ""))
 
 
 def test_the_page_makes_no_endless_form() -> None:
@@ -170,4 +170,4 @@ def test_an_entry_with_an_empty_key_goes_by_its_id() -> None:
 def test_half_a_character_beside_a_missing_field() -> None:
     """The field that is missing ends the first look, before the half character is met."""
     schema = {"properties": {"a": {"type": "string"}}, "required": ["b"]}
-    assert "half a character" in problems_of(schema, {"a": "\udc80"})[""]
+    assert "half a character" in validation_errors(schema, {"a": "\udc80"})[""]

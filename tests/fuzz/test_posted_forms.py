@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from html.parser import HTMLParser
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -16,10 +15,11 @@ from starlette.requests import Request
 
 from fuzz import hostile
 from fuzz.inert import FORM_TAGS, MARKDOWN_TAGS, assert_inert
-from runbus.protocol.answers import problems_of
+from runbus.forms.answers import validation_errors
+from runbus.forms.parts import UNSET
+from runbus.forms.title import first_line, title
 from runbus.web import markdown, templating
 from runbus.web.form_page import Form, blank_form, refuse, take
-from runbus.web.shapes import UNSET
 
 if TYPE_CHECKING:
     from runbus.web.form_fields import Posted
@@ -82,7 +82,7 @@ def test_a_form_with_values(schema: dict[str, Any], value: Any) -> None:
     """Values of any kind fill it as far as they fit."""
     with hostile.bounded():
         shown(blank_form(schema, value))
-        assert isinstance(problems_of(schema, value), dict)
+        assert isinstance(validation_errors(schema, value), dict)
 
 
 @some
@@ -111,7 +111,7 @@ def test_markdown_is_inert(text: str) -> None:
     """It has what the sanitiser lets through, and no more."""
     with hostile.bounded():
         assert_inert(markdown.to_html(text), MARKDOWN_TAGS)
-        assert "\n" not in markdown.first_line(text)
+        assert "\n" not in first_line(text)
 
 
 VALUES = page.from_string('{% import "_parts.html" as parts %}{{ parts.values(value) }}')
@@ -131,5 +131,5 @@ def test_values_are_inert(value: Any) -> None:
 def test_questions_are_one_line(schema: dict[str, Any], description: str) -> None:
     """In the list of what waits, one strange question does not spoil the others'."""
     with hostile.bounded():
-        pause: Any = SimpleNamespace(schema=schema, description=description)
-        templating.asked(pause).encode()
+        assert "\n" not in title(schema, description)
+        title(schema, description).encode()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from fuzz import foreign
-from runbus.input.question import judge
-from runbus.protocol.answers import flaw_of, problems_of, shape_of, with_defaults
+from runbus.forms.answers import schema_error, validate_answer, validation_errors, with_defaults
+from runbus.forms.fingerprint import fingerprint
 from runbus.protocol.deployment_info import read_deployment, read_worker
 from runbus.protocol.entries import Entry, fields_by_name, read_entry, time_of
 from runbus.protocol.event import read_event
@@ -82,7 +82,7 @@ def test_pauses(reply: dict[bytes, bytes], entry: tuple[bytes, list[bytes]] | No
     if pause is not None:
         assert pause.schema is None or isinstance(pause.schema, dict)
         assert isinstance(pause.generation, int)
-        assert isinstance(flaw_of(pause.schema or {}), str)
+        assert isinstance(schema_error(pause.schema or {}), str)
 
 
 @some
@@ -112,18 +112,18 @@ def test_values(data: bytes) -> None:
 @given(foreign.schemas, foreign.json_values.map(foreign.plain) | foreign.values)
 def test_answers(schema: object, data: bytes) -> None:
     """An answer to any form is good, or has problems that can be told."""
-    answer, problems = judge(schema, data)  # pyright: ignore[reportArgumentType]
+    answer, problems = validate_answer(schema, data)  # pyright: ignore[reportArgumentType]
     assert isinstance(answer, bytes)
     assert all(isinstance(each, str) for each in problems.values())
-    assert isinstance(flaw_of(schema), str)
-    shape_of(schema)
+    assert isinstance(schema_error(schema), str)
+    fingerprint(schema)
 
 
 @some
 @given(foreign.schemas, foreign.json_values)
 def test_forms(schema: object, answer: object) -> None:
     """A form that nobody of ours has made does no more than not fit."""
-    assert isinstance(problems_of(schema, with_defaults(schema, answer)), dict)
+    assert isinstance(validation_errors(schema, with_defaults(schema, answer)), dict)
 
 
 @some

@@ -20,12 +20,12 @@ from pydantic_core import to_json
 
 from fuzz import hostile
 from runbus.cli import output, prompts
-from runbus.cli.answer_summary import without_secrets
 from runbus.cli.arguments import json_or_text, named_values
 from runbus.cli.exits import Failed, WrongCall
-from runbus.cli.question import title
 from runbus.cli.run_page import show_question
-from runbus.protocol.answers import problems_of
+from runbus.forms.answers import validation_errors
+from runbus.forms.secrets import without_secrets
+from runbus.forms.title import title_of
 from runbus.protocol.records import Pause
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def test_asking_ends(schema: dict[str, Any], lines: list[str], only: set[str]) -
             pass
         else:
             assert isinstance(again, dict)
-            assert isinstance(problems_of(schema, again), dict)
+            assert isinstance(validation_errors(schema, again), dict)
     hostile.assert_harmless(shown.getvalue())
 
 
@@ -96,8 +96,8 @@ def test_a_question_is_told(schema: dict[str, Any], description: str, answer: An
     pause = pause_with(schema, description)
     with hostile.bounded(), typing([]) as shown:
         show_question(pause)
-        output.table([pause], [output.Column(title="QUESTION", plain=title)])
-        without_secrets(pause, answer)
+        output.table([pause], [output.Column(title="QUESTION", plain=title_of)])
+        without_secrets(schema, answer)
     hostile.assert_harmless(shown.getvalue())
 
 
@@ -127,7 +127,7 @@ def test_words_of_parameters(schema: dict[str, Any], words: list[str]) -> None:
         assert {f"{name}={value}" for name, value in found.items()} <= set(words)
         assert list(found) == list(dict.fromkeys(names))
         values = {name: json_or_text(value) for name, value in found.items()}
-        assert isinstance(problems_of(schema, values), dict)
+        assert isinstance(validation_errors(schema, values), dict)
 
 
 @some

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
+from acl_users import PREFIX, login, serving, started, waits, write_users
 from clusters import Cluster, SentinelGroup, until
-from guarded import PREFIX, login, serving, started, waits, write_users
-from told import assert_all_are_told
+from server_errors import assert_all_are_told
 
 from runbus import (
     get_client,

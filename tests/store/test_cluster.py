@@ -17,7 +17,7 @@ import pytest
 from clusters import Cluster, until
 from monitor import Asked, Monitor
 from owners import created
-from told import assert_all_are_told
+from server_errors import assert_all_are_told
 
 from runbus import (
     flow,

@@ -6,6 +6,7 @@ Read from the top it is a tutorial. Both sides are real, and so is the server be
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import subprocess
@@ -29,6 +30,7 @@ from runbus import (
     send_input,
 )
 from runbus.errors import KeyInUse, MalformedEntry, NobodyToAnswer, ReceiveTimeout
+from runbus.store import bus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -814,6 +816,17 @@ async def test_two_receivers_each_see_all(server: Server) -> None:
         send_input(number, run_id)
     for task in receiving:
         assert await task == list(range(200))
+
+
+async def test_an_inbox_that_is_dropped_is_forgotten(valkey: Server) -> None:
+    """Its event loop keeps nothing of who receives no more."""
+    run_id = uuid4()
+    options: Any = {"flow_run_id": run_id, "timeout": 0, "raise_timeout_error": False}
+    for _ in range(3):
+        assert [each async for each in receive_input(int, **options)] == []
+    gc.collect()
+    await asyncio.sleep(0)
+    assert bus.current().trackings.of(key_of(run_id, "int")).listeners() == []
 
 
 async def test_two_tasks_share_one_inbox(valkey: Server) -> None:

@@ -72,7 +72,7 @@ def test_a_run_suspended_from_outside_is_let_go_on(site, valkey):
     run = done(suspended())
     with site.client() as client:
         assert waiting(client)[0]["pause"] is None
-        assert "may it go on?" in client.get("/").text
+        assert "a go-ahead: it is suspended" in client.get("/").text
         assert "Let it go on" in client.get(f"/runs/{run}").text
         late = client.post(f"/runs/{run}/answer", data={"pause": "1", "generation": "1"})
         assert late.status_code == 409

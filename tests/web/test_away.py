@@ -16,7 +16,7 @@ def test_the_page_says_that_a_part_is_away(tmp_path):
     options = ("--cluster-require-full-coverage", "no", "--cluster-replica-no-failover", "yes")
     with Cluster("valkey", *options) as cluster, temporary_settings(url=cluster.url):
         runs = [done(suspended()) for _ in range(20)]
-        with served(cluster.url, says="does not answer") as site, site.client() as client:
+        with served(cluster.url, says=("does not answer",)) as site, site.client() as client:
             page = client.get("/runs").text
             assert all(run in page for run in runs)
             assert 'id="away" class="problems" role="status" data-live hidden' in page
@@ -30,7 +30,7 @@ def test_the_page_says_that_a_part_is_away(tmp_path):
 
 def test_a_browser_looks_again_after_the_store_was_reconnected(valkey):
     """What came meanwhile may have been missed, and a failover takes states back: `resync`."""
-    with served(valkey.url, says="no connection") as site, site.client() as client:
+    with served(valkey.url, says=("no connection",)) as site, site.client() as client:
         told = re.search(r'/events\?told=([^"&]+)', client.get("/").text)[1]
         assert "hello" in read_until(client, f"/events?told={told}", "hello")
         run = done(suspended())

@@ -14,9 +14,9 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from runbus import RunInput
+from runbus.forms.parts import UNSET
 from runbus.input.question import question_about
 from runbus.web.form_page import blank_form, take
-from runbus.web.shapes import UNSET
 
 
 class Colour(Enum):
@@ -115,7 +115,7 @@ KINDS = [
 def test_a_field_of_each_type_is_asked_for_and_read(annotation, kind, text, answer):
     """Each type has its kind of field, and what is typed becomes the JSON that the flow gets."""
     field = field_of(annotation)
-    assert (field.kind, field.label, field.required) == (kind, "X", True)
+    assert (field.kind, field.label, field.part.required) == (kind, "X", True)
     assert answer_to(annotation, text) == {"x": answer}
 
 
@@ -136,9 +136,9 @@ def test_texts_of_a_field_survive_a_default():
 
     schema = schema_of(Booking.with_initial_data(seats=3, description="Hello"))
     [field] = blank_form(schema).fields
-    assert (field.label, field.shape.help, field.text) == ("Seats", "How many", "3")
-    assert field.shape.examples == (2,)
-    assert field.shape.limits == {"minimum": 1, "maximum": 8}
+    assert (field.label, field.part.help, field.text) == ("Seats", "How many", "3")
+    assert field.part.examples == (2,)
+    assert field.part.limits == {"minimum": 1, "maximum": 8}
 
 
 def test_nothing_is_answered_that_nobody_chose():
@@ -159,8 +159,8 @@ def test_nothing_is_answered_that_nobody_chose():
     ("annotation", "options", "text", "words"),
     [
         (int, {"ge": 1}, "0", "less than the minimum"),
-        (int, {}, "3.7", "integer"),
-        (int, {}, "many", "integer"),
+        (int, {}, "3.7", "not a whole number"),
+        (int, {}, "many", "not a whole number"),
         (int | None, {"ge": 1}, "0", "less than the minimum"),
         (Decimal, {"ge": 1}, "0.5", "less than the minimum"),
         (Decimal, {}, "many", "not a number"),
@@ -264,7 +264,8 @@ def test_a_discriminated_union_sets_its_discriminator():
     schema = schema_with(Annotated[Cat | Dog, Field(discriminator="kind")])
     [field] = blank_form(schema).fields
     assert [label for _, label in field.choices] == ["Cat", "Dog"]
-    assert [child.label for child in field.children[0].children] == ["Lives"]
+    kinds = {child.label: child.kind for child in field.children[0].children}
+    assert kinds == {"Kind": "constant", "Lives": "integer"}
     assert typed(schema, **{"/x#kind": "0", "/x/lives": "7"}).answer == {
         "x": {"kind": "cat", "lives": 7}
     }

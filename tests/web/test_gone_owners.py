@@ -23,7 +23,7 @@ JSON_ANSWER = '{"value": "Ada"}'
 @pytest.fixture
 def quick_site(valkey):
     """A page under whose lease it is soon known who is dead."""
-    with served(valkey.url, says="no connection", RUNBUS_LEASE_SECONDS=LEASE_SECONDS) as site:
+    with served(valkey.url, says=("no connection",), RUNBUS_LEASE_SECONDS=LEASE_SECONDS) as site:
         yield site
 
 

@@ -51,7 +51,7 @@ def test_a_store_that_refuses_is_not_the_visitors_fault(valkey):
     """A password that the server does not take is told as what it is: unavailable."""
     url = valkey.url.replace("redis://", "redis://somebody:wrong@")
     with (
-        served(url, says="event streams cannot be followed") as site,
+        served(url, says=("event streams cannot be followed",)) as site,
         httpx.Client(base_url=site.url, timeout=20) as client,
     ):
         for path in ("/", "/api/runs"):

@@ -47,7 +47,7 @@ def bring_back(server, gone):
 @pytest.fixture
 def own_site(own_server):
     """A page, and a store that may be stopped; what the page logs about that is its affair."""
-    with served(own_server.url, says="") as site:
+    with served(own_server.url, says=("",)) as site:
         yield site
 
 
@@ -117,7 +117,7 @@ def fresh(page):
 @only_valkey
 def test_an_open_inbox_shows_that_it_is_old(own_server, browse):
     """While the store is away, the page is gone or mute; then it follows again by itself."""
-    with served(own_server.url, says="") as site:
+    with served(own_server.url, says=("",)) as site:
         page = browse()
         page.goto(site.url)
         fresh(page)
@@ -131,7 +131,7 @@ def test_an_open_inbox_shows_that_it_is_old(own_server, browse):
         fresh(page)
         port = site.host.partition(":")[2]
     stale(page, "The connection is lost.")
-    with served(own_server.url, "--port", port, says=""):
+    with served(own_server.url, "--port", port, says=("",)):
         fresh(page)
         run = done(suspended())
         expect(page.locator("a.card")).to_have_count(1)
@@ -141,7 +141,7 @@ def test_an_open_inbox_shows_that_it_is_old(own_server, browse):
 @only_valkey
 def test_the_page_of_an_error_goes_on_when_the_store_is_back(own_server, browse):
     """Who came while it was away sees the inbox by and by, without a reload."""
-    with served(own_server.url, says="") as site:
+    with served(own_server.url, says=("",)) as site:
         own_server.kill()
         page = browse()
         page.goto(site.url)

@@ -22,6 +22,7 @@ from runbus.errors import (
     RunMissing,
     ServerUnreachable,
 )
+from runbus.forms.answers import stored_with_defaults
 from runbus.protocol.fields import Fields, read_fields, read_time
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
@@ -169,7 +170,14 @@ async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
     if entry_id:
         stream = bus.keys.resume(flow_run_id)
         entries = await bus.commands.command("XRANGE", stream, entry_id, entry_id)
-    return read_pause(key, record, next(iter(entries), None))
+    return _read_pause(key, record, next(iter(entries), None))
+
+
+def _read_pause(key: str, record: Fields, entry: tuple[bytes, list[bytes]] | None) -> Pause | None:
+    pause = read_pause(key, record, entry)
+    if pause is None or pause.value is None:
+        return pause
+    return replace(pause, value=stored_with_defaults(pause.schema, pause.value))
 
 
 async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pause | None]:
@@ -189,7 +197,7 @@ async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pau
     )
     entries = iter(replies)
     return [
-        read_pause(key, record, next(iter(next(entries) or ()), None) if entry_id else None)
+        _read_pause(key, record, next(iter(next(entries) or ()), None) if entry_id else None)
         for (_, key), record, entry_id in zip(wanted, records, named, strict=True)
     ]
 
@@ -476,7 +484,7 @@ async def _answered(
     if named and named not in entries:  # it came before this process looked
         pause = await read(bus, flow_run_id, opened.key)
     else:
-        pause = read_pause(opened.key, fields, (named, entries[named]) if named else None)
+        pause = _read_pause(opened.key, fields, (named, entries[named]) if named else None)
     if pause is None:
         raise RunMissing(flow_run_id)
     if pause.state == "expired":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -360,19 +361,23 @@ async def test_an_unconfirmed_send_says_so(own_server: Server, configure: Config
 def test_sync_senders_live_through_cuts(server: Server, proxy: Proxy) -> None:
     """Threads that send without a loop are stored once each, in the order of each thread."""
     run_ids = [uuid4() for _ in range(4)]
+    progress = threading.Event()
 
     def send_all(run_id: UUID) -> None:
         for number in range(60):
             send_input(number, run_id)
+            progress.set()
 
     threads = [threading.Thread(target=send_all, args=(run_id,)) for run_id in run_ids]
     for thread in threads:
         thread.start()
-    pause = threading.Event()
-    while any(thread.is_alive() for thread in threads):
-        proxy.cut()
-        pause.wait(0.05)
-        proxy.lose_next_reply()
-        pause.wait(0.05)
+    # However slow the machine is, something is sent between two faults.
+    for fault in cycle([proxy.cut, proxy.lose_next_reply]):
+        progress.clear()
+        fault()
+        while not progress.wait(0.05) and any(thread.is_alive() for thread in threads):
+            pass
+        if not any(thread.is_alive() for thread in threads):
+            break
     for run_id in run_ids:
         assert stored(server, run_id) == [str(number) for number in range(60)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbus.protocol.answers import MOST_PROBLEMS, flaw_of, problems_of, with_defaults
+from runbus.forms.answers import MOST_ERRORS, schema_error, validation_errors, with_defaults
 
 UNUSABLE: list[Any] = [
     {"type": "nonsense"},
@@ -21,15 +21,15 @@ UNUSABLE: list[Any] = [
 @pytest.mark.parametrize("schema", UNUSABLE)
 def test_a_form_that_is_no_schema_is_told_in_words(schema: Any) -> None:
     """It raises nothing of the validator's own, and nothing is fetched."""
-    assert flaw_of(schema)
-    assert problems_of(schema, {})[""].startswith("the form itself cannot be used")
+    assert schema_error(schema)
+    assert validation_errors(schema, {})[""].startswith("the form itself cannot be used")
 
 
 @pytest.mark.parametrize("schema", [True, {"properties": {"a": True}}, {}])
 def test_a_form_that_takes_everything(schema: Any) -> None:
     """`true` is a JSON Schema too, of an answer or of a field."""
     assert with_defaults(schema, {"a": 1}) == {"a": 1}
-    assert problems_of(schema, {"a": 1}) == {}
+    assert validation_errors(schema, {"a": 1}) == {}
 
 
 def test_each_field_tells_its_first_problem() -> None:
@@ -45,16 +45,16 @@ def test_each_field_tells_its_first_problem() -> None:
         "required": ["name", "age"],
         "$defs": {"Home": {"type": "object", "required": ["street"]}},
     }
-    problems = problems_of(schema, {"name": "x", "home": {}, "tags": ["a", 1, 2]})
+    problems = validation_errors(schema, {"name": "x", "home": {}, "tags": ["a", 1, 2]})
     assert problems.keys() == {"name", "age", "home.street", "tags.1"}
     assert problems["age"] == problems["home.street"] == "it is required"
 
 
 def test_what_is_wrong_with_the_answer_as_a_whole() -> None:
     """A problem that is no field's has the name ``."""
-    assert problems_of({"type": "object"}, [1]).keys() == {""}
+    assert validation_errors({"type": "object"}, [1]).keys() == {""}
     closed = {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
-    assert problems_of(closed, {"b": 1}).keys() == {""}
+    assert validation_errors(closed, {"b": 1}).keys() == {""}
 
 
 def test_a_large_answer_that_is_wrong_everywhere_costs_little() -> None:
@@ -62,7 +62,7 @@ def test_a_large_answer_that_is_wrong_everywhere_costs_little() -> None:
     schema = {"properties": {"value": {"type": "array", "items": {"type": "string"}}}}
     answer = {"value": list(range(100_000))}
     begun = time.process_time()
-    assert problems_of(schema, answer).keys() == {"value.0"}
+    assert validation_errors(schema, answer).keys() == {"value.0"}
     assert time.process_time() - begun < 0.5  # the whole list took 1.7 s
 
 
@@ -74,15 +74,15 @@ def test_a_schema_of_many_branches_costs_little() -> None:
         branches[f"d{number}"] = {"allOf": [branch, branch]}
     schema = {"properties": {"value": {"$ref": "#/$defs/d0"}}, "$defs": branches}
     begun = time.process_time()
-    assert problems_of(schema, {"value": 3}).keys() == {"value"}
+    assert validation_errors(schema, {"value": 3}).keys() == {"value"}
     assert time.process_time() - begun < 0.5
 
 
 def test_many_problems_are_cut_short() -> None:
     """The last word says that there are more."""
     schema = {"properties": {f"f{number}": {"type": "string"} for number in range(50)}}
-    problems = problems_of(schema, {f"f{number}": number for number in range(50)})
-    assert len(problems) == MOST_PROBLEMS + 1
+    problems = validation_errors(schema, {f"f{number}": number for number in range(50)})
+    assert len(problems) == MOST_ERRORS + 1
     assert problems[""] == "there are more problems"
 
 
@@ -115,17 +115,17 @@ def test_no_pattern_runs_away(pattern: str, length: int, place: str) -> None:
     }
     schema, answer = schemas[place]
     begun = time.process_time()
-    problems_of({"properties": {"x": schema}}, {"x": answer})
+    validation_errors({"properties": {"x": schema}}, {"x": answer})
     assert time.process_time() - begun < 1
 
 
 def test_a_pattern_that_looks_ahead_still_decides() -> None:
     """What the linear engine has not is matched by another, with the texts that people type."""
     schema = {"properties": {"x": {"type": "string", "pattern": "^(?=.*[0-9])(?=.*[a-z]).{8,}$"}}}
-    assert problems_of(schema, {"x": "abcdefg1"}) == {}
-    assert "does not match" in problems_of(schema, {"x": "abcdefgh"})["x"]
-    assert problems_of(schema, {"x": "abcdefg1" * 400}) == {}
-    assert "too long" in problems_of(schema, {"x": "abcdefg1" * 100_000})[""]
+    assert validation_errors(schema, {"x": "abcdefg1"}) == {}
+    assert "does not match" in validation_errors(schema, {"x": "abcdefgh"})["x"]
+    assert validation_errors(schema, {"x": "abcdefg1" * 400}) == {}
+    assert "too long" in validation_errors(schema, {"x": "abcdefg1" * 100_000})[""]
 
 
 def test_a_wrong_answer_to_a_huge_form_costs_little() -> None:
@@ -136,6 +136,6 @@ def test_a_wrong_answer_to_a_huge_form_costs_little() -> None:
     }
     schema = {"type": "object", "properties": fields, "$defs": texts}
     begun = time.process_time()
-    problems = problems_of(schema, {**{f"f{i}": "good" for i in range(1500)}, "f1499": 1})
+    problems = validation_errors(schema, {**{f"f{i}": "good" for i in range(1500)}, "f1499": 1})
     assert time.process_time() - begun < 1
     assert list(problems) == ["f1499"]

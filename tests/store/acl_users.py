@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # The patterns must take each of these as itself.
 PREFIX = r"run*bus[a-z]?\x"
 KEYS = Keys(PREFIX)
-FLOWS = Path(__file__).with_name("guarded_flows.py")
+FLOWS = Path(__file__).with_name("acl_users_flows.py")
 
 
 def login(user: str) -> dict[str, str]:
@@ -39,7 +39,7 @@ def write_users(directory: Path) -> Path:
 
 @contextmanager
 def serving(url: str, lease_seconds: float = 1) -> Iterator[None]:
-    """Have a process that serves the flows of `guarded_flows.py`."""
+    """Have a process that serves the flows of `acl_users_flows.py`."""
     environment = {
         **os.environ,
         "RUNBUS_URL": url,

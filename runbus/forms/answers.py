@@ -1,0 +1,146 @@
+"""Answers: with the defaults of what was asked, and checked against its JSON Schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_core import to_json
+
+from runbus.forms.references import fields_of
+from runbus.forms.validator import validator
+from runbus.forms.values import Mistyped, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jsonschema_rs import ValidationError
+
+    from runbus.forms.parts import Schema
+
+LONGEST_ERROR = 200
+MOST_ERRORS = 20
+MOST_PARTS_BYTES = 4 * 1024 * 1024
+"""How many bytes of JSON Schema are compiled to find all errors of an answer, not only one."""
+
+
+def with_defaults(schema: Any, answer: Any) -> Any:
+    """Return an answer with the form's defaults for the fields that it leaves out."""
+    if not isinstance(answer, dict):
+        return answer
+    defaults = {
+        name: fields_of(field)["default"]
+        for name, field in fields_of(fields_of(schema).get("properties")).items()
+        if "default" in fields_of(field)
+    }
+    return {**defaults, **cast("Schema", answer)}
+
+
+def stored_with_defaults(schema: Schema | None, data: bytes) -> bytes:
+    """Return the JSON of a stored answer with the form's defaults; by hand they may be left out."""
+    if schema is None:
+        return b""
+    try:
+        return to_json(with_defaults(schema, read_json(data or b"{}")))
+    except ValueError:
+        return data
+
+
+def validate_answer(schema: Schema | None, data: bytes) -> tuple[bytes, dict[str, str]]:
+    """Return the JSON of an answer with the form's defaults, and what is wrong with it by field."""
+    try:
+        answer = read_json(data or b"{}")
+    except Mistyped as error:
+        return data, {"": str(error)}
+    if schema is None:
+        return b"", {}
+    answer = with_defaults(schema, answer)
+    return to_json(answer), validation_errors(schema, answer)
+
+
+def in_one_line(errors: dict[str, str]) -> str:
+    """Write what is wrong, each with its field."""
+    return "; ".join(f"{name}: {error}" if name else error for name, error in errors.items())
+
+
+def schema_error(schema: Any) -> str:
+    """Return why a form cannot be used: it is no JSON Schema. Empty for one that can."""
+    try:
+        validator(schema)
+    except (ValueError, TypeError) as error:  # `jsonschema_rs.ValidationError` is a ValueError
+        return str(getattr(error, "message", error))[:LONGEST_ERROR]
+    return ""
+
+
+def validation_errors(schema: Any, answer: Any) -> dict[str, str]:
+    """Return what is wrong with an answer: field → error, `` for the answer as a whole.
+
+    One error of each field at most, and no more than `MOST_ERRORS`: a large answer that is wrong
+    everywhere costs no more than a small one.
+    """
+    if flaw := schema_error(schema):
+        return {"": f"the form itself cannot be used: {flaw}"}
+    form = validator(schema)
+    if form.is_too_long(answer):
+        return {"": "it is too long to be matched with the patterns of this form"}
+    try:
+        return {} if form.compiled.is_valid(answer) else _by_field(schema, answer)
+    except UnicodeEncodeError:
+        return {"": "it has half a character, which cannot be stored"}
+
+
+def _by_field(schema: Any, answer: Any) -> dict[str, str]:
+    errors: dict[str, str] = {}
+    for error in _errors(schema, answer):
+        if len(errors) == MOST_ERRORS:
+            errors[""] = "there are more problems"
+            break
+        errors.setdefault(_place(error), _words(error))
+    return errors
+
+
+def _errors(schema: Any, answer: Any) -> Iterator[ValidationError]:
+    # The validator's own list of all errors is made before the first can be read, and may be
+    # longer than the answer. So each field is asked for its first.
+    found, left = False, MOST_PARTS_BYTES
+    for part in _parts(schema, answer):
+        left -= len(to_json(part))
+        if left < 0:  # each part is compiled with all definitions
+            break
+        error = validator(part).first_error(answer)
+        if error is not None:
+            found = True
+            yield error
+    if not found:
+        error = validator(schema).first_error(answer)
+        if error is not None:
+            yield error
+
+
+def _parts(schema: Any, answer: Any) -> Iterator[Schema]:
+    """Yield a schema for each thing that may be wrong by itself: a missing field, a field."""
+    if not isinstance(schema, dict) or not isinstance(answer, dict):
+        return
+    parts = cast("Schema", schema)
+    shared = {name: parts[name] for name in ("$schema", "$defs", "definitions") if name in parts}
+    for name in parts.get("required", ()):
+        yield {**shared, "required": [name]}
+    for name, field in fields_of(parts.get("properties")).items():
+        if name in answer:
+            yield {**shared, "properties": {name: field}}
+
+
+def _place(error: ValidationError) -> str:
+    path = [str(part) for part in error.instance_path]
+    return ".".join([*path, _missing(error)] if _is_missing(error) else path)
+
+
+def _words(error: ValidationError) -> str:
+    return "it is required" if _is_missing(error) else error.message[:LONGEST_ERROR]
+
+
+def _is_missing(error: ValidationError) -> bool:
+    return type(error.kind).__name__ == "Required"
+
+
+def _missing(error: ValidationError) -> str:
+    return str(cast("Any", error.kind).property)

@@ -1,0 +1,150 @@
+"""Values: what a person typed for a part of a form, as the JSON that the flow is sent, and back.
+
+Whole numbers of any length stay what they are. A number that may be a text is a JSON number where
+that loses none of its digits, since only numbers are checked against bounds, and else the text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from runbus.forms.parts import UNSET, Boolean, Choice, Constant, Json, Nothing, Number, Text, Union
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runbus.forms.parts import Part
+
+LONGEST_NUMBER = 400
+"""Characters; with more, and beyond what a float has, it is no number that somebody means."""
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_YES = {"y", "yes", "true", "t", "1", "on"}
+_NO = {"n", "no", "false", "f", "0", "off"}
+_QUOTES = 'texts stand in double quotes, such as "yes"'
+
+
+class Mistyped(ValueError):
+    """What was typed is not what was asked for; the text says why, as of something: "it is …"."""
+
+
+def read_value(part: Part, text: str) -> Any:
+    """Read what was typed for a part. Raises `Mistyped`.
+
+    What it reads may still not fit the form: that is for the check of the answer to say.
+    """
+    reader = _READERS.get(type(part))
+    return read_json(text) if reader is None else reader(part, text)
+
+
+def read_boolean(text: str) -> bool:
+    """Read yes or no. Raises `Mistyped`."""
+    word = text.strip().casefold()
+    if word in _YES | _NO:
+        return word in _YES
+    raise Mistyped("type y or n")
+
+
+def read_json(text: str | bytes) -> Any:
+    """Read JSON, whose numbers are finite. Raises `Mistyped`."""
+    return _read_json(text, "")
+
+
+def _read_json(text: str | bytes, otherwise: str) -> Any:
+    try:  # half a character is a ValueError
+        data = text.encode() if isinstance(text, str) else text
+        return from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise Mistyped(otherwise or f"it is not JSON: {error}") from None
+
+
+def _read_number(part: Number, text: str) -> Any:
+    text = text.strip()
+    try:
+        number = _whole(text) if part.is_whole else _number(text)
+    except ValueError:
+        what = "a whole number, such as 3" if part.is_whole else "a number, such as 1.5"
+        raise Mistyped(f"it is not {what}") from None
+    is_exact = isinstance(number, int) or Decimal(repr(number)) == Decimal(text)
+    return number if is_exact or not part.is_decimal else text
+
+
+def _number(text: str) -> int | float:
+    if len(text) > LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return int(text) if _WHOLE.fullmatch(text) else number
+
+
+def _whole(text: str) -> int:
+    if len(text) <= LONGEST_NUMBER and _WHOLE.fullmatch(text):
+        return int(text)
+    _number(text)
+    exact = Decimal(text)  # `3.0` and `1e3` are whole numbers too
+    if exact != exact.to_integral_value():
+        raise ValueError(text)
+    return int(exact)
+
+
+def _read_option(part: Choice, text: str) -> Any:
+    """Find an option by its JSON, else by its label."""
+    ways: list[Callable[[str, str, str], bool]] = [
+        lambda written, _, typed: written == typed,
+        lambda _, shown, typed: shown == typed,
+        lambda _, shown, typed: shown.casefold() == typed.casefold(),
+    ]
+    for fits in ways:
+        for option in part.options:
+            if fits(option.text, option.label, text.strip()):
+                return option.value
+    raise Mistyped(f"it is not one of {', '.join(each.label for each in part.options)}")
+
+
+def _read_one_of(text: str) -> Any:
+    # A text that only begins like JSON was meant to be some.
+    try:
+        return read_json(text)
+    except Mistyped:
+        if text.lstrip()[:1] in {"{", "[", '"'}:
+            raise
+    return text
+
+
+_READERS: dict[type[Part], Callable[[Any, str], Any]] = {
+    Text: lambda part, text: text.strip() if part.format else text,
+    Boolean: lambda _, text: read_boolean(text),
+    Number: _read_number,
+    Choice: _read_option,
+    Constant: lambda part, _: part.value,
+    Nothing: lambda _, __: None,
+    Union: lambda _, text: _read_one_of(text),
+    Json: lambda _, text: _read_json(text, f"it is not JSON: {_QUOTES}"),
+}
+
+
+def json_text(value: Any) -> str:
+    """Write a value as one line of JSON."""
+    return to_json(value, inf_nan_mode="strings").decode()
+
+
+def label(value: Any) -> str:
+    """Write an option or a default for a person."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else json_text(value)
+
+
+def write_value(part: Part, value: Any) -> str:
+    """Write a value so that `read_value` reads it again; empty where there is none."""
+    if value is UNSET or value is None:
+        return ""
+    if isinstance(value, str) and not isinstance(part, Json | Choice):
+        return value
+    return json_text(value)
