@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from runbus.errors import InvalidArgument
 from runbus.protocol.states import FINAL, TYPES
@@ -15,6 +15,22 @@ if TYPE_CHECKING:
 
 _DASHES_AFTER = (8, 12, 16, 20)
 _SMALLEST, _LARGEST = "-inf", "+inf"
+
+
+class FilterArguments(TypedDict):
+    """What the script that lists a tag's runs compares them with; '' leaves it open."""
+
+    states: str
+    """Their names between commas, also before the first and after the last."""
+    flow: str
+    deployment: str
+    parent: str
+    text: str
+    text_id: str
+    """How an id begins whose digits `text` may be."""
+    name: str
+    name_id: str
+    """How an id begins whose digits `name` may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +51,7 @@ class RunFilter:
     @property
     def wants_all(self) -> bool:
         """Whether every run of the time that is asked for is in the list."""
-        return not (self.states or any(self._texts()))
+        return not any(self.arguments().values())
 
     @property
     def is_of_active(self) -> bool:
@@ -45,25 +61,26 @@ class RunFilter:
     @property
     def wants_states_of_active(self) -> bool:
         """Whether only runs are asked for that have not ended, by nothing but their states."""
-        return self.is_of_active and not any(self._texts())
+        return self.is_of_active and not any({**self.arguments(), "states": ""}.values())
 
     def scores(self) -> tuple[str, str]:
         """Return the first and last time of creation (ms), as the index counts it."""
         after, before = _milliseconds(self.created_after), _milliseconds(self.created_before)
         return after or _SMALLEST, before or _LARGEST
 
-    def arguments(self) -> tuple[str, ...]:
+    def arguments(self) -> FilterArguments:
         """Return what the script that lists a tag's runs compares them with."""
-        states = f",{','.join(self.states)}," if self.states else ""
-        return (states, *self._texts())
-
-    def _texts(self) -> tuple[str, ...]:
-        parent = "" if self.parent_run_id is None else str(self.parent_run_id)
         text, called = _lower(self.text), self.called or ""
-        return (
-            *(self.flow_name or "", self.deployment_id or "", parent),
-            *(text, _as_id(text), called, _as_id(_lower(called))),
-        )
+        return {
+            "states": f",{','.join(self.states)}," if self.states else "",
+            "flow": self.flow_name or "",
+            "deployment": self.deployment_id or "",
+            "parent": "" if self.parent_run_id is None else str(self.parent_run_id),
+            "text": text,
+            "text_id": _as_id(text),
+            "name": called,
+            "name_id": _as_id(_lower(called)),
+        }
 
 
 def state_names(state: str | Iterable[str] | None) -> tuple[str, ...]:

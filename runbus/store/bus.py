@@ -17,7 +17,7 @@ from runbus.errors import RunbusError, UnsentInputs
 from runbus.green_threads import refuse_green_threads
 from runbus.protocol.keys import Keys
 from runbus.store.commands import Commands
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.connection import ConnectionLost
 from runbus.store.receiving.node_trackings import NodeTrackings
 from runbus.store.sending.outbox import Outbox
@@ -58,8 +58,10 @@ class Bus:
     def mark_read(self, flow_run_id: UUID, name: str, count: int) -> None:
         """Tell the server how far a stream was read. A hint, so nobody waits for it."""
         keys = self.keys
-        call = scripts.mark_read(
-            keys=(keys.run(flow_run_id), keys.input(flow_run_id, name), keys.streams(flow_run_id)),
+        call = script_calls.mark_read(
+            run=keys.run(flow_run_id),
+            stream=keys.input(flow_run_id, name),
+            streams=keys.streams(flow_run_id),
             name=name,
             count=count,
             lifetime_ms=self.lifetime_ms,

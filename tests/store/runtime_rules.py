@@ -9,6 +9,7 @@ from simulated_process import DEPLOYMENT, Process
 from simulated_server import TAG
 
 from runbus.store.connection import scripts
+from runbus.store.connection.script_source import header_of
 
 if TYPE_CHECKING:
     from simulated_wire import Call
@@ -77,31 +78,41 @@ class Rules:
 
     def read(self, call: Call, command: Command, reply: Any) -> Step:
         """Say what a script was asked and what it did."""
-        name, argv = _NAMES[command[1]], [str(_text(each)) for each in command[3 + command[2] :]]
+        name, given = _NAMES[command[1]], _arguments(command)
         verdict = str(_text(reply[0] if isinstance(reply, list) and reply else reply))
         about: dict[str, str] = {}
         match name:
             case "claim_run" | "create_run" | "adopt_run":
-                about = {"kind": name.removesuffix("_run"), "run_id": argv[0]}
+                about = {"kind": name.removesuffix("_run"), "run_id": given["run_id"]}
             case "end_run":
-                about = {"kind": "end", "epoch": argv[2], "token": argv[3], "state": argv[4]}
+                about = _given(given, kind="end", epoch="epoch", token="token", state="state")
             case "open_pause":
-                about = {"kind": "pause", "epoch": argv[9], "token": argv[10], "state": argv[8]}
+                about = _given(given, kind="pause", epoch="epoch", token="call_id", state="to")
             case "release_run":
-                about = {"kind": "release", "epoch": argv[3]}
+                about = _given(given, kind="release", epoch="epoch")
             case "recover_runs":
                 about = {"kind": "take", "run_id": ""}
             case "check_owner" | "close_pause":
                 about = {"kind": "take"}
             case "move_run":
-                about = {"kind": "move", "epoch": argv[6], "state": argv[4]}
+                about = _given(given, kind="move", epoch="epoch", state="to")
             case _:
                 about = {"kind": "other"}
-        about.setdefault("run_id", argv[0])
+        about.setdefault("run_id", given.get("run_id", ""))
         return Step(process=call.process.name, is_heard=call.is_heard, verdict=verdict, **about)  # pyright: ignore[reportArgumentType]
 
 
 _NAMES = {script.sha: script.name for script in scripts.ALL}
+
+
+def _arguments(command: Command) -> dict[str, str]:
+    names = [each.name for each in header_of(_NAMES[command[1]]).arguments]
+    values = command[3 + command[2] :]
+    return {name: str(_text(each)) for name, each in zip(names, values, strict=False)}
+
+
+def _given(arguments: dict[str, str], kind: str, **names: str) -> dict[str, str]:
+    return {"kind": kind, **{about: arguments[name] for about, name in names.items()}}
 
 
 def _text(value: Any) -> Any:

@@ -29,7 +29,7 @@ from redis.exceptions import ResponseError
 
 from runbus.protocol.keys import Keys
 from runbus.settings import read
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.connection import ConnectionLost
 from runbus.store.sending import stream_producer
 from runbus.store.sending.receipt import Sent
@@ -261,18 +261,15 @@ def test_the_look_back_takes_as_many_pages_as_it_needs(server: Server, between: 
 
 def call(keys: Keys, run_id: UUID, scan_from: str) -> Any:
     """One attempt to send one input."""
-    sent = Sent(flow_run_id=run_id, stream="int", key="it", own_key=False, sender=None, value=b"1")
-    return scripts.send(
-        keys=(
-            keys.run(run_id),
-            keys.input(run_id, "int"),
-            keys.streams(run_id),
-            keys.retried(run_id),
-        ),
+    return script_calls.send(
+        run=keys.run(run_id),
+        stream=keys.input(run_id, "int"),
+        streams=keys.streams(run_id),
+        retried=keys.retried(run_id),
         name="int",
-        inputs=[sent],
-        marks=False,
-        max_length=1000,
+        inputs=[("it", "", b"1")],
+        mark_all=False,
+        max_unread=1000,
         max_bytes=1000,
         lifetime_ms=60_000,
         renew=True,

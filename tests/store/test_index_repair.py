@@ -61,7 +61,7 @@ async def test_all_lost_indexes_are_healed_by_the_doctor(
     configure(prefix="a" if prefix != "runbus" else "other")
     there = bus.current()
     await created(other, {"flow": "f", "deployment": "f/x"})
-    await there.requests.command("DEL", there.keys.active(tag(other)))
+    await there.commands.command("DEL", there.keys.active(tag(other)))
     configure(prefix=prefix)
     here, waiting, executed = bus.current(), uuid4(), uuid4()
     for run_id in (waiting, executed):
@@ -82,7 +82,7 @@ async def test_all_lost_indexes_are_healed_by_the_doctor(
     assert await runs.scheduled(here, ["f/x"], 20) == [(waiting, "f/x")]
     assert await ended(run, "Completed") == ("ENDED", "Completed")
     assert await claimed(waiting, "one")
-    assert await there.requests.command("EXISTS", there.keys.active(tag(other))) == 0
+    assert await there.commands.command("EXISTS", there.keys.active(tag(other))) == 0
     await runs.move(here, await runs.read(here, waiting), "Crashed")
     await index_repair.repair_all(there)
     await runs.move(there, await runs.read(there, other), "Cancelled")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runbus.protocol.keys import TAGS
 from runbus.store.available import available
 from runbus.store.commands import AWAY_SECONDS
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
 from runbus.store.records import deployments, inputs, run_lists, runs
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ async def _streams_here(bus: Bus, held: Sequence[UUID]) -> list[StreamInfo]:
 
 async def _longest_wait(bus: Bus) -> int:
     keys = bus.keys
-    calls = ((1, keys.pending(tag), keys.of_tag(tag), LOOKED_AT) for tag in TAGS)
+    calls = (
+        script_calls.oldest_wait(
+            pending=keys.pending(tag), tag_base=keys.of_tag(tag), count=LOOKED_AT
+        )
+        for tag in TAGS
+    )
     waits = await bus.commands.available(*map(scripts.OLDEST_WAIT.command, calls))
     return max(int(wait or 0) for wait in waits)

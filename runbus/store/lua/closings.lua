@@ -1,6 +1,9 @@
 -- Part of other scripts: how a run goes on when its question is closed.
+--
+-- Parts: moves
+-- Uses: pending
 
-local function go_on(run, id, now, lifetime, events, pending, scheduled)
+local function go_on(run, history, id, now, scheduled)
   redis.call('HDEL', run, 'pause')
   redis.call('ZREM', pending, id)
   local from = redis.call('HGET', run, 'state_name')
@@ -10,7 +13,7 @@ local function go_on(run, id, now, lifetime, events, pending, scheduled)
   elseif to == 'Suspended' then
     to = 'Scheduled'
   end
-  enter(run, events, id, from, to, now, lifetime)
+  enter(run, history, id, from, to, now)
   if to == 'Scheduled' then
     redis.call('ZADD', scheduled, now, id)
   end

@@ -1,55 +1,65 @@
 -- Make a run, unless it exists.
 --
--- KEYS  1 the run (hash)  2 the run's streams (hash)  3 the run's retried keys (hash)
---       4 runs  5 active  6 ended  7 executing  8 scheduled (sorted sets)  9 events (stream)
---       10 the lease of the process (string)
--- ARGV  1 run id
---       2 what the key of each of its input streams begins with
---       3 lifetime in ms of what outlives a run
---       4 the process that executes it, '' for one that waits to be claimed
---       5 the value of that process's lease
---       6 the digits of its epoch: the same call, executed again, makes the same run
---       7… more fields of the hash, name and value each
+-- Parts: moves, epochs, leases
+-- Keys:
+--   run (hash)
+--   history (list): the states that the run was in
+--   streams (hash): of the run
+--   retried (hash): the run's retried keys
+--   runs (sorted set)
+--   active (sorted set)
+--   ended (sorted set)
+--   executing (sorted set)
+--   scheduled (sorted set): the runs of its deployment that wait for a worker
+--   events (stream)
+--   lease (string): of the process
+-- Arguments:
+--   run_id (run id)
+--   input_base (text): what the key of each of its input streams begins with
+--   lifetime_ms (ms): of what outlives a run
+--   process (text or ''): the one that executes it, '' for one that waits to be claimed
+--   lease_value (text or ''): of that process's lease
+--   digits (text or ''): of its epoch; the same call, executed again, makes the same run
+--   ...fields (name: text, value: bytes): more of the hash
 -- Reply: the run's fields, a flat list of names and values.
 --
 -- What was sent to the run before it existed was given a lifetime. Now it lives with the run.
 
-local id, lifetime, owner = ARGV[1], ARGV[3], ARGV[4]
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  local found = redis.call('HMGET', KEYS[1], 'owner', 'epoch')
-  if owner ~= '' and found[1] == owner and begun_by(found[2], ARGV[6]) then
-    grant_lease(KEYS[10], ARGV[5])
+if redis.call('EXISTS', run) == 1 then
+  local found = redis.call('HMGET', run, 'owner', 'epoch')
+  if process ~= '' and found[1] == process and begun_by(found[2], digits) then
+    grant_lease(lease, lease_value)
   end
-  return redis.call('HGETALL', KEYS[1])
+  return redis.call('HGETALL', run)
 end
 local now = time_ms()
-redis.call('HSET', KEYS[1], 'created', now)
-if owner == '' then
-  enter(KEYS[1], KEYS[9], id, nil, 'Scheduled', now, lifetime)
-  redis.call('ZADD', KEYS[8], now, id)
+redis.call('HSET', run, 'created', now)
+if process == '' then
+  enter(run, history, run_id, nil, 'Scheduled', now)
+  redis.call('ZADD', scheduled, now, run_id)
 else
-  grant_lease(KEYS[10], ARGV[5])
-  local epoch = next_epoch(nil, ARGV[6])
-  enter(KEYS[1], KEYS[9], id, nil, 'Running', now, lifetime)
-  redis.call('HSET', KEYS[1], 'started', now, 'run_count', 1, 'owner', owner, 'epoch', epoch,
-    'lease', lease_length(ARGV[5]))
-  redis.call('ZADD', KEYS[7], 0, owner .. ' ' .. id .. ' ' .. epoch)
+  grant_lease(lease, lease_value)
+  local epoch = next_epoch(nil, digits)
+  enter(run, history, run_id, nil, 'Running', now)
+  redis.call('HSET', run, 'started', now, 'run_count', 1, 'owner', process, 'epoch', epoch,
+    'lease', lease_length(lease_value))
+  redis.call('ZADD', executing, 0, process .. ' ' .. run_id .. ' ' .. epoch)
 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 7))
-for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
+redis.call('HSET', run, unpack(ARGV, fields_at))
+for _, field in ipairs(redis.call('HKEYS', streams)) do
   if string.sub(field, 1, 5) == 'read:' then
-    redis.call('PERSIST', ARGV[2] .. string.sub(field, 6))
+    redis.call('PERSIST', input_base .. string.sub(field, 6))
   end
 end
-redis.call('PERSIST', KEYS[2])
-redis.call('PERSIST', KEYS[3])
+redis.call('PERSIST', streams)
+redis.call('PERSIST', retried)
 
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now, 'LIMIT', 0, 32)) do
-  redis.call('ZREM', KEYS[4], gone)
-  redis.call('ZREM', KEYS[6], gone)
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', ended, '-inf', now, 'LIMIT', 0, 32)) do
+  redis.call('ZREM', runs, gone)
+  redis.call('ZREM', ended, gone)
 end
-redis.call('ZADD', KEYS[4], now, id)
-redis.call('ZADD', KEYS[5], now, id)
-redis.call('PERSIST', KEYS[4])
-redis.call('PERSIST', KEYS[6])
-return redis.call('HGETALL', KEYS[1])
+redis.call('ZADD', runs, now, run_id)
+redis.call('ZADD', active, now, run_id)
+redis.call('PERSIST', runs)
+redis.call('PERSIST', ended)
+return redis.call('HGETALL', run)

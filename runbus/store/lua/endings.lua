@@ -1,24 +1,17 @@
--- Part of other scripts: how a run leaves the process that has it, and how it ends.
-
--- `indexes` has the tag's runs, active, pending, ended, executing and scheduled.
-local function let_go(run, id, owner, epoch, executing)
-  if owner then
-    redis.call('ZREM', executing, owner .. ' ' .. id .. ' ' .. epoch)
-    redis.call('HDEL', run, 'owner')
-  end
-  redis.call('HSET', run, 'epoch', closed(epoch))
-end
+-- Part of other scripts: how a run ends, and how it is taken from the process that has it.
+--
+-- Parts: states, moves, ownership, keys
+-- Uses: runs, active, pending, ended, executing, lifetime_ms
 
 -- All that the run has gets a lifetime, and its places in the indexes an end.
-local function finish(run, id, state, now, lifetime, indexes)
-  local base = string.sub(run, 1, -4)
-  local streams = base .. 'streams'
+local function finish(id, state, now, scheduled)
+  local run, streams = run_key(id, 'run'), run_key(id, 'streams')
   redis.call('HSET', run, 'ended', now)
   redis.call('HSET', streams, 'ended', TYPES[state]) -- for who sends to it
-  redis.call('HSET', base .. 'ends', 'final', TYPES[state]) -- for who waits for its end
+  redis.call('HSET', run_key(id, 'ends'), 'final', TYPES[state]) -- for who waits for its end
   local asked = redis.call('HGET', run, 'pause')
   if asked then
-    local pause = base .. 'pause:' .. asked
+    local pause = run_key(id, 'pause:' .. asked)
     if redis.call('HGET', pause, 'state') == 'pending' then
       redis.call('HSET', pause, 'state', 'cancelled')
     end
@@ -26,27 +19,27 @@ local function finish(run, id, state, now, lifetime, indexes)
   end
   for _, field in ipairs(redis.call('HKEYS', streams)) do
     if string.sub(field, 1, 5) == 'read:' then
-      redis.call('PEXPIRE', base .. 'input:' .. string.sub(field, 6), lifetime)
+      redis.call('PEXPIRE', run_key(id, 'input:' .. string.sub(field, 6)), lifetime_ms)
     elseif string.sub(field, 1, 6) == 'pause:' then
-      redis.call('PEXPIRE', base .. field, lifetime)
+      redis.call('PEXPIRE', run_key(id, field), lifetime_ms)
     end
   end
   local parts = { 'run', 'history', 'streams', 'retried', 'resume', 'control', 'log', 'ends' }
   for _, part in ipairs(parts) do
-    redis.call('PEXPIRE', base .. part, lifetime)
+    redis.call('PEXPIRE', run_key(id, part), lifetime_ms)
   end
-  redis.call('ZREM', indexes.pending, id)
-  redis.call('ZREM', indexes.scheduled, id)
-  redis.call('ZREM', indexes.active, id)
-  redis.call('ZADD', indexes.ended, now + lifetime, id)
-  if redis.call('EXISTS', indexes.active) == 0 then
-    redis.call('PEXPIRE', indexes.runs, lifetime)
-    redis.call('PEXPIRE', indexes.ended, lifetime)
+  redis.call('ZREM', pending, id)
+  redis.call('ZREM', scheduled, id)
+  redis.call('ZREM', active, id)
+  redis.call('ZADD', ended, now + lifetime_ms, id)
+  if redis.call('EXISTS', active) == 0 then
+    redis.call('PEXPIRE', runs, lifetime_ms)
+    redis.call('PEXPIRE', ended, lifetime_ms)
   end
 end
 
 -- A run that asks nothing is listed as waiting only when it was suspended from outside.
-local function list_waiting(run, id, state, pending)
+local function list_waiting(run, id, state)
   if not redis.call('HGET', run, 'pause') then
     if state == 'Suspended' then
       redis.call('ZADD', pending, 'inf', id)
@@ -73,29 +66,20 @@ local function state_without_process(state, deployment, parent)
 end
 
 -- Take a run from its owner, which is gone or does not know it. Returns the state it is in then.
-local function take(run, id, found, state, message, now, lifetime, events, indexes)
-  enter(run, events, id, found.state, state, now, lifetime)
+local function take(id, found, state, message, now, scheduled)
+  local run = run_key(id, 'run')
+  enter(run, run_key(id, 'history'), id, found.state, state, now)
   if found.state ~= state then
     redis.call('HSET', run, 'message', message)
   end
-  let_go(run, id, found.owner, found.epoch, indexes.executing)
+  let_go(run, id, found.owner, found.epoch, executing)
   if is_final(state) then
-    finish(run, id, state, now, lifetime, indexes)
+    finish(id, state, now, scheduled)
   else
     if state == 'Scheduled' then
-      redis.call('ZADD', indexes.scheduled, now, id)
+      redis.call('ZADD', scheduled, now, id)
     end
-    list_waiting(run, id, state, indexes.pending)
+    list_waiting(run, id, state)
   end
   return state
-end
-
-local function read_owned(run)
-  local found = redis.call('HMGET', run, 'state_name', 'owner', 'epoch', 'deployment', 'parent',
-    'crashes', 'lease', 'unattended')
-  return {
-    state = found[1], owner = found[2], epoch = found[3] or '0', deployment = found[4],
-    parent = found[5], crashes = tonumber(found[6] or 0), lease = tonumber(found[7] or 0),
-    unattended = found[8],
-  }
 end

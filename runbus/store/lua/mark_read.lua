@@ -1,25 +1,30 @@
 -- Note how far a stream was read, and that it exists.
 --
--- KEYS  1 the run (hash)  2 the input stream  3 the run's streams (hash)
--- ARGV  1 stream name
---       2 how many of its entries the receiver has read
---       3 lifetime in ms of the keys of a run that runbus does not know, or that has ended
+-- Parts: states
+-- Keys:
+--   run (hash)
+--   stream (stream): the inputs
+--   streams (hash): of the run
+-- Arguments:
+--   name (text): of the stream
+--   count (number): how many of its entries the receiver has read
+--   lifetime_ms (ms): of the keys of a run that runbus does not know, or that has ended
 -- Reply: the furthest read mark of any receiver.
 --
 -- A stream that somebody made by hand is registered by this, and ends with its run.
 
-local field = 'read:' .. ARGV[1]
-local furthest = tonumber(redis.call('HGET', KEYS[3], field) or -1)
-local count = tonumber(ARGV[2])
-if count > furthest then
-  redis.call('HSET', KEYS[3], field, count)
-  furthest = count
+local field = 'read:' .. name
+local furthest = tonumber(redis.call('HGET', streams, field) or -1)
+local read = tonumber(count)
+if read > furthest then
+  redis.call('HSET', streams, field, read)
+  furthest = read
 end
-local state = redis.call('HGET', KEYS[1], 'state_name')
+local state = redis.call('HGET', run, 'state_name')
 if not state or is_final(state) then
-  for _, key in ipairs({ KEYS[2], KEYS[3] }) do
+  for _, key in ipairs({ stream, streams }) do
     if redis.call('PTTL', key) == -1 then
-      redis.call('PEXPIRE', key, ARGV[3])
+      redis.call('PEXPIRE', key, lifetime_ms)
     end
   end
 end

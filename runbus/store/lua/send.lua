@@ -1,26 +1,28 @@
 -- Append inputs to one stream of one run, in order, each of them once.
 --
--- KEYS  1 the run (hash)            2 the input stream
---       3 the run's streams (hash)  4 the run's retried keys (hash)
--- ARGV  1 stream name
---       2 how many entries may wait unread
---       3 how many bytes the inputs of the run may take
---       4 lifetime in ms of the keys of a run that runbus does not know
---       5 '1': renew that lifetime
---       6 '1': mark each of the keys, as they are the caller's own or no retry can look back
---       7 on a retry: the id to scan back from, first '+'; '' on a first attempt
---       8 on a retry: the id to scan back to
---       9… the inputs, three arguments each: key, sender ('' for none), value
+-- Keys:
+--   run (hash)
+--   stream (stream): the inputs of one type
+--   streams (hash): of the run
+--   retried (hash): the run's retried keys
+-- Arguments:
+--   name (text): of the stream
+--   max_unread (number): how many entries may wait unread
+--   max_bytes (number): how many bytes the inputs of the run may take
+--   lifetime_ms (ms): of the keys of a run that runbus does not know
+--   renew (flag): renew that lifetime
+--   mark_all (flag): mark each of the keys, as they are the caller's own or no retry can look back
+--   scan_from (text or ''): on a retry the id to scan back from, first '+'; '' on a first attempt
+--   scan_to (text or ''): on a retry the id to scan back to
+--   ...inputs (key: text, sender: text, value: bytes): sender '' for none
 -- Reply: {'MORE', id} when the scan has to go on from that id, else one text for each input:
 --       '<entry id>'            stored now
 --       '=<entry id>'           stored before
 --       'INUSE <stream name>'   the key names an input on that stream
 --       'FINISHED <state>'      the run has ended
---       'FULL', 'RUNFULL'       over limit 2, over limit 3
+--       'FULL', 'RUNFULL'       over max_unread, over max_bytes
 
 local PAGE = 100
-local run, stream, streams, retried = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local name, mark_all, from = ARGV[1], ARGV[6] == '1', ARGV[7]
 local counts = redis.call('HMGET', streams, 'read:' .. name, 'bytes', 'ended')
 local marks, refused = {}, counts[3] and 'FINISHED ' .. counts[3]
 
@@ -29,15 +31,15 @@ local marks, refused = {}, counts[3] and 'FINISHED ' .. counts[3]
 local existing = redis.call('EXISTS', run, retried)
 local known = existing > 1 or (existing == 1 and redis.call('EXISTS', run) == 1)
 
-if from ~= '' or existing > (known and 1 or 0) then
-  for i = 9, #ARGV, 3 do
+if scan_from ~= '' or existing > (known and 1 or 0) then
+  for i = inputs_at, #ARGV, inputs_step do
     marks[ARGV[i]] = redis.call('HGET', retried, ARGV[i])
   end
 end
 
-if from ~= '' then
+if scan_from ~= '' then
   -- From here on, an earlier attempt that is executed late marks what it stores.
-  for i = 9, #ARGV, 3 do
+  for i = inputs_at, #ARGV, inputs_step do
     local key = ARGV[i]
     if not marks[key] then
       redis.call('HSET', retried, key, '')
@@ -45,9 +47,9 @@ if from ~= '' then
     end
   end
   if not known or refused then
-    redis.call('PEXPIRE', retried, ARGV[4])
+    redis.call('PEXPIRE', retried, lifetime_ms)
   end
-  local page = redis.pcall('XREVRANGE', stream, from, ARGV[8], 'COUNT', PAGE)
+  local page = redis.pcall('XREVRANGE', stream, scan_from, scan_to, 'COUNT', PAGE)
   if page.err and not mark_all then
     return page
   end
@@ -65,11 +67,11 @@ if from ~= '' then
 end
 
 local length = redis.call('XLEN', stream)
-local room = tonumber(ARGV[2]) - length + (counts[1] or 0)
-local space = tonumber(ARGV[3]) - (counts[2] or 0)
+local room = tonumber(max_unread) - length + (counts[1] or 0)
+local space = tonumber(max_bytes) - (counts[2] or 0)
 
 local replies, stored_bytes = {}, 0
-for i = 9, #ARGV, 3 do
+for i = inputs_at, #ARGV, inputs_step do
   local key, sender, value, reply = ARGV[i], ARGV[i + 1], ARGV[i + 2], refused
   local mark = marks[key]
   if mark and mark ~= '' then
@@ -103,9 +105,9 @@ if stored_bytes > 0 then
     redis.pcall('HSETNX', streams, 'read:' .. name, 0)
   end
 end
-if not known and (ARGV[5] == '1' or length == 0 or mark_all or from ~= '') then
-  redis.pcall('PEXPIRE', stream, ARGV[4])
-  redis.pcall('PEXPIRE', streams, ARGV[4])
-  redis.pcall('PEXPIRE', retried, ARGV[4])
+if not known and (renew or length == 0 or mark_all or scan_from ~= '') then
+  redis.pcall('PEXPIRE', stream, lifetime_ms)
+  redis.pcall('PEXPIRE', streams, lifetime_ms)
+  redis.pcall('PEXPIRE', retried, lifetime_ms)
 end
 return replies

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
 from runbus.store.maintenance.occupied_tags import occupied
 from runbus.store.records import deployments
 
 if TYPE_CHECKING:
     from runbus.store.bus import Bus
+    from runbus.store.connection.connection import Command
 
 PAGE = 32
 """How many pauses of a tag one call ends at most."""
@@ -18,14 +19,9 @@ PAGE = 32
 
 async def expire_overdue(bus: Bus) -> None:
     """End the pauses whose time is over, in all tags whose primary answers."""
-    keys, tags = bus.keys, await occupied(bus, bus.keys.pending)
+    tags = await occupied(bus, bus.keys.pending)
     while tags:
-        commands = [
-            scripts.EXPIRE_PAUSES.command(
-                (2, keys.pending(tag), keys.events(tag), keys.of_tag(tag), bus.lifetime_ms, PAGE)
-            )
-            for tag in tags
-        ]
+        commands = [_expire(bus, tag) for tag in tags]
         replies = await bus.commands.each(*commands)
         bus.commands.raise_if_forbidden(commands, replies)
         pages = {
@@ -37,3 +33,14 @@ async def expire_overdue(bus: Bus) -> None:
             for run_id, deployment in zip(scheduled[::2], scheduled[1::2], strict=True):
                 await deployments.hint(bus, deployment.decode(), UUID(run_id.decode()))
         tags = [tag for tag, (has_more, *_) in pages.items() if has_more]
+
+
+def _expire(bus: Bus, tag: str) -> Command:
+    call = script_calls.expire_pauses(
+        pending=bus.keys.pending(tag),
+        events=bus.keys.events(tag),
+        tag_base=bus.keys.of_tag(tag),
+        lifetime_ms=bus.lifetime_ms,
+        count=PAGE,
+    )
+    return scripts.EXPIRE_PAUSES.command(call)

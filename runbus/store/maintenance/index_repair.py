@@ -18,8 +18,9 @@ from runbus.protocol.ids import read_run_ids
 from runbus.protocol.keys import TAGS, pattern_of_runs
 from runbus.protocol.keys import tag as tag_of_run
 from runbus.store.available import available
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
 from runbus.store.maintenance.recovery import end_abandoned
+from runbus.store.records.tag_arguments import tag_arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -43,7 +44,7 @@ class IndexRepair:
     async def step(self) -> int:
         """Look at some runs of some tags. Return how many entries of indexes were put right."""
         tags = self._tags[:TAGS_AT_ONCE]
-        commands = [_call(self._bus, tag, str(self._passed[tag])) for tag in tags]
+        commands = [_call(self._bus, tag, self._passed[tag]) for tag in tags]
         try:
             replies = await self._bus.commands.each(*commands)
             found = dict(zip(tags, replies, strict=True))
@@ -79,7 +80,7 @@ async def repair_all(bus: Bus) -> int:
     repaired = 0
     async for runs_of in _all_runs(bus):
         for tag, ids in runs_of.items():
-            (reply,) = await bus.commands.together(_call(bus, tag, "", *ids))
+            (reply,) = await bus.commands.together(_call(bus, tag, None, *ids))
             repaired += await _follow_up(bus, reply)
     return repaired
 
@@ -93,7 +94,7 @@ async def examine(bus: Bus, seconds: float) -> tuple[int, int, bool]:
     looked_at, wrong, end = 0, 0, bus.loop.time() + seconds
     async for runs_of in _all_runs(bus):
         replies = await bus.commands.together(
-            *(_call(bus, tag, "", *ids, changes=False) for tag, ids in runs_of.items())
+            *(_call(bus, tag, None, *ids, changes=False) for tag, ids in runs_of.items())
         )
         looked_at += sum(map(len, runs_of.values()))
         wrong += sum(int(reply[1]) for reply in replies)
@@ -102,27 +103,27 @@ async def examine(bus: Bus, seconds: float) -> tuple[int, int, bool]:
     return looked_at, wrong, True
 
 
-async def _all_runs(bus: Bus) -> AsyncGenerator[dict[str, list[str]]]:
+async def _all_runs(bus: Bus) -> AsyncGenerator[dict[str, list[UUID]]]:
     """Yield the ids of runs by their tags, a bounded number at a time, from every primary."""
     tag_of = {bus.topology.owner(bus.keys.runs(tag)).server.address: tag for tag in TAGS}
     pattern = pattern_of_runs(bus.keys.prefix)
     for some_tag in tag_of.values():
         async for found in bus.commands.scan(bus.keys.runs(some_tag), pattern):
-            runs_of: dict[str, list[str]] = {}
+            runs_of: dict[str, list[UUID]] = {}
             for run_id in read_run_ids(key.rsplit(b":", 2)[-2] for key in found):
-                ids = runs_of.setdefault(tag_of_run(run_id), [])
-                ids.append(str(run_id))
+                runs_of.setdefault(tag_of_run(run_id), []).append(run_id)
             yield runs_of
 
 
-def _call(bus: Bus, tag: str, passed: str, *ids: str, changes: bool = True) -> Command:
-    keys = bus.keys
-    return (
-        *("EVALSHA", scripts.REPAIR_INDEX.sha, 6),
-        *(keys.runs(tag), keys.active(tag), keys.pending(tag), keys.executing(tag)),
-        *(keys.events(tag), keys.ended(tag)),
-        *(keys.of_tag(tag), passed, bus.lifetime_ms, RUNS_AT_ONCE, int(changes), *ids),
+def _call(bus: Bus, tag: str, passed: int | None, *run_ids: UUID, changes: bool = True) -> Command:
+    call = script_calls.repair_index(
+        **tag_arguments(bus, tag),
+        passed=passed,
+        count=RUNS_AT_ONCE,
+        changes=changes,
+        run_ids=run_ids,
     )
+    return scripts.REPAIR_INDEX.command(call)
 
 
 async def _follow_up(bus: Bus, reply: list[bytes]) -> int:

@@ -14,7 +14,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from runbus.protocol.execution import Owner
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
 from runbus.store.maintenance.boot_clock import boot_time
 
 if TYPE_CHECKING:
@@ -66,9 +66,8 @@ class Lease:
         """
         wanted, asked_at = sorted(tags), boot_time()
         keys = [bus.keys.lease(tag, self.owner.process) for tag in wanted]
-        replies = await bus.commands.each(
-            *(("EVALSHA", scripts.RENEW_LEASE.sha, 1, key, self.owner.lease) for key in keys)
-        )
+        calls = (script_calls.renew_lease(lease=key, lease_value=self.owner.lease) for key in keys)
+        replies = await bus.commands.each(*map(scripts.RENEW_LEASE.command, calls))
         renewed: list[str] = []
         error: Exception | None = None
         for tag, reply in zip(wanted, replies, strict=True):

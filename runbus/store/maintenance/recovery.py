@@ -13,10 +13,11 @@ from uuid import UUID
 
 from runbus.errors import RunbusError
 from runbus.store.available import available
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.counters import counts
 from runbus.store.maintenance.occupied_tags import occupied
 from runbus.store.records import child_runs, deployments, runs
+from runbus.store.records.tag_arguments import tag_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,14 +67,15 @@ async def recover_orphaned_runs(bus: Bus) -> int:
 
 def call(bus: Bus, tag: str, after: str) -> Command:
     """Return the command that takes a page of the dead in a tag, `after` the one before."""
-    keys = bus.keys
-    return (
-        *("EVALSHA", scripts.RECOVER_RUNS.sha, 7),
-        *(keys.executing(tag), keys.runs(tag), keys.active(tag), keys.pending(tag)),
-        *(keys.ended(tag), keys.events(tag), keys.pulse(tag)),
-        *(keys.of_tag(tag), bus.lifetime_ms, int(bus.settings.lease_seconds * 1000)),
-        *(MAX_CRASHES, PAGE, "" if after == "-" else after),
+    made = script_calls.recover_runs(
+        **tag_arguments(bus, tag),
+        pulse=bus.keys.pulse(tag),
+        lease_ms=int(bus.settings.lease_seconds * 1000),
+        max_crashes=MAX_CRASHES,
+        page=PAGE,
+        start_after="" if after == "-" else after,
     )
+    return scripts.RECOVER_RUNS.command(made)
 
 
 def _next(reply: Any) -> str:

@@ -15,9 +15,10 @@ from runbus.protocol.fields import read_fields
 from runbus.protocol.ids import read_run_id
 from runbus.protocol.keys import TAGS, tag
 from runbus.protocol.records import FlowRun, read_flow_run
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.connection import is_transient
 from runbus.store.connection.error_replies import refused
+from runbus.store.records.tag_arguments import tag_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,14 +81,22 @@ def _read_claim(
 
 def _claim(bus: Bus, wanted: ClaimRequest, owner: Owner) -> Command:
     keys, of_tag = bus.keys, tag(wanted.run_id)
-    return (
-        *("EVALSHA", scripts.CLAIM_RUN.sha, 5, keys.run(wanted.run_id)),
-        *(keys.scheduled(of_tag, wanted.deployment), keys.executing(of_tag), keys.events(of_tag)),
-        keys.lease(of_tag, owner.process),
-        *(str(wanted.run_id), bus.lifetime_ms, owner.process, owner.lease),
-        *(wanted.digits, wanted.deployment),
-        0 if wanted.may_be_alone else CRASHES_IN_COMPANY,
+    call = script_calls.claim_run(
+        run=keys.run(wanted.run_id),
+        history=keys.history(wanted.run_id),
+        scheduled=keys.scheduled(of_tag, wanted.deployment),
+        executing=keys.executing(of_tag),
+        events=keys.events(of_tag),
+        lease=keys.lease(of_tag, owner.process),
+        run_id=wanted.run_id,
+        lifetime_ms=bus.lifetime_ms,
+        process=owner.process,
+        lease_value=owner.lease,
+        digits=wanted.digits,
+        deployment=wanted.deployment,
+        crashes_in_company=0 if wanted.may_be_alone else CRASHES_IN_COMPANY,
     )
+    return scripts.CLAIM_RUN.command(call)
 
 
 async def adopt(bus: Bus, found: FlowRun, owner: Owner, digits: str) -> FlowRun | None:
@@ -96,14 +105,20 @@ async def adopt(bus: Bus, found: FlowRun, owner: Owner, digits: str) -> FlowRun 
     Return it as it is then; None when it has ended or somebody else has taken it.
     """
     keys, of_tag = bus.keys, tag(found.id)
-    reply = await bus.commands.script(
-        scripts.ADOPT_RUN,
-        (
-            *(4, keys.run(found.id), keys.executing(of_tag), keys.events(of_tag)),
-            keys.lease(of_tag, owner.process),
-            *(str(found.id), bus.lifetime_ms, owner.process, owner.lease, digits, found.epoch),
-        ),
+    call = script_calls.adopt_run(
+        run=keys.run(found.id),
+        history=keys.history(found.id),
+        executing=keys.executing(of_tag),
+        events=keys.events(of_tag),
+        lease=keys.lease(of_tag, owner.process),
+        run_id=found.id,
+        lifetime_ms=bus.lifetime_ms,
+        process=owner.process,
+        lease_value=owner.lease,
+        digits=digits,
+        found_epoch=found.epoch,
     )
+    reply = await bus.commands.script(scripts.ADOPT_RUN, call)
     return read_flow_run(found.id, read_fields(reply))
 
 
@@ -111,18 +126,23 @@ async def end(bus: Bus, ending: Ending) -> tuple[str, str]:
     """Record how an execution ended. Return `ENDED`, `LOST` or `MISSING`, and the run's state."""
     keys, of_tag = bus.keys, tag(ending.run_id)
     is_small = len(ending.result) <= LARGEST_KEPT_RESULT
-    verdict, state = await bus.commands.script(
-        scripts.END_RUN if is_small else scripts.END_LARGE_RUN,
-        (
-            *(9, keys.run(ending.run_id), keys.ends(ending.run_id)),
-            *(keys.runs(of_tag), keys.active(of_tag), keys.pending(of_tag), keys.ended(of_tag)),
-            *(keys.executing(of_tag), keys.scheduled(of_tag, ending.deployment or "")),
-            keys.events(of_tag),
-            *(str(ending.run_id), bus.lifetime_ms, ending.epoch, ending.token, ending.state),
-            *(ending.message, ending.result, int(ending.is_exact)),
-            "" if ending.retry is None else ending.retry,
-        ),
+    script = scripts.END_RUN if is_small else scripts.END_LARGE_RUN
+    call = script_calls.end_run(
+        **tag_arguments(bus, of_tag),
+        run=keys.run(ending.run_id),
+        history=keys.history(ending.run_id),
+        ends=keys.ends(ending.run_id),
+        scheduled=keys.scheduled(of_tag, ending.deployment or ""),
+        run_id=ending.run_id,
+        epoch=ending.epoch,
+        token=ending.token,
+        state=ending.state,
+        message=ending.message,
+        result=ending.result,
+        is_exact=ending.is_exact,
+        retry=ending.retry,
     )
+    verdict, state = await bus.commands.script(script, call)
     return verdict.decode(), state.decode(errors="replace")
 
 
@@ -131,13 +151,16 @@ async def release(bus: Bus, run_id: UUID, deployment: str | None, epoch: str, pr
 
     Empty when it was not so.
     """
-    reply = await bus.commands.script(
-        scripts.RELEASE_RUN,
-        (
-            *(8, *owned_keys(bus, run_id, deployment or "")),
-            *(str(run_id), bus.lifetime_ms, process, epoch),
-        ),
+    keys, of_tag = bus.keys, tag(run_id)
+    call = script_calls.release_run(
+        **tag_arguments(bus, of_tag),
+        run=keys.run(run_id),
+        scheduled=keys.scheduled(of_tag, deployment or ""),
+        run_id=run_id,
+        process=process,
+        epoch=epoch,
     )
+    reply = await bus.commands.script(scripts.RELEASE_RUN, call)
     return reply.decode()
 
 
@@ -162,27 +185,23 @@ async def check_owners(bus: Bus, wanted: Sequence[FlowRun]) -> list[tuple[str, s
 
 
 def _check_call(bus: Bus, run: FlowRun) -> Command:
-    return (
-        *(9, *owned_keys(bus, run.id, run.deployment_id or ""), bus.keys.pulse(tag(run.id))),
-        *(str(run.id), bus.lifetime_ms, bus.keys.of_tag(tag(run.id))),
-        int(bus.settings.lease_seconds * 1000),
-    )
-
-
-def owned_keys(bus: Bus, run_id: UUID, deployment: str) -> tuple[str, ...]:
-    """Return the keys that a run is taken with: itself, the indexes of its tag, the events."""
-    keys, of_tag = bus.keys, tag(run_id)
-    return (
-        *(keys.run(run_id), keys.runs(of_tag), keys.active(of_tag), keys.pending(of_tag)),
-        *(keys.ended(of_tag), keys.executing(of_tag), keys.scheduled(of_tag, deployment)),
-        keys.events(of_tag),
+    keys, of_tag = bus.keys, tag(run.id)
+    return script_calls.check_owner(
+        **tag_arguments(bus, of_tag),
+        run=keys.run(run.id),
+        scheduled=keys.scheduled(of_tag, run.deployment_id or ""),
+        pulse=keys.pulse(of_tag),
+        run_id=run.id,
+        lease_ms=int(bus.settings.lease_seconds * 1000),
     )
 
 
 async def reset_crashes(bus: Bus, run_id: UUID, epoch: str) -> None:
     """Forget crashes that a run has counted: all, or the one by which an epoch seemed to end."""
-    keys = (bus.keys.run(run_id), bus.keys.ends(run_id))
-    await bus.commands.script(scripts.RESET_CRASHES, (2, *keys, epoch))
+    call = script_calls.reset_crashes(
+        run=bus.keys.run(run_id), ends=bus.keys.ends(run_id), epoch=epoch
+    )
+    await bus.commands.script(scripts.RESET_CRASHES, call)
 
 
 async def held_by(bus: Bus, process: str, tags: Sequence[str]) -> dict[str, set[tuple[UUID, str]]]:

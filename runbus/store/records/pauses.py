@@ -26,9 +26,10 @@ from runbus.forms.answers import stored_with_defaults
 from runbus.protocol.fields import Fields, read_fields, read_time
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.backoff import backoff
 from runbus.store.receiving.consumer import Consumer
+from runbus.store.records.tag_arguments import tag_arguments
 from runbus.store.sending.durability import Stored
 
 if TYPE_CHECKING:
@@ -92,16 +93,31 @@ async def open_pause(
     `CannotPause`, `PauseChanged`; `RunLost`, also of a run whose record a failover has lost;
     `FlowRunCancelled` in a run that is to end.
     """
-    keys, place, instead_of = bus.keys, tag(flow_run_id), ""
+    keys, of_tag, instead_of = bus.keys, tag(flow_run_id), b""
     while True:
-        call = (
-            8,
-            *(keys.run(flow_run_id), keys.streams(flow_run_id), keys.pause(flow_run_id, key)),
-            *(keys.pending(place), keys.events(place), keys.executing(place)),
-            *(keys.resume(flow_run_id), keys.ends(flow_run_id)),
-            *(str(flow_run_id), key, bus.lifetime_ms, form.schema, form.description),
-            "" if timeout is None else int(timeout * 1000),
-            *(retry, form.shape, state, epoch, secrets.token_hex(8), instead_of),
+        call = script_calls.open_pause(
+            run=keys.run(flow_run_id),
+            history=keys.history(flow_run_id),
+            streams=keys.streams(flow_run_id),
+            pause=keys.pause(flow_run_id, key),
+            pending=keys.pending(of_tag),
+            executing=keys.executing(of_tag),
+            events=keys.events(of_tag),
+            resume=keys.resume(flow_run_id),
+            ends=keys.ends(flow_run_id),
+            run_id=flow_run_id,
+            pause_key=key,
+            pause_base=keys.pause(flow_run_id, ""),
+            lifetime_ms=bus.lifetime_ms,
+            schema=form.schema,
+            shape=form.shape,
+            description=form.description,
+            timeout_ms=None if timeout is None else int(timeout * 1000),
+            retry=retry,
+            to=state,
+            epoch=epoch,
+            call_id=secrets.token_hex(8),
+            instead_of=instead_of,
         )
         reply = await bus.commands.script(scripts.OPEN_PAUSE, call)
         if reply[0] != b"BUSY" or waits_in(reply[1].decode()):
@@ -197,7 +213,9 @@ async def read_all(bus: Bus, flow_run_id: UUID) -> list[Pause]:
 async def read_pending(bus: Bus, flow_run_id: UUID) -> tuple[FlowRun, Pause | None]:
     """Read a run and the pause in which it waits, None without one. Raises `RunMissing`."""
     keys = bus.keys
-    call = (1, keys.run(flow_run_id), keys.of_run(flow_run_id))
+    call = script_calls.read_pending(
+        run=keys.run(flow_run_id), pause_base=keys.pause(flow_run_id, "")
+    )
     about_run, about_pause = await bus.commands.script(scripts.READ_PENDING, call)
     run = read_flow_run(flow_run_id, read_fields(about_run))
     if run is None:
@@ -297,7 +315,7 @@ async def expire(bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: 
 
 async def withdraw(bus: Bus, flow_run_id: UUID, key: str, epoch: str) -> None:
     """End a pause that the flow has given up: it goes on without an answer. Raises `RunLost`."""
-    await _close(bus, flow_run_id, key, "", "cancelled", epoch=epoch)
+    await _close(bus, flow_run_id, key, None, "cancelled", epoch=epoch)
 
 
 async def refuse(bus: Bus, flow_run_id: UUID, opened: Opened) -> None:
@@ -305,8 +323,12 @@ async def refuse(bus: Bus, flow_run_id: UUID, opened: Opened) -> None:
 
     Raises `RunLost`.
     """
-    keys = (bus.keys.run(flow_run_id), bus.keys.pause(flow_run_id, opened.key))
-    call = (2, *keys, opened.generation, opened.epoch)
+    call = script_calls.refuse_answer(
+        run=bus.keys.run(flow_run_id),
+        pause=bus.keys.pause(flow_run_id, opened.key),
+        generation=opened.generation,
+        epoch=opened.epoch,
+    )
     if await bus.commands.script(scripts.REFUSE_ANSWER, call) < 0:
         raise RunLost(flow_run_id)
 
@@ -315,7 +337,7 @@ async def _close(
     bus: Bus,
     flow_run_id: UUID,
     key: str,
-    generation: int | str,
+    generation: int | None,
     how: str,
     value: bytes = b"",
     by: str = "",
@@ -324,18 +346,25 @@ async def _close(
     deployment: str = "",
 ) -> list[bytes]:
     keys, of_tag = bus.keys, tag(flow_run_id)
-    reply = await bus.commands.script(
-        scripts.CLOSE_PAUSE,
-        (
-            *(11, keys.run(flow_run_id), keys.pause(flow_run_id, key), keys.resume(flow_run_id)),
-            *(keys.pending(of_tag), keys.events(of_tag), keys.scheduled(of_tag, deployment)),
-            *(keys.runs(of_tag), keys.active(of_tag), keys.ended(of_tag), keys.executing(of_tag)),
-            keys.pulse(of_tag),
-            *(str(flow_run_id), key, bus.lifetime_ms, generation, how, value, by),
-            *(secrets.token_hex(8), epoch, keys.of_tag(of_tag)),
-            int(bus.settings.lease_seconds * 1000),
-        ),
+    call = script_calls.close_pause(
+        **tag_arguments(bus, of_tag),
+        run=keys.run(flow_run_id),
+        history=keys.history(flow_run_id),
+        pause=keys.pause(flow_run_id, key),
+        resume=keys.resume(flow_run_id),
+        scheduled=keys.scheduled(of_tag, deployment),
+        pulse=keys.pulse(of_tag),
+        run_id=flow_run_id,
+        lease_ms=int(bus.settings.lease_seconds * 1000),
+        pause_key=key,
+        generation=generation,
+        becomes=how,
+        value=value,
+        by=by,
+        call_id=secrets.token_hex(8),
+        epoch=epoch,
     )
+    reply = await bus.commands.script(scripts.CLOSE_PAUSE, call)
     if reply == [b"LOST"]:
         raise RunLost(flow_run_id)
     return reply

@@ -15,7 +15,7 @@ from runbus.protocol.fields import read_fields
 from runbus.protocol.ids import read_run_ids
 from runbus.protocol.keys import TAGS
 from runbus.protocol.records import FlowRun, read_flow_run
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,19 +129,22 @@ class Newest:
         return await _read_on(self._bus, sections, count, commands)
 
     async def _find(self, sections: list[Section], count: int) -> list[list[Place]]:
-        keys, filters = self._bus.keys, (*self._chosen.scores(), *self._chosen.arguments())
-        replies = await self._bus.commands.available(
-            *(
-                scripts.LIST_RUNS.command(
-                    (
-                        *(1, self._index(each.tag), keys.of_tag(each.tag)),
-                        *(each.looked_at, count, MOST_LOOKED_AT),
-                        *filters,
-                    )
-                )
-                for each in sections
+        keys, wanted = self._bus.keys, self._chosen.arguments()
+        oldest, newest = self._chosen.scores()
+        calls = (
+            script_calls.list_runs(
+                **wanted,
+                index=self._index(each.tag),
+                tag_base=keys.of_tag(each.tag),
+                passed=each.looked_at,
+                count=count,
+                bound=MOST_LOOKED_AT,
+                oldest=oldest,
+                newest=newest,
             )
+            for each in sections
         )
+        replies = await self._bus.commands.available(*map(scripts.LIST_RUNS.command, calls))
         return [_found(*parts) for parts in zip(sections, replies, strict=True)]
 
 

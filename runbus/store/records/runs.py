@@ -10,7 +10,8 @@ from runbus.protocol.fields import read_fields
 from runbus.protocol.ids import read_run_id
 from runbus.protocol.keys import TAGS, tag
 from runbus.protocol.records import FlowRun, StateChange, read_flow_run, read_state_change
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
+from runbus.store.records.tag_arguments import tag_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,18 +36,27 @@ async def create(
     keys, of_tag = bus.keys, tag(flow_run_id)
     process = "" if owner is None else owner.process
     deployment = fields.get("deployment", "")
-    reply = await bus.commands.script(
-        scripts.CREATE_RUN,
-        (
-            *(10, keys.run(flow_run_id), keys.streams(flow_run_id), keys.retried(flow_run_id)),
-            *(keys.runs(of_tag), keys.active(of_tag), keys.ended(of_tag), keys.executing(of_tag)),
-            keys.scheduled(of_tag, deployment if isinstance(deployment, str) else ""),
-            *(keys.events(of_tag), keys.lease(of_tag, process)),
-            *(str(flow_run_id), keys.input(flow_run_id, ""), bus.lifetime_ms),
-            *(process, "" if owner is None else owner.lease, digits),
-            *(part for field in fields.items() for part in field),
-        ),
+    call = script_calls.create_run(
+        run=keys.run(flow_run_id),
+        history=keys.history(flow_run_id),
+        streams=keys.streams(flow_run_id),
+        retried=keys.retried(flow_run_id),
+        runs=keys.runs(of_tag),
+        active=keys.active(of_tag),
+        ended=keys.ended(of_tag),
+        executing=keys.executing(of_tag),
+        scheduled=keys.scheduled(of_tag, deployment if isinstance(deployment, str) else ""),
+        events=keys.events(of_tag),
+        lease=keys.lease(of_tag, process),
+        run_id=flow_run_id,
+        input_base=keys.input(flow_run_id, ""),
+        lifetime_ms=bus.lifetime_ms,
+        process=process,
+        lease_value="" if owner is None else owner.lease,
+        digits=digits,
+        fields=fields.items(),
     )
+    reply = await bus.commands.script(scripts.CREATE_RUN, call)
     return _found(flow_run_id, read_flow_run(flow_run_id, read_fields(reply)))
 
 
@@ -66,16 +76,19 @@ async def move(
     when the run has passed to another one or its record is lost.
     """
     keys, of_tag, before = bus.keys, tag(run.id), ",".join(after)
-    reply = await bus.commands.script(
-        scripts.MOVE_RUN,
-        (
-            *(8, keys.run(run.id), keys.runs(of_tag), keys.active(of_tag), keys.pending(of_tag)),
-            *(keys.ended(of_tag), keys.executing(of_tag)),
-            *(keys.scheduled(of_tag, run.deployment_id or ""), keys.events(of_tag)),
-            *(str(run.id), bus.lifetime_ms, secrets.token_hex(8), before and f",{before},"),
-            *(state, message, epoch),
-        ),
+    call = script_calls.move_run(
+        **tag_arguments(bus, of_tag),
+        run=keys.run(run.id),
+        history=keys.history(run.id),
+        scheduled=keys.scheduled(of_tag, run.deployment_id or ""),
+        run_id=run.id,
+        call_id=secrets.token_hex(8),
+        after=before and f",{before},",
+        to=state,
+        message=message,
+        epoch=epoch,
     )
+    reply = await bus.commands.script(scripts.MOVE_RUN, call)
     if reply == b"LOST" or (reply == b"MISSING" and epoch):
         raise RunLost(run.id)
     if reply == b"MISSING":
@@ -89,14 +102,17 @@ async def resume(bus: Bus, run: FlowRun) -> str | None:
     Raises `RunMissing`.
     """
     keys, of_tag = bus.keys, tag(run.id)
-    reply = await bus.commands.script(
-        scripts.RESUME_RUN,
-        (
-            *(4, keys.run(run.id), keys.pending(of_tag)),
-            *(keys.scheduled(of_tag, run.deployment_id or ""), keys.events(of_tag)),
-            *(str(run.id), bus.lifetime_ms, secrets.token_hex(8)),
-        ),
+    call = script_calls.resume_run(
+        run=keys.run(run.id),
+        history=keys.history(run.id),
+        pending=keys.pending(of_tag),
+        scheduled=keys.scheduled(of_tag, run.deployment_id or ""),
+        events=keys.events(of_tag),
+        run_id=run.id,
+        lifetime_ms=bus.lifetime_ms,
+        call_id=secrets.token_hex(8),
     )
+    reply = await bus.commands.script(scripts.RESUME_RUN, call)
     if reply == b"MISSING":
         raise RunMissing(run.id)
     return None if reply == b"RESUMED" else reply.decode()

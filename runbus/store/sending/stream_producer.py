@@ -50,7 +50,7 @@ from runbus.errors import (
     StreamFull,
 )
 from runbus.protocol.keys import tag
-from runbus.store.connection import scripts
+from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.backoff import backoff
 from runbus.store.connection.connection import ConnectionLost, is_transient
 from runbus.store.connection.counters import counts
@@ -253,7 +253,7 @@ class StreamProducer:
         deadline = self._clock() + self._settings.retry_seconds
         for delay in backoff():
             if isinstance(cause, ReplyError) and not is_transient(cause):
-                command = ("EVALSHA", scripts.SEND.sha, 4, *self._keys)
+                command = ("EVALSHA", scripts.SEND.sha, len(self._keys), *self._keys)
                 raise refused(self._connector.server.address, cause, command)
             if self._clock() + delay > deadline:
                 break
@@ -281,17 +281,21 @@ class StreamProducer:
     def _call(self, batch: Batch, connection: Connection, scan_from: str = "") -> Command:
         if batch.marks is None:
             batch.marks = batch.inputs[0].own_key or not connection.may_read_inputs
-        return scripts.send(
-            keys=self._keys,
+        run, stream, streams, retried = self._keys
+        return script_calls.send(
+            run=run,
+            stream=stream,
+            streams=streams,
+            retried=retried,
             name=self._name,
-            inputs=batch.inputs,
-            marks=batch.marks,
-            max_length=self._settings.max_stream_length,
+            max_unread=self._settings.max_stream_length,
             max_bytes=self._settings.max_run_bytes,
             lifetime_ms=int(self._settings.retention_seconds * 1000),
             renew=batch.renew,
+            mark_all=batch.marks,
             scan_from=scan_from,
             scan_to=self._before_first_attempt(batch) if scan_from else "",
+            inputs=[(each.key, each.sender or "", each.value) for each in batch.inputs],
         )
 
     def _before_first_attempt(self, batch: Batch) -> str:
