@@ -877,7 +877,7 @@ import threading, time
 from runbus import receive_input, send_input
 inbox = receive_input(int, flow_run_id=run_id, timeout=None)
 threading.Thread(target=lambda: list(inbox), daemon=True).start()
-while inbox._reader is None or not inbox._reader.waits:
+while inbox._consumer is None or not inbox._consumer.waits:
     time.sleep(0.001)
 send_input("x", run_id)
 print("done")
