@@ -101,7 +101,6 @@ class Judge:
         """What happened, for people."""
         self.has_failed = False
         self._looks_for = looks_for
-        self._epochs: set[tuple[str, str]] = set()
         self._lost: dict[tuple[str, str, str], int] = {}
         self.read_again()
 
@@ -183,9 +182,9 @@ class Judge:
         process, epoch = holds
         if step.kind not in {"create", "claim", "adopt"} or step.process != process:
             self.fail(StaleWrite, f"{step}: gives a run to {process}")
-        if (run_id, epoch) in self._epochs:
+        if (run_id, epoch) in self.server.truth.epochs:
             self.fail(EpochReused, f"{step}: {epoch} of {run_id} began before")
-        self._epochs.add((run_id, epoch))
+        self.server.truth.epochs.add((run_id, epoch))
         if self.rules.has_pulse and process not in after.leases:
             self.fail(HealthyLost, f"{step}: {process} has a run and no lease")
 

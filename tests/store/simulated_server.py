@@ -38,6 +38,8 @@ class Truth:
     """The tokens of the ends that were accepted."""
     crashed: list[tuple[str, str]] = field(default_factory=list)
     """The runs of which a crash was counted, and of which process."""
+    epochs: set[tuple[str, str]] = field(default_factory=set)
+    """The epochs that have begun, each with its run."""
 
 
 AGE = """

@@ -114,6 +114,23 @@ def test_a_retry_that_a_failover_loses_goes_on(world: World) -> None:
     assert not world.execution.is_busy
 
 
+@pytest.mark.keys_without_lifetime
+def test_a_claim_that_a_failover_loses_is_made_again(world: World) -> None:
+    """The same call, executed once more, begins the same epoch: its process has the run."""
+    world.do(world.worker.end(world.execution, "Scheduled"))
+    world.do(world.worker.claim(RUN), calls=0)
+    (claim,) = world.wire.calls
+    world.wire.execute(claim)
+    epoch = world.record["epoch"]
+    world.wire.lose(claim, again=True)
+    world.server.fail_over(1)
+    world.judge.read_again()
+    assert world.record["state_name"] == "Scheduled"
+    world.wire.finish(claim.task)
+    assert (world.record["owner"], world.record["epoch"]) == ("worker", epoch)
+    assert world.execution.epoch == epoch
+
+
 def lose_the_run(world: World) -> None:
     """Let the worker sleep until another one has taken its run, which counts as a crash."""
     world.worker.is_suspect = True
