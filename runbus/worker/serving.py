@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbus.background import bridge, lease_holder
 from runbus.protocol.printed import one_line
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.worker.deployment import Deployment, check_served
 from runbus.worker.worker import Worker
 
@@ -35,7 +35,7 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
     Raises `SystemExit` when ends of runs could not be recorded; they are named.
     """
     check_served(served, limit)
-    worker, holder = Worker(served, limit), lease_holder.of(bus.current().settings)
+    worker, holder = Worker(served, limit), lease_holder.of(current_bus().settings)
     from runbus.monitoring.health_server import monitored  # late: it imports an HTTP server
 
     with _stopped_by_signals(worker.stop, holder), monitored(worker.slots):
