@@ -33,8 +33,8 @@ from runbus.errors import (
     RunMissing,
     RunNotEnded,
 )
-from runbus.execution.current_run import verb
-from runbus.execution.run_context import current_flow_run, get_run_context
+from runbus.execution.current_run import current_flow_run, get_run_context
+from runbus.execution.verbs import verb
 from runbus.forms.answers import validate_answer
 from runbus.input.form import answer_at_hand
 from runbus.input.question import answer_check, question_about, title_of_form
