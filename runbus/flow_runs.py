@@ -11,7 +11,7 @@ import logging
 from contextlib import nullcontext, suppress
 from functools import partial
 from shlex import quote
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from pydantic import ValidationError
 
@@ -33,7 +33,7 @@ from runbus.errors import (
     RunMissing,
     RunNotEnded,
 )
-from runbus.execution.current_run import current_flow_run, get_run_context
+from runbus.execution.current_run import current_flow_run, running_flow
 from runbus.execution.verbs import verb
 from runbus.forms.answers import validate_answer
 from runbus.input.form import answer_at_hand
@@ -55,36 +55,42 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from runbus.execution.run_context import FlowRunContext
+    from typing_extensions import TypeVar
+
+    from runbus.background.bridge import Pending
+    from runbus.execution.run_context import RunningFlow
     from runbus.input.question import Question
+    from runbus.protocol.json_value import JSONValue
     from runbus.protocol.records import FlowRun, Pause
     from runbus.store.records.pauses import Form, Opened, Reopen
 
-T = TypeVar("T")
+    T = TypeVar("T", default=None)
+    V = TypeVar("V", default=Pending[None])
+
 WITHDRAW_SECONDS = 3
 _log = logging.getLogger("runbus.flow_runs")
 
 
 @overload
 async def apause_flow_run(
-    wait_for_input: None = None,
-    timeout: float | None = ...,
-    poll_interval: float = ...,
-    key: str | None = ...,
-) -> None: ...
-@overload
-async def apause_flow_run(
-    wait_for_input: type[T],
+    wait_for_input: type[T] | None = None,
     timeout: float | None = ...,
     poll_interval: float = ...,
     key: str | None = ...,
 ) -> T: ...
+@overload
 async def apause_flow_run(
-    wait_for_input: Any = None,
+    wait_for_input: object,
+    timeout: float | None = ...,
+    poll_interval: float = ...,
+    key: str | None = ...,
+) -> Any: ...
+async def apause_flow_run(
+    wait_for_input: object = None,
     timeout: float | None = 3600,
     poll_interval: float = 10,
     key: str | None = None,
-) -> Any:
+) -> object:
     """Wait, in this flow, until somebody resumes the run; return what they answered.
 
     `wait_for_input` is the type of the answer: a model, a `RunInput` (with `with_initial_data`), or
@@ -95,16 +101,16 @@ async def apause_flow_run(
     Raises `FlowPauseTimeout`; pydantic's `ValidationError` when the model's own validators refuse
     the answer, which then is asked for anew by the next pause; and `UsageError`.
     """
-    return await _pause(get_run_context(), wait_for_input, timeout, poll_interval, key)
+    return await _pause(running_flow("pause_flow_run"), wait_for_input, timeout, poll_interval, key)
 
 
 async def _pause(
-    run: FlowRunContext,
-    wait_for_input: Any,
+    run: RunningFlow,
+    wait_for_input: object,
     timeout: float | None,
     poll_interval: float | None,
     key: str | None,
-) -> Any:
+) -> object:
     question = await in_caller(partial(question_about, wait_for_input))
     check_timeout(timeout)
     if key is None:
@@ -119,12 +125,12 @@ async def _pause(
 
 
 async def _ask(
-    run: FlowRunContext,
+    run: RunningFlow,
     key: str,
     question: Question,
     timeout: float | None,
     poll_interval: float | None,
-) -> Any:
+) -> object:
     bus, run_id = current_bus(), run.run_id
     form = await question.form(key, run_id)
     ask = partial(
@@ -155,7 +161,7 @@ async def _ask(
 
 
 async def _wait(
-    run: FlowRunContext,
+    run: RunningFlow,
     opened: Opened,
     form: Form,
     poll_interval: float | None,
@@ -178,7 +184,7 @@ async def _wait(
     return answered
 
 
-async def _give_up(run: FlowRunContext, key: str, poll_interval: float | None) -> None:
+async def _give_up(run: RunningFlow, key: str, poll_interval: float | None) -> None:
     if run.interrupt is not None or bridge.background.ends:
         return  # not the flow's own will: the question stands
     if poll_interval is None:  # it is suspended by now, or not: so it is
@@ -189,12 +195,26 @@ async def _give_up(run: FlowRunContext, key: str, poll_interval: float | None) -
             await pauses.withdraw(current_bus(), run.run_id, key, run.epoch)
 
 
+@overload
 async def asuspend_flow_run(
-    wait_for_input: Any = None,
+    wait_for_input: type[T] | None = None,
+    flow_run_id: UUID | str | None = ...,
+    timeout: float | None = ...,
+    key: str | None = ...,
+) -> T: ...
+@overload
+async def asuspend_flow_run(
+    wait_for_input: object,
+    flow_run_id: UUID | str | None = ...,
+    timeout: float | None = ...,
+    key: str | None = ...,
+) -> Any: ...
+async def asuspend_flow_run(
+    wait_for_input: object = None,
     flow_run_id: UUID | str | None = None,
     timeout: float | None = None,
     key: str | None = None,
-) -> Any:
+) -> object:
     """Leave the process until somebody resumes the run; the flow then runs again from the start.
 
     Then this call returns the answer, and so does each pause before it. The arguments are those of
@@ -205,7 +225,7 @@ async def asuspend_flow_run(
     """
     if flow_run_id is not None and not _is_current(parse_run_id(flow_run_id)):
         return await _suspend_other(parse_run_id(flow_run_id))
-    run = get_run_context()
+    run = running_flow("suspend_flow_run")
     _check_deployed(run.flow_run)
     return await _pause(run, wait_for_input, timeout, None, key)
 
@@ -248,7 +268,7 @@ def _check_deployed(run: FlowRun) -> None:
 
 async def aresume_flow_run(
     flow_run_id: UUID | str,
-    run_input: Mapping[str, Any] | None = None,
+    run_input: Mapping[str, JSONValue] | None = None,
     by: str | None = None,
     durability: Durability = "memory",
     key: str | None = None,
@@ -289,7 +309,7 @@ async def aresume_flow_run(
 
 async def answer_flow_run(
     flow_run_id: UUID | str,
-    run_input: Mapping[str, Any] | None = None,
+    run_input: Mapping[str, JSONValue] | None = None,
     by: str | None = None,
     durability: Durability = "memory",
     key: str | None = None,
@@ -436,47 +456,79 @@ async def ended(
             raise
 
 
+@overload
 def pause_flow_run(
-    wait_for_input: Any = None,
+    wait_for_input: type[V] | None = None,
+    timeout: float | None = ...,
+    poll_interval: float = ...,
+    key: str | None = ...,
+) -> V: ...
+@overload
+def pause_flow_run(
+    wait_for_input: object,
+    timeout: float | None = ...,
+    poll_interval: float = ...,
+    key: str | None = ...,
+) -> Any: ...
+def pause_flow_run(
+    wait_for_input: object = None,
     timeout: float | None = 3600,
     poll_interval: float = 10,
     key: str | None = None,
-) -> Any:
-    """See `apause_flow_run`."""
+) -> object:
+    """See `apause_flow_run`, whose name is for async code that a type checker reads.
+
+    For a checker, `pause_flow_run(bool)` is a `bool`, as it is in code without `await`, and
+    `await pause_flow_run(bool)` an error; both are right for a `RunInput`, and without a type.
+    """
     return verb("pause_flow_run", apause_flow_run, wait_for_input, timeout, poll_interval, key)
 
 
+@overload
 def suspend_flow_run(
-    wait_for_input: Any = None,
+    wait_for_input: type[V] | None = None,
+    flow_run_id: UUID | str | None = ...,
+    timeout: float | None = ...,
+    key: str | None = ...,
+) -> V: ...
+@overload
+def suspend_flow_run(
+    wait_for_input: object,
+    flow_run_id: UUID | str | None = ...,
+    timeout: float | None = ...,
+    key: str | None = ...,
+) -> Any: ...
+def suspend_flow_run(
+    wait_for_input: object = None,
     flow_run_id: UUID | str | None = None,
     timeout: float | None = None,
     key: str | None = None,
-) -> Any:
-    """See `asuspend_flow_run`."""
+) -> object:
+    """See `asuspend_flow_run`; a type checker reads it as `pause_flow_run`."""
     return verb("suspend_flow_run", asuspend_flow_run, wait_for_input, flow_run_id, timeout, key)
 
 
 def resume_flow_run(
     flow_run_id: UUID | str,
-    run_input: Mapping[str, Any] | None = None,
+    run_input: Mapping[str, JSONValue] | None = None,
     by: str | None = None,
     durability: Durability = "memory",
     key: str | None = None,
     generation: int | None = None,
-) -> Any:
+) -> Pending[None]:
     """See `aresume_flow_run`."""
     answer = (run_input, by, durability, key, generation)
     return verb("resume_flow_run", aresume_flow_run, flow_run_id, *answer)
 
 
-def cancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> Any:
+def cancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> Pending[None]:
     """See `acancel_flow_run`."""
     return verb("cancel_flow_run", acancel_flow_run, flow_run_id, children)
 
 
 def wait_for_flow_run(
     flow_run_id: UUID | str, timeout: float | None = 10800, poll_interval: float = 10
-) -> Any:
+) -> FlowRun:
     """See `await_for_flow_run`."""
     return verb("wait_for_flow_run", await_for_flow_run, flow_run_id, timeout, poll_interval)
 

@@ -18,6 +18,8 @@ from runbus.worker.serving import serve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runbus.background.bridge import Finished, Pending
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -92,7 +94,7 @@ class Flow(Generic[P, R]):
         """Return this flow as something to `serve` under `flow/name`."""
         return Deployment(flow=self, name=f"{self.name}/{name}", limit=limit)
 
-    def serve(self, name: str, *, limit: int | None = None) -> Any:
+    def serve(self, name: str, *, limit: int | None = None) -> Pending[None] | Finished:
         """Execute the runs of the deployment `flow/name` until Ctrl-C or SIGTERM.
 
         Blocks in a plain script; on an event loop it is to be awaited, and

@@ -27,7 +27,7 @@ from runbus.store.connection.connection import settle
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from runbus.store.sending.receipt import Sent
+    from runbus.store.sending.receipt import Send
 
 T = TypeVar("T")
 ENDING_SECONDS = 3
@@ -267,7 +267,7 @@ def _tell_nobody() -> None:
     pass
 
 
-def send(sent: Sent) -> None:
+def send(sent: Send) -> None:
     """Send an input. On a loop it is under way on return, in a thread it is stored."""
     loop = asyncio._get_running_loop()  # pyright: ignore[reportPrivateUsage]
     if loop is not None:
@@ -279,7 +279,7 @@ def send(sent: Sent) -> None:
     sent.result()
 
 
-def _send_in_background(sent: Sent, _: threading.Lock) -> None:
+def _send_in_background(sent: Send, _: threading.Lock) -> None:
     # Whether its caller is still there or not: it may well have been told that it was sent.
     try:
         current_bus().outbox.send(sent)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from runbus.execution.call import Claim, FlowCall
-    from runbus.execution.run_context import FlowRunContext
+    from runbus.execution.run_context import RunningFlow
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ async def _done(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> Non
     await done
 
 
-async def _awaited(flow_call: FlowCall, context: FlowRunContext) -> CallResult:
+async def _awaited(flow_call: FlowCall, context: RunningFlow) -> CallResult:
     async def body() -> CallResult:
         try:
             async with bound_run(context.flow_run.id):

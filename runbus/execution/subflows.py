@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.background.lease_holder import LeaseHolder
-    from runbus.execution.run_context import FlowRunContext
+    from runbus.execution.run_context import RunningFlow
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
 
@@ -40,7 +40,7 @@ class Completed:
     """What it returned."""
 
 
-def ordinal_ids(parent: FlowRunContext) -> Generator[UUID]:
+def ordinal_ids(parent: RunningFlow) -> Generator[UUID]:
     """Count a child, and yield the ids of its runs: of its first attempt, its second, and so on."""
     parent.children += 1
     return child_runs.ids_of_call(parent.run_id, parent.children)
@@ -48,12 +48,12 @@ def ordinal_ids(parent: FlowRunContext) -> Generator[UUID]:
 
 async def find_or_create(
     bus: Bus,
-    parent: FlowRunContext,
+    parent: RunningFlow,
     fields: Mapping[str, str | bytes],
     holder: LeaseHolder,
     result_type: Any,
-    enter: Callable[[FlowRun], FlowRunContext],
-) -> FlowRunContext | Completed:
+    enter: Callable[[FlowRun], RunningFlow],
+) -> RunningFlow | Completed:
     """Find the run of a flow that is called in another one, or make it, and `enter` it here.
 
     Raises `RunLost` if the parent is another process's by now.

@@ -19,7 +19,7 @@ from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
 
 if TYPE_CHECKING:
     from runbus.execution.call import Claim, FlowCall
-    from runbus.execution.run_context import FlowRunContext
+    from runbus.execution.run_context import RunningFlow
 
 LOOK_SECONDS = 0.2
 """How often a loop's thread looks, while a flow blocks it, whether its task is cancelled."""
@@ -31,7 +31,7 @@ class SyncRun:
     def __init__(self, flow_call: FlowCall, claim: Claim | None) -> None:
         self._flow_call = flow_call
         self._execution = Execution(flow_call, claim)
-        self._context: FlowRunContext | None = None
+        self._context: RunningFlow | None = None
         self._present = threading.Lock()
         self._caller: threading.Lock | None = None
         self._step = asyncio.Lock()
@@ -90,7 +90,7 @@ class SyncRun:
 
     # On the background loop, one after the other.
 
-    async def _begin(self) -> FlowRunContext | CallResult:
+    async def _begin(self) -> RunningFlow | CallResult:
         bridge.when_left(self._present, self._end_for_who_left)
         if self._caller is not None:
             bridge.when_left(self._caller, self._interrupt)
@@ -117,7 +117,7 @@ class SyncRun:
                 self._note_end()
             return delay
 
-    async def _begin_again(self, delay: float) -> FlowRunContext:
+    async def _begin_again(self, delay: float) -> RunningFlow:
         async with self._step:
             try:
                 self._context = await self._execution.begin_again(delay)
@@ -148,7 +148,7 @@ class SyncRun:
             bridge.forget(self._caller)
 
 
-def _called(flow_call: FlowCall, context: FlowRunContext) -> CallResult:
+def _called(flow_call: FlowCall, context: RunningFlow) -> CallResult:
     # An interrupt while a block is entered or left must not leave the run behind as the current
     # one: so that is set back here, in one step.
     current = CURRENT.get()

@@ -52,7 +52,7 @@ class Question:
             description=asked.description,
         )
 
-    async def answer(self, key: str, run_id: UUID) -> Any:
+    async def answer(self, key: str, run_id: UUID) -> object:
         """Read the answer to the pause of this key. Raises pydantic's `ValidationError`."""
         if self.model is None:
             return None

@@ -40,10 +40,10 @@ from runbus.protocol.ids import parse_run_id, text_of
 from runbus.protocol.literals import with_literals_read_as_written
 from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
 from runbus.protocol.values import decoder, encode, json_schema
-from runbus.store.sending.receipt import Sent
+from runbus.store.sending.receipt import Send, Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Generator, Iterable
 
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
@@ -98,6 +98,10 @@ class RunInput(BaseModel):
         ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings"
     )
     _description: ClassVar[str | None] = None
+
+    if TYPE_CHECKING:  # `await pause_flow_run(Greeting)` is a Greeting too
+
+        def __await__(self) -> Generator[object, None, Self]: ...
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -274,7 +278,7 @@ def send_input(
         run_input = cast("AutomaticRunInput[Any]", run_input).value
     name = name_of_value(run_input) if key_prefix is None else check_key_prefix(key_prefix)
     # Without names, as a class that is called with them takes twice as long.
-    sent = Sent(
+    sent = Send(
         receiver,
         name,
         new_key(name, random_digits()) if key is None else check_text("key", key),
@@ -306,7 +310,7 @@ def receive_input(
 ) -> Inbox[AutomaticRunInput[T]]: ...
 @overload
 def receive_input(
-    input_type: type[T] | Any,
+    input_type: type[T],
     timeout: float | None = ...,
     poll_interval: float = ...,
     raise_timeout_error: bool = ...,
@@ -315,8 +319,19 @@ def receive_input(
     flow_run_id: UUID | str | None = ...,
     with_metadata: bool = ...,
 ) -> Inbox[T]: ...
+@overload
 def receive_input(
-    input_type: type[T] | Any,
+    input_type: object,
+    timeout: float | None = ...,
+    poll_interval: float = ...,
+    raise_timeout_error: bool = ...,
+    exclude_keys: Iterable[str] | None = ...,
+    key_prefix: str | None = ...,
+    flow_run_id: UUID | str | None = ...,
+    with_metadata: bool = ...,
+) -> Inbox[Any]: ...
+def receive_input(
+    input_type: object,
     timeout: float | None = 3600,
     poll_interval: float = 10,
     raise_timeout_error: bool = True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from runbus.protocol.fields import (
     Fields,
@@ -19,7 +19,7 @@ from runbus.protocol.ids import read_run_id
 from runbus.protocol.states import TYPES, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from uuid import UUID
 
 _NO_FIELDS: dict[str, Any] = {}
@@ -60,6 +60,10 @@ class FlowRun:
     """How many processes have died lately while they executed it."""
     is_exact: bool = False
     """Whether its result gives back the very value that its flow returned."""
+
+    if TYPE_CHECKING:  # `await run_deployment(…)` is a run too
+
+        def __await__(self) -> Generator[object, None, Self]: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from runbus.worker.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from runbus.background.bridge import Finished, Pending
     from runbus.background.lease_holder import LeaseHolder
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -46,7 +47,7 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
         raise SystemExit(1)
 
 
-def serve(*served: Deployment, limit: int | None = None) -> Any:
+def serve(*served: Deployment, limit: int | None = None) -> Pending[None] | Finished:
     """Execute the runs of deployments until Ctrl-C or SIGTERM. See `Flow.serve`."""
     if bridge.on_loop():
         return bridge.Pending("serve()", lambda: aserve(*served, limit=limit))

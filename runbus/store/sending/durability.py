@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
     from runbus.store.connection.connection import Command, Connection
-    from runbus.store.sending.receipt import Sent
+    from runbus.store.sending.receipt import Send
     from runbus.store.topology import Topology
     from runbus.store.topology.node import Node
 
@@ -69,20 +69,20 @@ class DurabilityWaiter:
         self._settings = settings
         # A server that has left its cluster takes its groups along.
         self._groups: WeakKeyDictionary[Node, dict[Durability, Group]] = WeakKeyDictionary()
-        self._settling: dict[asyncio.Task[None], Sent] = {}
+        self._settling: dict[asyncio.Task[None], Send] = {}
 
-    def pending(self) -> list[Sent]:
+    def pending(self) -> list[Send]:
         """Return the stored inputs whose receipts wait."""
         return list(self._settling.values())
 
-    def settle(self, sent: Sent, stored: Stored, entry_id: str, duplicate: bool) -> None:
+    def settle(self, sent: Send, stored: Stored, entry_id: str, duplicate: bool) -> None:
         """Settle the receipt of a stored input once it is as durable as its sender wants it."""
         work = self._settle(sent, stored, entry_id, duplicate=duplicate)
         task = asyncio.get_running_loop().create_task(work)
         self._settling[task] = sent
         task.add_done_callback(self._settling.pop)
 
-    async def _settle(self, sent: Sent, stored: Stored, entry_id: str, *, duplicate: bool) -> None:
+    async def _settle(self, sent: Send, stored: Stored, entry_id: str, *, duplicate: bool) -> None:
         error: Exception | None = None
         try:
             sent.durability = await self.confirm(stored, sent.wanted)
