@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from runbus.errors import InvalidArgument
 from runbus.execution.call import FlowCall
 from runbus.execution.engine import run_async, run_sync
-from runbus.execution.parameters import Parameters
+from runbus.execution.parameters import Args, Kwargs, Parameters
 from runbus.execution.run_names import friendly_name
 from runbus.worker.deployment import Deployment
 from runbus.worker.serving import serve
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runbus.background.bridge import Finished, Pending
+    from runbus.protocol.json_value import JSONObject
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,7 +80,7 @@ class Flow(Generic[P, R]):
         """Return the same flow with other options, those of `flow`."""
         return Flow(self.fn, **{**self._options(), **options})
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self) -> Kwargs:
         return {
             "name": self.name,
             "description": self.description,
@@ -102,9 +103,7 @@ class Flow(Generic[P, R]):
         """
         return serve(self.to_deployment(name), limit=limit)
 
-    def prepare(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], run_name: str = ""
-    ) -> FlowCall:
+    def prepare(self, args: Args, kwargs: Kwargs, run_name: str = "") -> FlowCall:
         """Make ready what a call with these arguments does. Raises as `__call__` does."""
         args, kwargs = self._parameters.validate(args, kwargs)
         parameters = self._parameters.named(args, kwargs)
@@ -120,11 +119,11 @@ class Flow(Generic[P, R]):
             log_prints=self.log_prints,
         )
 
-    def parameters_schema(self) -> dict[str, Any]:
+    def parameters_schema(self) -> JSONObject:
         """Return the JSON Schema of what the flow is called with."""
         return self._parameters.schema
 
-    def run_name(self, parameters: dict[str, Any]) -> str:
+    def run_name(self, parameters: Kwargs) -> str:
         """Return a name for a new run."""
         if callable(self.flow_run_name):
             return self.flow_run_name()

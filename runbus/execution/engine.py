@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def run_async(flow_call: FlowCall, claim: Claim | None = None) -> Any:
+async def run_async(flow_call: FlowCall, claim: Claim | None = None) -> object:
     """Run an async flow, in the task that awaits this."""
     execution = Execution(flow_call, claim)
     if claim is None:
@@ -45,13 +45,13 @@ async def run_async(flow_call: FlowCall, claim: Claim | None = None) -> Any:
             context = await execution.begin_again(delay)
 
 
-def run_sync(flow_call: FlowCall, claim: Claim | None = None) -> Any:
+def run_sync(flow_call: FlowCall, claim: Claim | None = None) -> object:
     """Run a sync flow: in this thread, or in one of its own if an event loop runs in this one."""
     run = SyncRun(flow_call, claim)
     return run.result_of_own_thread() if bridge.on_loop() else run.result()
 
 
-async def _to_its_end(work: Coroutine[Any, Any, T]) -> tuple[T, asyncio.CancelledError | None]:
+async def _to_its_end(work: Coroutine[object, None, T]) -> tuple[T, asyncio.CancelledError | None]:
     """Do what is not to be done by halves, in a task of its own; return how it was cancelled.
 
     Who cancels does not want to wait for a server that does not answer: then it is raised.

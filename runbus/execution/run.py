@@ -386,7 +386,7 @@ class Execution:
         }
 
 
-def completed(flow_call: FlowCall, context: RunningFlow, value: Any) -> CallResult:
+def completed(flow_call: FlowCall, context: RunningFlow, value: object) -> CallResult:
     """Return the outcome of a call that returned a value. Raises what the value's own code raises.
 
     It is made where the flow's code runs, before the run's end is recorded.
@@ -396,7 +396,7 @@ def completed(flow_call: FlowCall, context: RunningFlow, value: Any) -> CallResu
     return CallResult(value=value, data=data, is_exact=exact)
 
 
-def _storable(value: Any) -> bytes:
+def _storable(value: object) -> bytes:
     if isinstance(value, Iterator):
         return b""  # to read it would leave nothing for the caller
     try:

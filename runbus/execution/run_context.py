@@ -128,7 +128,7 @@ class RunningFlow(FlowRunContext):
             with suppress(RuntimeError):  # that loop has ended
                 task.get_loop().call_soon_threadsafe(self._cancel_wait, task)
 
-    async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
+    async def interruptible(self, work: Coroutine[object, None, T]) -> T:
         """Do work that ends when the run is cancelled or its time is over."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         is_outermost = task not in self._waiting

@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class Completed:
     """A child that completed in an earlier execution of its parent."""
 
-    result: Any = None
+    result: object = None
     """What it returned."""
 
 
@@ -51,7 +51,7 @@ async def find_or_create(
     parent: RunningFlow,
     fields: Mapping[str, str | bytes],
     holder: LeaseHolder,
-    result_type: Any,
+    result_type: object,
     enter: Callable[[FlowRun], RunningFlow],
 ) -> RunningFlow | Completed:
     """Find the run of a flow that is called in another one, or make it, and `enter` it here.
@@ -75,7 +75,7 @@ async def find_or_create(
     raise AssertionError("there are always more ids")
 
 
-def _decoded(result_type: Any, data: bytes) -> Any:
+def _decoded(result_type: object, data: bytes) -> object:
     return decoder(result_type)(data)
 
 
@@ -106,7 +106,7 @@ def _is_same_call(run: FlowRun, fields: Mapping[str, str | bytes]) -> bool:
     return run.flow_name == fields["flow"] and run.parameters == from_json(fields["parameters"])
 
 
-def is_exact(value: Any, data: bytes, result_type: Any) -> bool:
+def is_exact(value: object, data: bytes, result_type: object) -> bool:
     """Whether the JSON of a value gives the very value back."""
     try:
         again = decoder(result_type)(data)

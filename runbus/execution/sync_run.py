@@ -10,7 +10,7 @@ import asyncio
 import threading
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.background import bridge, caller
 from runbus.execution.call import CallResult
@@ -37,7 +37,7 @@ class SyncRun:
         self._step = asyncio.Lock()
         self._ended = asyncio.Event()
 
-    def result(self) -> Any:
+    def result(self) -> object:
         """Call the flow in this thread."""
         try:
             with self._present:
@@ -47,7 +47,7 @@ class SyncRun:
                 bridge.look()
             raise
 
-    def result_of_own_thread(self) -> Any:
+    def result_of_own_thread(self) -> object:
         """Call the flow in a thread of its own; an interrupt of this one, a loop's, ends the run.
 
         So does the cancellation of its task by a signal's handler, as that of `asyncio.run`.
@@ -77,7 +77,7 @@ class SyncRun:
             raise
         return outcome.result()
 
-    def _call(self) -> Any:
+    def _call(self) -> object:
         context = caller.run(self._begin, must_end=True)
         if isinstance(context, CallResult):
             return context.result()

@@ -11,7 +11,7 @@ an `__await__` that only checkers see.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, overload
 
 from runbus.background import bridge, caller
 from runbus.execution.current_run import CURRENT, current_flow_run, current_run
@@ -23,7 +23,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-def pending(verb: str, work: Callable[[], Coroutine[Any, Any, T]]) -> bridge.Pending[T]:
+def pending(verb: str, work: Callable[[], Coroutine[object, None, T]]) -> bridge.Pending[T]:
     """Return the awaitable result of a verb; a run that ends before it is awaited fails."""
     bound = CURRENT.get().bound
     if not bound:
@@ -34,7 +34,7 @@ def pending(verb: str, work: Callable[[], Coroutine[Any, Any, T]]) -> bridge.Pen
     return result
 
 
-def blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def blocking(work: Callable[[], Coroutine[object, None, T]]) -> T:
     """Do a verb's work and block until it is done, or until the current flow run has to end."""
     run = current_flow_run()
     return caller.run(work if run is None else lambda: run.interruptible(work()))
@@ -42,14 +42,14 @@ def blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 @overload
 def verb(
-    name: str, work: Callable[P, Coroutine[Any, Any, None]], *args: P.args, **kwargs: P.kwargs
+    name: str, work: Callable[P, Coroutine[object, None, None]], *args: P.args, **kwargs: P.kwargs
 ) -> bridge.Pending[None]: ...
 @overload
 def verb(
-    name: str, work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    name: str, work: Callable[P, Coroutine[object, None, T]], *args: P.args, **kwargs: P.kwargs
 ) -> T: ...
 def verb(
-    name: str, work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    name: str, work: Callable[P, Coroutine[object, None, T]], *args: P.args, **kwargs: P.kwargs
 ) -> T | bridge.Pending[T]:
     """Do a verb's work: in a thread return its value, on an event loop something to await."""
     current_run()

@@ -66,7 +66,7 @@ def title_of_form(form: StoredForm) -> str:
     return title(from_json(form.schema) if form.schema else None)
 
 
-def question_about(input_type: Any) -> Question:
+def question_about(input_type: object) -> Question:
     """Make the question for a model, a built-in type, or None: no answer but going on.
 
     Raises `UsageError` for what is no type.

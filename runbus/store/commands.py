@@ -10,7 +10,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hiredis import ReplyError
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runbus.settings import Settings
     from runbus.store.connection.connection import Command, Connection
     from runbus.store.connection.connector import Connector
+    from runbus.store.connection.reply import Reply
     from runbus.store.connection.scripts import Script
     from runbus.store.topology import Topology
     from runbus.store.topology.node import Node
@@ -55,15 +56,15 @@ class Commands:
         self._seconds = settings.retry_seconds
         self._closed = False
         self._away: set[str] = set()
-        self._arriving: set[asyncio.Future[Any]] = set()
+        self._arriving: set[asyncio.Future[Reply]] = set()
         self._telling: set[asyncio.Task[None]] = set()
 
-    async def command(self, *command: str | bytes | float) -> Any:
+    async def command(self, *command: str | bytes | float) -> Reply:
         """Return the reply to a command. Raises `ServerUnreachable` and `ServerRefused`."""
         connector = self._topology.connector_for(command)
         return await self._repeat(connector, lambda connection: connection.call(*command), command)
 
-    async def script(self, script: Script, call: Command) -> Any:
+    async def script(self, script: Script, call: Command) -> Reply:
         """Return the reply of a script. Raises `ServerUnreachable` and `ServerRefused`."""
         # A call begins with the number of its keys, and then the keys, which share a slot.
         connector = self._topology.connector(str(call[1]))
@@ -115,7 +116,7 @@ class Commands:
         for task in self._telling:
             task.cancel()
 
-    def _note_told(self, commands: tuple[Command, ...], arriving: asyncio.Future[Any]) -> None:
+    def _note_told(self, commands: tuple[Command, ...], arriving: asyncio.Future[Reply]) -> None:
         self._arriving.discard(arriving)
         error = None if arriving.cancelled() else arriving.exception()
         if isinstance(error, RunbusError):
@@ -137,7 +138,7 @@ class Commands:
         except RunbusError as error:
             _log.debug("not told: %s", error)
 
-    async def together(self, *commands: Command) -> list[Any]:
+    async def together(self, *commands: Command) -> list[Reply]:
         """Return the replies to several commands that go out together. An error is raised."""
         groups = self._topology.spread(commands)
         if len(groups) <= 1:
@@ -146,7 +147,7 @@ class Commands:
         answers = await asyncio.gather(*(self._of_one_primary(part) for part in parts))
         return _in_order(len(commands), groups, answers)
 
-    async def each(self, *commands: Command) -> list[Any]:
+    async def each(self, *commands: Command) -> list[Reply]:
         """Return the reply to each of several commands that go out together, or its error.
 
         They are asked once: after an error it is not known whether a command was executed. Nothing
@@ -155,7 +156,7 @@ class Commands:
         """
         await self._topology.locate()
         groups = self._topology.spread(commands) if commands else []
-        replies: list[Any] = [_NO_REPLY] * len(commands)
+        replies: list[Reply] = [_NO_REPLY] * len(commands)
         asked = [
             asyncio.ensure_future(self._ask_each(commands, group, replies)) for group in groups
         ]
@@ -169,7 +170,7 @@ class Commands:
             raise error if isinstance(error, RunbusError) else connector.unreachable(0, error)
         return replies
 
-    def raise_if_forbidden(self, commands: Sequence[Command], replies: Sequence[Any]) -> None:
+    def raise_if_forbidden(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
         """Raise `RightMissing` if this user may not do what one of `each` of these commands does.
 
         That will not pass, so it must not look as if all were well.
@@ -182,7 +183,7 @@ class Commands:
                 raise error
 
     async def _ask_each(
-        self, commands: tuple[Command, ...], group: list[int], replies: list[Any]
+        self, commands: tuple[Command, ...], group: list[int], replies: list[Reply]
     ) -> None:
         connector = self._topology.connector_for(commands[group[0]])
         try:
@@ -195,7 +196,7 @@ class Commands:
         for place, answer in zip(group, answers, strict=True):
             replies[place] = await self._ask_again(commands[place], answer)
 
-    async def _ask_again(self, command: Command, answer: Any) -> Any:
+    async def _ask_again(self, command: Command, answer: Reply) -> Reply:
         # Its slot has moved, or the server has forgotten the script: it finds its own way.
         if not (isinstance(answer, ReplyError) and str(answer).startswith(_NOT_EXECUTED)):
             return answer
@@ -216,7 +217,7 @@ class Commands:
             if cursor == b"0":
                 return
 
-    async def available(self, *commands: Command) -> list[Any]:
+    async def available(self, *commands: Command) -> list[Reply]:
         """Return the replies to several commands, None for those of primaries that are away.
 
         A primary is waited for no longer than `AWAY_SECONDS` while others answer or were not asked.
@@ -238,7 +239,7 @@ class Commands:
         """Whether there is one primary for all, or none is known yet."""
         return len(self._topology.primaries()) <= 1
 
-    async def soon(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def soon(self, key: str, work: Callable[[], Coroutine[object, None, T]]) -> T:
         """Return what commands to a key's primary return.
 
         Raises `ServerUnreachable`: after `AWAY_SECONDS` where there are other primaries, with which
@@ -263,7 +264,7 @@ class Commands:
         """Return the addresses of the primaries without which `available` has replied lately."""
         return sorted(self._away & {each.server.address for each in self._topology.primaries()})
 
-    async def _unless_away(self, commands: tuple[Command, ...]) -> list[Any]:
+    async def _unless_away(self, commands: tuple[Command, ...]) -> list[Reply]:
         if self._address_of(commands[0]) not in self._away:
             return await self._of_one_primary(commands)
         try:
@@ -284,7 +285,7 @@ class Commands:
             self._away.add(address)
             _log.warning("%s does not answer: lists are without what it has", address)
 
-    async def _of_one_primary(self, commands: tuple[Command, ...]) -> list[Any]:
+    async def _of_one_primary(self, commands: tuple[Command, ...]) -> list[Reply]:
         if not commands:
             return []
         connector = self._topology.connector_for(commands[0])
@@ -293,7 +294,7 @@ class Commands:
             return await self._repeat(connector, ask, commands[0])
         return await self._repeat_singly(connector, commands)
 
-    async def _repeat_singly(self, connector: Connector, commands: tuple[Command, ...]) -> Any:
+    async def _repeat_singly(self, connector: Connector, commands: tuple[Command, ...]) -> Reply:
         # A slot of the group may have moved on its own, so what failed finds its own way.
         try:
             connection = await connector.connected()
@@ -308,8 +309,11 @@ class Commands:
         return replies
 
     async def _repeat(
-        self, connector: Connector, ask: Callable[[Connection], asyncio.Future[Any]], asked: Command
-    ) -> Any:
+        self,
+        connector: Connector,
+        ask: Callable[[Connection], asyncio.Future[Reply]],
+        asked: Command,
+    ) -> Reply:
         cause: Exception | None = None
         if connector.live is not None:
             try:
@@ -343,25 +347,25 @@ def _passing(error: ConnectionLost | ReplyError, address: str, asked: Command) -
 
 
 def _in_order(
-    count: int, groups: Sequence[list[int]], answers: Sequence[Sequence[Any] | None]
-) -> list[Any]:
+    count: int, groups: Sequence[list[int]], answers: Sequence[Sequence[Reply] | None]
+) -> list[Reply]:
     """Put the replies to groups of commands in the commands' order, None for a group without."""
-    replies: list[Any] = [None] * count
+    replies: list[Reply] = [None] * count
     for group, answer in zip(groups, answers, strict=True):
         for place, reply in zip(group, answer or (), strict=answer is not None):
             replies[place] = reply
     return replies
 
 
-def _call(command: Command, connection: Connection) -> asyncio.Future[Any]:
+def _call(command: Command, connection: Connection) -> asyncio.Future[Reply]:
     return connection.call(*command)
 
 
-def _answers(connection: Connection, commands: list[Command]) -> asyncio.Future[list[Any]]:
-    future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-    answers: list[Any] = []
+def _answers(connection: Connection, commands: list[Command]) -> asyncio.Future[list[Reply]]:
+    future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+    answers: list[Reply] = []
 
-    def finish(reply: Any) -> None:
+    def finish(reply: Reply) -> None:
         answers.append(reply)
         settle(future, answers)
 
@@ -371,12 +375,12 @@ def _answers(connection: Connection, commands: list[Command]) -> asyncio.Future[
 
 def _send_all(
     commands: tuple[Command, ...], address: str, connection: Connection
-) -> asyncio.Future[Any]:
+) -> asyncio.Future[Reply]:
     # One future for all, as there may be one command for each of 256 tags.
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    replies: list[Any] = []
+    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    replies: list[Reply] = []
 
-    def finish(reply: Any) -> None:
+    def finish(reply: Reply) -> None:
         replies.append(reply)
         place = next((at for at, each in enumerate(replies) if isinstance(each, Exception)), None)
         if place is None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.background import bridge, lease_holder
 from runbus.protocol.printed import one_line
@@ -65,7 +65,7 @@ def _stopped_by_signals(stop: Callable[[], None], holder: LeaseHolder) -> Genera
         return
     loop, heard = bridge.background.loop, 0
 
-    def hear(number: int, _: Any) -> None:
+    def hear(number: int, _: object) -> None:
         nonlocal heard
         heard += 1
         if heard > 1:

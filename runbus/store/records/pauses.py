@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from runbus.errors import (
     AlreadyAnswered,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from runbus.protocol.durability import Durability
     from runbus.store.bus import Bus
+    from runbus.store.connection.reply import Reply
 
 Judge = Callable[[bytes], str]
 """Says what is wrong with an answer's JSON; nothing (an empty text) with a good one."""
@@ -125,7 +126,7 @@ async def open_pause(
         instead_of = reply[1]  # of an earlier execution, or a failover has lost its end
 
 
-def _opened(flow_run_id: UUID, key: str, epoch: str, reply: list[Any]) -> Opened:
+def _opened(flow_run_id: UUID, key: str, epoch: str, reply: list[Reply]) -> Opened:
     match reply:
         case [b"PENDING", generation, left, after]:
             return Opened(
@@ -142,7 +143,7 @@ def _opened(flow_run_id: UUID, key: str, epoch: str, reply: list[Any]) -> Opened
             raise _not_opened(flow_run_id, key, reply)
 
 
-def _not_opened(flow_run_id: UUID, key: str, reply: list[Any]) -> BaseException:
+def _not_opened(flow_run_id: UUID, key: str, reply: list[Reply]) -> BaseException:
     errors: dict[bytes, BaseException] = {
         b"LOST": RunLost(flow_run_id),
         b"EXPIRED": FlowPauseTimeout(flow_run_id=flow_run_id, key=key),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
+    from runbus.store.connection.reply import Reply
     from runbus.store.receiving.tracking import KeyTracking
 
 SHORTEST_POLL_SECONDS = 0.1
@@ -112,7 +113,7 @@ class _EndsStream(StreamConsumer):
             self.arm, self._asked_again = Arm.READING, False
             connection.send(("HGET", self.key, "final"), partial(self._on_final, self.tracking))
 
-    def _on_final(self, tracking: KeyTracking, reply: Any) -> None:
+    def _on_final(self, tracking: KeyTracking, reply: Reply) -> None:
         if tracking is not self.tracking:
             return  # it has moved since, and is read there
         self.arm = Arm.UNKNOWN

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from hiredis import ReplyError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from runbus.store.sending.receipt import Send
     from runbus.store.topology import Topology
     from runbus.store.topology.node import Node
+
+    Joined = tuple["Stored", asyncio.Future[Durability]]
 
 MARK_MS = 60_000
 
@@ -52,7 +54,7 @@ class Group:
     """Those who wait for the same durability on the same server."""
 
     connection: ReconnectingConnection
-    joining: list[tuple[Stored, asyncio.Future[Durability]]] = field(default_factory=list[Any])
+    joining: list[Joined] = field(default_factory=list["Joined"])
     rounds: asyncio.Task[None] | None = None
     trouble: Exception | None = None
     """What the last round failed of: the server may be another one by now."""
@@ -155,7 +157,7 @@ class DurabilityWaiter:
                     settle(future, outcome)
 
     async def _prove(
-        self, connection: Connection, joined: list[tuple[Stored, Any]], wanted: Durability
+        self, connection: Connection, joined: list[Joined], wanted: Durability
     ) -> list[asyncio.Future[Durability]]:
         # All in one write, in this order.
         replies = [connection.call(*stored.proof) for stored, _ in joined]

@@ -36,7 +36,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
 
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from runbus.settings import Settings
     from runbus.store.connection.connection import Command, Connection
     from runbus.store.connection.connector import Connector
+    from runbus.store.connection.reply import Reply
     from runbus.store.sending.receipt import Send
 
 # Not larger: while the server works on one call, this side wakes the callers of the one before.
@@ -158,7 +159,7 @@ class StreamProducer:
         else:
             scripts.SEND.run(connection, self._call(batch, connection), self._on_reply)
 
-    def _on_reply(self, replies: Any) -> None:
+    def _on_reply(self, replies: Reply) -> None:
         batch = self._under_way
         if batch is None:  # abandoned
             return
