@@ -30,13 +30,13 @@ from runbus.errors import (
     OwnerGone,
     OwnerSilent,
     RunbusError,
+    RunLost,
     RunMissing,
     RunNotEnded,
 )
 from runbus.execution.current_run import current_flow_run, get_run_context
 from runbus.execution.verbs import verb
 from runbus.forms.answers import validate_answer
-from runbus.input.form import answer_at_hand
 from runbus.input.question import answer_check, question_about, title_of_form
 from runbus.protocol import states
 from runbus.protocol.durability import Durability, check_durability
@@ -141,14 +141,15 @@ async def _ask(
             opened = await ask()
             if opened.is_answered:
                 answered = await pauses.read(bus, run_id, key)
+                if answered is None:  # a failover has lost it just now
+                    raise RunLost(run_id)
             else:
                 answered = await _wait(run, opened, form, poll_interval, ask)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
         raise
     try:
-        with answer_at_hand(run_id, answered):
-            return await question.answer(key, run_id)
+        return await question.answer(run_id, answered)
     except ValidationError:
         await pauses.refuse(bus, run_id, opened)
         raise
