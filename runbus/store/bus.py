@@ -19,6 +19,8 @@ from runbus.protocol.keys import Keys
 from runbus.store.commands import Commands
 from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.connection import ConnectionLost
+from runbus.store.notifier import Notifier
+from runbus.store.primaries import Primaries
 from runbus.store.receiving.node_trackings import NodeTrackings
 from runbus.store.sending.outbox import Outbox
 from runbus.store.topology import topology_for
@@ -48,6 +50,8 @@ class Bus:
         self.trackings = NodeTrackings(self.topology, self.keys, settings)
         self.outbox = Outbox(self.topology, self.keys, settings)
         self.commands = Commands(self.topology, settings)
+        self.primaries = Primaries(self.topology, self.commands)
+        self.notifier = Notifier(self.topology, self.commands)
         self.flows: dict[str, tuple[bytes, float]] = {}
         """Deployments that were found: the flow of each, and when that was, by the loop's clock."""
         self.renewed: dict[str, tuple[Connection | None, float]] = {}
@@ -97,7 +101,7 @@ class Bus:
         _of_thread.bus = None
         await self._drain()
         self.report_unsent()
-        self.commands.close()
+        self.notifier.close()
         self.topology.close()
         await asyncio.sleep(0)  # the transports end in the next turn
         await asyncio.sleep(0)
@@ -107,7 +111,7 @@ class Bus:
             async with asyncio.timeout(self.settings.reply_timeout_seconds):
                 for sent in [*self.outbox.unsettled(), *self.outbox.durability.pending()]:
                     await sent.settlement()
-                await self.commands.all_told()
+                await self.notifier.all_told()
 
     def report_unsent(self) -> None:
         """Say loudly which sends are lost, now that their loop is over."""
