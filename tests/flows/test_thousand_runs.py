@@ -24,9 +24,8 @@ from runbus.store import bus
 from runbus.store.records import executions, runs
 
 if TYPE_CHECKING:
-    import subprocess
-
     from faults import StartWorker
+    from forked import Process
     from servers import Server
 
     from runbus.protocol.records import FlowRun
@@ -75,7 +74,7 @@ class Ward:
             if worker.poll() is not None:
                 self._workers[number] = self._new()
 
-    def _new(self) -> subprocess.Popen[bytes]:
+    def _new(self) -> Process:
         return self._start("nap", "leave-at-once", limit=self._at_once)
 
 
