@@ -109,6 +109,7 @@ def test_a_thousand_runs_among_dying_workers(server: Server, start_worker: Start
     assert {sum("Completed" in entry for entry in history) for history in histories} == {1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)
 def test_the_neighbours_of_a_killer_complete(server: Server, start_worker: StartWorker) -> None:
     """It takes them down twice; the third time it is alone, and crashed."""
