@@ -1,6 +1,6 @@
 """Processes that begin at once: forks of one that has imported runbus before.
 
-A new Python takes half a second of the processor before it does anything, most of it for imports.
+A new Python spends a third of a second of the processor on imports, before it does anything.
 These are processes all the same: with their own id, environment, standard streams and, if they are
 given one, terminal. They end as Python ends, with its exit handlers and by its codes.
 """
