@@ -27,11 +27,11 @@ from runbus.store.connection import scripts
 from runbus.store.records import deployments, workers
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from uuid import UUID
 
     from faults import StartProcess, StartWorker
+    from forked import Process
     from servers import Server
 
     from runbus.protocol.records import FlowRun
@@ -47,13 +47,13 @@ def waiting(**options: bool) -> list[UUID]:
     return [each.run.id for each in found]
 
 
-def asked_by(process: subprocess.Popen[bytes]) -> UUID:
+def asked_by(process: Process) -> UUID:
     """The run in which a process waits."""
     (run_id,) = until(lambda: process.poll() is None and waiting())
     return run_id
 
 
-def killed(process: subprocess.Popen[bytes]) -> None:
+def killed(process: Process) -> None:
     process.kill()
     process.wait()
 

@@ -21,9 +21,8 @@ from runbus.background.bridge import run as block
 from runbus.errors import NotPaused
 
 if TYPE_CHECKING:
-    import subprocess
-
     from faults import StartProcess
+    from forked import Process
 
     from runbus.protocol.records import FlowRun
 
@@ -45,7 +44,7 @@ def waiting_runs() -> set[UUID]:
     return {each.run.id for each in block(lambda: get_client().read_waiting())}
 
 
-def ended(worker: subprocess.Popen[bytes], number: int) -> None:
+def ended(worker: Process, number: int) -> None:
     worker.send_signal(number)
     worker.wait(PATIENCE)
 
@@ -156,7 +155,7 @@ def test_runs_of_deployments_that_wait_are_cancelled_with_their_parent(
             wait_for_flow_run(run, timeout=PATIENCE)
 
 
-def served_leaf(start_process: StartProcess) -> subprocess.Popen[bytes]:
+def served_leaf(start_process: StartProcess) -> Process:
     worker = start_process("nested.py", "0", "leaf")
     assert result_of(started("leaf/x", {"number": 1})) == 1
     return worker
