@@ -162,7 +162,7 @@ def configure() -> Iterator[Callable[..., None]]:
     with ExitStack() as changes:
 
         def change(**values: Any) -> None:
-            kept = settings.current().model_dump(exclude_unset=True)
+            kept = vars(settings.current())
             changes.enter_context(settings.temporary_settings(**kept | values))
 
         yield change
