@@ -2,6 +2,9 @@
 
 Each is implemented once, as the coroutine function whose name begins with `a`. The plain name is
 one line over it: it blocks in a thread and returns something to await on an event loop.
+
+What asks and judges needs pydantic's models, and is imported when that begins, on an event loop:
+who only imports the verbs does not wait for it.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from runbus.background import bridge
 from runbus.background.caller import in_caller
@@ -35,9 +38,6 @@ from runbus.errors import (
 )
 from runbus.execution.current_run import verb
 from runbus.execution.run_context import current_flow_run, get_run_context
-from runbus.forms.answers import validate_answer
-from runbus.input.form import answer_at_hand
-from runbus.input.question import answer_check, question_about, title_of_form
 from runbus.protocol import states
 from runbus.protocol.durability import Durability, check_durability
 from runbus.protocol.entries import check_text
@@ -105,6 +105,8 @@ async def _pause(
     poll_interval: float | None,
     key: str | None,
 ) -> Any:
+    from runbus.input.question import question_about
+
     question = await in_caller(partial(question_about, wait_for_input))
     check_timeout(timeout)
     if key is None:
@@ -125,6 +127,8 @@ async def _ask(
     timeout: float | None,
     poll_interval: float | None,
 ) -> Any:
+    from runbus.input.form import answer_at_hand
+
     here, run_id = bus.current(), run.run_id
     form = await question.form(key, run_id)
     ask = partial(
@@ -161,6 +165,8 @@ async def _wait(
     poll_interval: float | None,
     reopen: Reopen,
 ) -> Pause:
+    from runbus.input.question import answer_check, title_of_form
+
     advice = f"{title_of_form(form)}; to answer: runbus resume {quote(run.name)}"
     if poll_interval is None:
         _log.info("%s is suspended for %s", run.name, advice)
@@ -308,6 +314,8 @@ async def answer_flow_run(
         return await _resume_unasked(run)
     if pause is None or not _is_meant(pause, key, generation):
         raise await _too_late(run, key, generation)
+    from runbus.forms.answers import validate_answer
+
     answer, errors = validate_answer(
         pause.schema, await in_caller(partial(_encode_answer, run_input))
     )

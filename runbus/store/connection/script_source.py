@@ -9,7 +9,7 @@ that a send takes. Then the parts, each after those that it has itself; then the
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pkgutil import get_data
 from typing import TYPE_CHECKING
 
 from runbus.protocol import states
@@ -30,7 +30,9 @@ def header_of(name: str) -> Header:
 @cache
 def text_of(name: str) -> str:
     """Return what a file has."""
-    return (files("runbus.store") / "lua" / f"{name}.lua").read_text("utf-8")
+    data = get_data("runbus.store", f"lua/{name}.lua")
+    assert data is not None  # noqa: S101  (a loader that has no files)
+    return data.decode()
 
 
 def source_of(name: str) -> str:
