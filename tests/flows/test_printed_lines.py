@@ -15,7 +15,7 @@ from faults import PATIENCE, started, until
 
 from runbus import flow, get_client, get_run_logger
 from runbus.background.bridge import run as block
-from runbus.logging import TerminalFormatter
+from runbus.execution.run_logger import TerminalFormatter
 from runbus.protocol.printed import one_line, readable, readable_json
 
 if TYPE_CHECKING:
