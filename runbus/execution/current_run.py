@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from runbus.background import bridge, caller
 from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
 from runbus.execution.held_sends import HeldSends
-from runbus.execution.run_context import current_flow_run, get_run_context
+from runbus.execution.run_context import current_flow_run
 from runbus.protocol.ids import parse_run_id, text_of
 
 if TYPE_CHECKING:
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.store.sending.receipt import Sent
-
-__all__ = [
-    "blocking",
-    "bound_run",
-    "current_run",
-    "get_run_context",  # which Prefect's users import from here
-    "pending",
-    "run_id_or_current",
-    "verb",
-]
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from runbus.errors import InvalidArgument
 from runbus.protocol.fields import read_time
@@ -32,17 +32,6 @@ class Entry:
     """The run id of the sender, or the text that the sender passed. None: nobody to respond to."""
     value: bytes | None
     """The JSON of the value, in UTF-8. None: the entry has no value."""
-
-
-class Writable(Protocol):
-    """What can be stored as an entry, with a field for each of these."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def sender(self) -> str | None: ...
-    @property
-    def value(self) -> bytes: ...
 
 
 def read_entry(entry_id: bytes, fields: Fields) -> Entry:

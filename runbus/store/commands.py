@@ -144,11 +144,7 @@ class Commands:
             return await self._of_one_primary(commands)
         parts = [tuple(commands[place] for place in group) for group in groups]
         answers = await asyncio.gather(*(self._of_one_primary(part) for part in parts))
-        replies: list[Any] = [None] * len(commands)
-        for group, answer in zip(groups, answers, strict=True):
-            for place, reply in zip(group, answer, strict=True):
-                replies[place] = reply
-        return replies
+        return _in_order(len(commands), groups, answers)
 
     async def each(self, *commands: Command) -> list[Any]:
         """Return the reply to each of several commands that go out together, or its error.
@@ -233,12 +229,9 @@ class Commands:
         works = (self._unless_away(tuple(commands[place] for place in group)) for group in groups)
         are_all = len(groups) == len(self._topology.primaries())
         answers = await available(works, AWAY_SECONDS, needs_one=are_all)
-        replies: list[Any] = [None] * len(commands)
         for group, answer in zip(groups, answers, strict=True):
             self._note_answer(commands[group[0]], is_away=answer is None)
-            for place, reply in zip(group, answer or (), strict=answer is not None):
-                replies[place] = reply
-        return replies
+        return _in_order(len(commands), groups, answers)
 
     @property
     def has_one_server(self) -> bool:
@@ -341,6 +334,17 @@ def _passing(error: ConnectionLost | ReplyError, address: str, asked: Command) -
     elif not is_transient(error):
         raise refused(address, error, asked) from None
     return error
+
+
+def _in_order(
+    count: int, groups: Sequence[list[int]], answers: Sequence[Sequence[Any] | None]
+) -> list[Any]:
+    """Put the replies to groups of commands in the commands' order, None for a group without."""
+    replies: list[Any] = [None] * count
+    for group, answer in zip(groups, answers, strict=True):
+        for place, reply in zip(group, answer or (), strict=answer is not None):
+            replies[place] = reply
+    return replies
 
 
 def _call(command: Command, connection: Connection) -> asyncio.Future[Any]:
