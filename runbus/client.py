@@ -1,19 +1,28 @@
-"""The client: runs, deployments and workers, as seen from outside of them.
-
-A method imports what it reads when it is called: a command or a program that asks one thing does
-not wait for what the others need.
-"""
+"""The client: runs, deployments and workers, as seen from outside of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from runbus import deployments as deployment_verbs
+from runbus import flow_runs
 from runbus.errors import AmbiguousRun, DeploymentMissing, InvalidArgument, InvalidRunId, RunMissing
 from runbus.protocol.entries import check_place, check_text
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.run_filter import RunFilter, state_names
 from runbus.store import bus
-from runbus.store.records import run_lists, runs
+from runbus.store.maintenance import owners
+from runbus.store.records import (
+    deployments,
+    events,
+    inputs,
+    logs,
+    pauses,
+    pending,
+    run_lists,
+    runs,
+    workers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -112,22 +121,16 @@ class Client:
         Then read again whatever you know from events; they go on after it. Raises
         `ServerUnreachable` when no server can be reached for RUNBUS_RETRY_SECONDS.
         """
-        from runbus.store.records import events
-
         return events.follow_all(bus.current())
 
     async def wait_for_flow_run(
         self, flow_run_id: UUID | str, timeout: float | None = 10800
     ) -> FlowRun:
         """See `runbus.flow_runs.await_for_flow_run`."""
-        from runbus import flow_runs
-
         return await flow_runs.await_for_flow_run(flow_run_id, timeout)
 
     async def cancel_flow_run(self, flow_run_id: UUID | str, children: bool = True) -> None:
         """See `runbus.flow_runs.acancel_flow_run`."""
-        from runbus import flow_runs
-
         await flow_runs.acancel_flow_run(flow_run_id, children)
 
     # Pauses.
@@ -140,8 +143,6 @@ class Client:
         With `check_owners`, it is looked whether the processes of those that were called directly
         live, and those that are found `Crashed` are left out (see `check_owners`).
         """
-        from runbus.store.maintenance import owners
-
         _check_page(limit, offset)
         here = bus.current()
         found = await self._read_waiting(limit, offset)
@@ -152,8 +153,6 @@ class Client:
         return found
 
     async def _read_waiting(self, limit: int, offset: int) -> list[Waiting]:
-        from runbus.store.records import pending
-
         here = bus.current()
         return await pending.read(
             here, await run_lists.page(run_lists.Deadlines(here), offset, limit)
@@ -166,8 +165,6 @@ class Client:
         (RUNBUS_LEASE_SECONDS) again and again; or `TAKEN` when its process is dead and the run
         has crashed. Each is looked at every third of a lease at most.
         """
-        from runbus.store.maintenance import owners
-
         return await owners.check(bus.current(), runs_)
 
     async def count_waiting(self) -> int:
@@ -179,15 +176,11 @@ class Client:
 
         Raises `RunMissing`.
         """
-        from runbus.store.records import pauses
-
         _, pause = await pauses.read_pending(bus.current(), parse_run_id(flow_run_id))
         return pause
 
     async def read_pauses(self, flow_run_id: UUID | str) -> list[Pause]:
         """List the pauses of a run, answered ones too, in the order in which they were opened."""
-        from runbus.store.records import pauses
-
         return await pauses.read_all(bus.current(), parse_run_id(flow_run_id))
 
     async def resume_flow_run(
@@ -200,8 +193,6 @@ class Client:
         generation: int | None = None,
     ) -> None:
         """See `runbus.flow_runs.aresume_flow_run`."""
-        from runbus import flow_runs
-
         await flow_runs.aresume_flow_run(flow_run_id, run_input, by, durability, key, generation)
 
     async def answer_flow_run(
@@ -217,8 +208,6 @@ class Client:
 
         Raises `OwnerSilent` while it is not known whether the process that waits lives.
         """
-        from runbus import flow_runs
-
         return await flow_runs.answer_flow_run(
             flow_run_id, run_input, by, durability, key, generation
         )
@@ -229,8 +218,6 @@ class Client:
         self, flow_run_id: UUID | str, *, after: str | None = None, limit: int = 1000
     ) -> list[LogLine]:
         """List lines that a run logged, the oldest first; `after` is the `id` of a line."""
-        from runbus.store.records import logs
-
         _check_page(limit)
         run_id = parse_run_id(flow_run_id)
         return await logs.read(bus.current(), run_id, after=check_place(after), limit=limit)
@@ -240,16 +227,12 @@ class Client:
 
         Raises `RunMissing`.
         """
-        from runbus.store.records import logs
-
         return logs.follow(bus.current(), parse_run_id(flow_run_id))
 
     # Inputs.
 
     async def read_streams(self, flow_run_id: UUID | str) -> list[StreamInfo]:
         """List the input streams of a run by their names."""
-        from runbus.store.records import inputs
-
         return await inputs.info(bus.current(), parse_run_id(flow_run_id))
 
     async def read_inputs(
@@ -265,8 +248,6 @@ class Client:
 
         They come in the order of time; `after` is the `id` of an input.
         """
-        from runbus.store.records import inputs
-
         _check_page(limit)
         return await inputs.read(
             bus.current(),
@@ -281,22 +262,16 @@ class Client:
         self, flow_run_id: UUID | str, stream: str | None = None
     ) -> AsyncGenerator[StoredInput]:
         """Yield the inputs of a run from the first on, until the run has ended."""
-        from runbus.store.records import inputs
-
         return inputs.follow(bus.current(), parse_run_id(flow_run_id), stream)
 
     # Deployments and workers.
 
     async def read_deployments(self) -> list[DeploymentInfo]:
         """List the deployments by their names."""
-        from runbus.store.records import deployments
-
         return await deployments.read_all(bus.current())
 
     async def read_deployment(self, name: str) -> DeploymentInfo:
         """Read the deployment `flow/name`. Raises `DeploymentMissing`."""
-        from runbus.store.records import deployments
-
         found = await deployments.read_info(bus.current(), check_text("name", name))
         if found is None:
             raise DeploymentMissing(name)
@@ -307,8 +282,6 @@ class Client:
 
         A worker that was killed counts for up to three leases.
         """
-        from runbus.store.records import workers
-
         return await workers.is_served(bus.current(), name)
 
     async def create_flow_run_from_deployment(
@@ -327,9 +300,7 @@ class Client:
 
         Raises `DeploymentMissing`.
         """
-        from runbus.deployments import arun_deployment
-
-        return await arun_deployment(
+        return await deployment_verbs.arun_deployment(
             name,
             parameters,
             timeout=0,
@@ -341,8 +312,6 @@ class Client:
 
     async def read_workers(self) -> list[WorkerInfo]:
         """List the processes that serve deployments, those that have done so longest first."""
-        from runbus.store.records import workers
-
         return await workers.read_all(bus.current())
 
     async def servers_away(self) -> list[str]:
@@ -354,7 +323,7 @@ class Client:
 
     async def server_report(self) -> ServerReport:
         """Look at the server: what is wrong with it, and what to do. Changes nothing of any run."""
-        from runbus.store.admin import doctor
+        from runbus.store.admin import doctor  # late: only who looks needs it
 
         return await doctor.examine(bus.current())
 
@@ -364,7 +333,7 @@ class Client:
         That is for when somebody has deleted an index: workers find a part of it by themselves.
         Raises `RightMissing` for a user who may not do this.
         """
-        from runbus.store.maintenance import index_repair
+        from runbus.store.maintenance import index_repair  # late: only who repairs needs it
 
         return await index_repair.repair_all(bus.current())
 

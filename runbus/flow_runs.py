@@ -2,9 +2,6 @@
 
 Each is implemented once, as the coroutine function whose name begins with `a`. The plain name is
 one line over it: it blocks in a thread and returns something to await on an event loop.
-
-What asks and judges needs pydantic's models, and is imported when that begins, on an event loop:
-who only imports the verbs does not wait for it.
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from pydantic_core import ValidationError
+from pydantic import ValidationError
 
 from runbus.background import bridge
 from runbus.background.caller import in_caller
@@ -105,7 +102,7 @@ async def _pause(
     poll_interval: float | None,
     key: str | None,
 ) -> Any:
-    from runbus.input.question import question_about
+    from runbus.input.question import question_about  # late: it needs pydantic's models
 
     question = await in_caller(partial(question_about, wait_for_input))
     check_timeout(timeout)
@@ -127,8 +124,6 @@ async def _ask(
     timeout: float | None,
     poll_interval: float | None,
 ) -> Any:
-    from runbus.input.form import answer_at_hand
-
     here, run_id = bus.current(), run.run_id
     form = await question.form(key, run_id)
     ask = partial(
@@ -151,8 +146,7 @@ async def _ask(
         await _give_up(run, key, poll_interval)
         raise
     try:
-        with answer_at_hand(run_id, answered):
-            return await question.answer(key, run_id)
+        return await question.answer(key, run_id, answered)
     except ValidationError:
         await pauses.refuse(here, run_id, opened)
         raise

@@ -8,14 +8,14 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from runbus.errors import InvalidArgument
+from runbus.execution.call import FlowCall
+from runbus.execution.engine import run_async, run_sync
 from runbus.execution.run_names import friendly_name
 from runbus.worker.deployment import Deployment
 from runbus.worker.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from runbus.execution.call import FlowCall
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,10 +40,8 @@ class Flow(Generic[P, R]):
         timeout_seconds: float | None = None,
         log_prints: bool | None = None,
     ) -> None:
-        # Late: a program that sends and answers has no flows. Not later, in a call: there a signal
-        # may interrupt it, and an import that is interrupted may block all that follow.
-        from runbus.execution.call import FlowCall
-        from runbus.execution.engine import run_async, run_sync
+        # Late: it needs pydantic's models, and who sends and answers makes no flow. Not later, in a
+        # call: an import that a signal interrupts may fail for good.
         from runbus.execution.parameters import Parameters
 
         if not callable(fn):
@@ -64,14 +62,13 @@ class Flow(Generic[P, R]):
         self.log_prints = log_prints
         self.is_async = inspect.iscoroutinefunction(fn)
         self._parameters = Parameters(fn)
-        self._new_call = FlowCall
-        self._run: Any = run_async if self.is_async else run_sync
         update_wrapper(self, fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the flow. Raises what its function raises."""
         call = self.prepare(args, kwargs)
-        return self._run(call)
+        run: Any = run_async if self.is_async else run_sync
+        return run(call)
 
     def __get__(self, instance: object | None, owner: type | None = None) -> Flow[..., R]:
         """Bind a flow that is a method to its instance, as functions do."""
@@ -112,7 +109,7 @@ class Flow(Generic[P, R]):
         """Make ready what a call with these arguments does. Raises as `__call__` does."""
         args, kwargs = self._parameters.validate(args, kwargs)
         parameters = self._parameters.named(args, kwargs)
-        return self._new_call(
+        return FlowCall(
             flow_name=self.name,
             run_name=run_name or self.run_name(parameters),
             call=partial(self.fn, *args, **kwargs),

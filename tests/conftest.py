@@ -162,7 +162,7 @@ def configure() -> Iterator[Callable[..., None]]:
     with ExitStack() as changes:
 
         def change(**values: Any) -> None:
-            kept = vars(settings.current())
+            kept = settings.current().model_dump(exclude_unset=True)
             changes.enter_context(settings.temporary_settings(**kept | values))
 
         yield change

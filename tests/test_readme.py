@@ -81,12 +81,10 @@ def test_there_is_one_command_for_each_purpose() -> None:
 
 def test_the_settings_table_is_complete() -> None:
     """Each setting is in the README, with its prefix."""
-    from dataclasses import fields
-
     from runbus.settings import Settings
 
     named = set(re.findall(r"^\| `RUNBUS_(\w+)`", README, re.MULTILINE))
-    assert named == {each.name.upper() for each in fields(Settings)}
+    assert named == {name.upper() for name in Settings.model_fields}
 
 
 def program(name: str) -> str:

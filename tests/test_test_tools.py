@@ -488,7 +488,7 @@ def test_configure_keeps_the_other_settings(
 
 def test_settings_of_the_machine_do_not_reach_a_test():
     """Without a server fixture the settings are the defaults, and the home is empty."""
-    assert settings.current() == settings.Settings()
+    assert settings.current() == settings.Settings.model_construct()
     assert [name for name in os.environ if name.startswith("RUNBUS_")] == [
         "RUNBUS_HOME",
         "RUNBUS_CONFIG",

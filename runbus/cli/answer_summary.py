@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from runbus.cli import output, times
 from runbus.forms.secrets import without_secrets
-from runbus.protocol.printed import read_json
+from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
     from runbus.protocol.records import Pause

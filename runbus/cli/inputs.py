@@ -17,8 +17,9 @@ from runbus.cli.resume import user_name
 from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidRunId
 from runbus.protocol.ids import parse_run_id
-from runbus.protocol.printed import one_line, read_json
+from runbus.protocol.printed import one_line
 from runbus.protocol.types import name_of_value
+from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
     from uuid import UUID

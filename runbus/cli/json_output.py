@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, cast
 
 from runbus.cli import times
-from runbus.protocol.printed import read_json, readable_json
+from runbus.protocol.printed import readable_json
+from runbus.protocol.values import read_json
 
 
 def plain(value: Any) -> Any:

@@ -18,7 +18,8 @@ from runbus.cli.terminal import is_terminal
 from runbus.forms import parts
 from runbus.forms.schema import SchemaReader
 from runbus.forms.wording import hint
-from runbus.protocol.printed import one_line, read_json, readable
+from runbus.protocol.printed import one_line, readable
+from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

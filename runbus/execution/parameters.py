@@ -7,6 +7,9 @@ import sys
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, cast
 
+# All that runbus takes of pydantic, since its own late imports could be interrupted in a verb.
+import pydantic.dataclasses
+import pydantic.networks  # noqa: F401
 from pydantic import ConfigDict, TypeAdapter, validate_call
 
 if TYPE_CHECKING:

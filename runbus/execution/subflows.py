@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import ValidationError, from_json
+from pydantic import ValidationError
+from pydantic_core import from_json
 
 from runbus.background.caller import in_caller
 from runbus.errors import UnsupportedType
-from runbus.protocol.adapters import decoder
+from runbus.protocol.values import decoder
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import child_runs, executions, runs
 

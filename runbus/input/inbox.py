@@ -11,7 +11,7 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
-from pydantic_core import ValidationError
+from pydantic import ValidationError
 
 from runbus.background import bridge
 from runbus.errors import InvalidArgument, MalformedEntry, ReceiveTimeout, UsageError, WrongSyntax

@@ -14,7 +14,7 @@ from runbus.errors import InvalidArgument
 from runbus.forms.answers import in_one_line, schema_error, validate_answer
 from runbus.forms.fingerprint import fingerprint
 from runbus.forms.title import first_line, title
-from runbus.input.form import keyset_of
+from runbus.input.form import answer_at_hand, keyset_of
 from runbus.input.run_input import (
     AutomaticRunInput,
     RunInput,
@@ -27,6 +27,8 @@ from runbus.store.records.pauses import Form as StoredForm
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
+
+    from runbus.protocol.records import Pause
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +54,13 @@ class Question:
             description=asked.description,
         )
 
-    async def answer(self, key: str, run_id: UUID) -> Any:
+    async def answer(self, key: str, run_id: UUID, answered: Pause | None) -> Any:
         """Read the answer to the pause of this key. Raises pydantic's `ValidationError`."""
         if self.model is None:
             return None
-        return self.unwrap(await in_caller(partial(answer_of, self.model, keyset_of(key), run_id)))
+        with answer_at_hand(run_id, answered):
+            read = await in_caller(partial(answer_of, self.model, keyset_of(key), run_id))
+        return self.unwrap(read)
 
 
 def title_of_form(form: StoredForm) -> str:

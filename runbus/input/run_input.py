@@ -31,11 +31,10 @@ from runbus.execution.current_run import run_id_or_current
 from runbus.input.form import Form, find_at_hand, read_answered, with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.input.send import send_input
-from runbus.protocol.adapters import decoder, json_schema
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.literals import with_literals_read_as_written
 from runbus.protocol.types import check_key_prefix, types_by_name
-from runbus.protocol.values import encode
+from runbus.protocol.values import decoder, encode, json_schema
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -94,10 +93,7 @@ class RunInput(BaseModel):
     """
 
     model_config = ConfigDict(
-        ser_json_bytes="base64",
-        val_json_bytes="base64",
-        ser_json_inf_nan="strings",
-        defer_build=True,  # of this class, see below
+        ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings"
     )
     __runbus_input__: ClassVar[str] = "model"  # how `send_input` knows it
     _description: ClassVar[str | None] = None
@@ -248,12 +244,6 @@ class AutomaticRunInput(RunInput, Generic[T]):
     __runbus_input__: ClassVar[str] = "value"
 
     value: T
-
-
-# Models build their validators when they are defined. These two need none before their first use,
-# so importing them is quick; a user's model tells its faults where it is defined.
-for _model in (RunInput, AutomaticRunInput):
-    del _model.model_config["defer_build"]
 
 
 @overload

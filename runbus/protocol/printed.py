@@ -9,9 +9,6 @@ be read, such as `\x1b`; in pipes too, since a pipe often ends on a terminal.
 from __future__ import annotations
 
 import re
-from typing import Any
-
-from pydantic_core import from_json
 
 # DEL and C1; what turns the direction of text around or separates lines; lone surrogates, which
 # nothing can show.
@@ -41,13 +38,3 @@ def readable_json(text: str) -> str:
 def _spell(found: re.Match[str]) -> str:
     character = found[0]
     return _SPELLED.get(character) or character.encode("unicode_escape").decode()
-
-
-def read_json(data: bytes | None) -> Any:
-    """Read stored JSON to show it; what is none, such as an input added by hand, is its text."""
-    if not data:
-        return None
-    try:
-        return from_json(data)
-    except ValueError:
-        return data.decode(errors="replace")

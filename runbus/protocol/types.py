@@ -61,9 +61,6 @@ _CONTAINERS: dict[type, tuple[Any, ...]] = {
 
 # fmt: on
 
-_OF_THE_NETWORK = {"EmailStr": (str,), "IPvAnyAddress": (IPv4Address, IPv6Address)}
-"""Stand-ins too, of a module of pydantic's that few need: by name, so as not to load it."""
-
 _NEVER_A_VALUES_CLASS = {"typing", "typing_extensions", "collections.abc", "numbers"}
 
 _LONGEST_KEY_PREFIX = 255
@@ -202,8 +199,8 @@ def _parameters_of(generic: Any) -> tuple[Any, ...]:
 
 
 def _types_of_class(annotation: Any, cls: Any) -> dict[str, Any]:
-    if classes := _classes_behind(cls):
-        return {_name_of_class(each): annotation for each in classes}
+    if isinstance(cls, abc.Hashable) and cls in (stand_ins := _stand_ins()):
+        return {_name_of_class(each): annotation for each in stand_ins[cls]}
     if not isinstance(cls, type) or cls in {object, type}:
         raise UnnamedType(annotation)
     if cls in _CONTAINERS:
@@ -213,21 +210,17 @@ def _types_of_class(annotation: Any, cls: Any) -> dict[str, Any]:
     return {_name_of_class(cls): annotation}
 
 
-def _classes_behind(cls: Any) -> tuple[type, ...]:
-    if getattr(cls, "__module__", None) == "pydantic.networks":
-        return _OF_THE_NETWORK.get(cls.__name__, ())
-    return _stand_ins().get(cls, ()) if isinstance(cls, abc.Hashable) else ()
-
-
 @cache
 def _stand_ins() -> dict[Any, tuple[type, ...]]:
     """Return pydantic's types whose values have other classes. They validate themselves."""
     # At the first use: many programs never ask.
     # fmt: off
     return {
+        pydantic.EmailStr: (str,),
         pydantic.AwareDatetime: (datetime,), pydantic.NaiveDatetime: (datetime,),
         pydantic.PastDatetime: (datetime,), pydantic.FutureDatetime: (datetime,),
         pydantic.PastDate: (date,), pydantic.FutureDate: (date,),
+        pydantic.IPvAnyAddress: (IPv4Address, IPv6Address),
         pydantic.JsonValue: (dict, list, str, bool, int, float, NoneType),
     }
     # fmt: on

@@ -8,14 +8,23 @@ by; a receiver accepts names and aliases.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, NewType
 
-from pydantic_core import SchemaSerializer, core_schema, to_jsonable_python
+import pydantic
+from pydantic_core import SchemaSerializer, core_schema, from_json, to_jsonable_python
 
 from runbus.errors import NotSerializable, UnsupportedType
+from runbus.protocol.byte_config import check_bytes_are_read_one_way, has_own_config
+from runbus.protocol.literals import ReadAsWritten
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from collections.abc import Callable
+
+    from pydantic import TypeAdapter, ValidationError
+
+# By `pydantic.`, which loads its models at the first use: most values are encoded without.
+_CONFIG = pydantic.ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=True)
 
 
 def encode(value: object) -> bytes:
@@ -35,6 +44,22 @@ def _reason(value: object, error: Exception) -> str:
     return f"it must be something that pydantic writes as JSON ({first_line})"
 
 
+def decoder(annotation: Any) -> Callable[[bytes], Any]:
+    """Return the function that reads JSON as a type. It raises pydantic's `ValidationError`."""
+    validate = _adapter(annotation).validator.validate_json
+    return lambda data: validate(data, by_alias=True, by_name=True)
+
+
+def read_json(data: bytes | None) -> Any:
+    """Read stored JSON to show it; what is none, such as an input added by hand, is its text."""
+    if not data:
+        return None
+    try:
+        return from_json(data)
+    except ValueError:
+        return data.decode(errors="replace")
+
+
 def is_broken_json(error: ValidationError) -> bool:
     """Tell bytes that are not JSON at all from JSON that does not fit the type."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -42,12 +67,15 @@ def is_broken_json(error: ValidationError) -> bool:
     return first["type"] == "json_invalid" and not first["loc"]
 
 
+def json_schema(annotation: Any) -> dict[str, Any]:
+    """Return the JSON Schema of what a type accepts."""
+    return _adapter(annotation).json_schema(mode="validation")
+
+
 def _by_own_type(value: Any) -> Any:
     """Serialise what `to_json` does not know but pydantic has a schema for."""
-    from runbus.protocol.adapters import adapter  # late: most values are of types that it knows
-
     try:
-        serializer = adapter(type(value)).serializer
+        serializer = _adapter(type(value)).serializer
     except UnsupportedType:
         raise TypeError(f"a {type(value).__name__} is not") from None
     return serializer.to_python(value, mode="json", by_alias=False, round_trip=True)
@@ -83,3 +111,36 @@ def _with_lost_numbers(data: bytes, value: object) -> bytes:
     number written out is longer than null, and an iterator was used up by the first pass.
     """
     return max(data, _to_json(_to_jsonable(value)), key=len)
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        hash(annotation)
+    except TypeError:  # metadata of an Annotated may be unhashable
+        return _new_adapter(annotation)
+    # `list[A | B]` equals `list[B | A]`, and yet the first member that fits wins.
+    return _cached_adapter(annotation, repr(annotation))
+
+
+@lru_cache(maxsize=1024)
+def _cached_adapter(annotation: Any, _order: str) -> TypeAdapter[Any]:
+    return _new_adapter(annotation)
+
+
+def _new_adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return _adapt(annotation)
+    except pydantic.PydanticUserError as error:  # such as a `typing.TypedDict` before Python 3.12
+        raise UnsupportedType(annotation, error.message) from error
+
+
+def _adapt(annotation: Any) -> TypeAdapter[Any]:
+    if isinstance(annotation, type) and has_own_config(annotation):
+        return pydantic.TypeAdapter(annotation)
+    # TypeAdapter refuses a config for a bare dataclass or TypedDict, though they would use it.
+    as_written = Annotated[annotation, ReadAsWritten()]
+    received = NewType("received", as_written)  # pyright: ignore[reportGeneralTypeIssues]
+    adapter: TypeAdapter[Any] = pydantic.TypeAdapter(received, config=_CONFIG)
+    adapter.rebuild()  # raises if a forward reference has no meaning yet
+    check_bytes_are_read_one_way(annotation, adapter.core_schema)
+    return adapter

@@ -13,6 +13,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from runbus import settings
 from runbus.errors import RunbusError, UnsentInputs
 from runbus.green_threads import refuse_green_threads
 from runbus.protocol.keys import Keys
@@ -137,9 +138,7 @@ def current() -> Bus:
 def of(loop: asyncio.AbstractEventLoop) -> Bus:
     """Return the bus of this event loop, which runs in this thread, for the current settings."""
     bus: Bus | None = getattr(_of_thread, "bus", None)
-    if bus is None or bus.loop is not loop or not bus.settings.are_current():
-        from runbus import settings  # late, as the topology is
-
+    if bus is None or bus.loop is not loop or not settings.are_current(bus.settings):
         bus = _of_thread.bus = of_settings(settings.current())
     return bus
 

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from runbus import send_input
 from runbus.errors import AlreadyAnswered, AnswerRefused, OwnerSilent
-from runbus.protocol.printed import read_json
+from runbus.protocol.values import read_json
 from runbus.web.api_models import (
     AnswerIn,
     DeploymentOut,

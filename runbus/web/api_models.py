@@ -9,8 +9,8 @@ from uuid import UUID
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from runbus.protocol.printed import read_json
 from runbus.protocol.states import TYPES
+from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
     from runbus.protocol.deployment_info import DeploymentInfo

@@ -11,10 +11,11 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from runbus.background import bridge
+from runbus.background import bridge, lease_holder
 from runbus.protocol.printed import one_line
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.worker.deployment import Deployment, check_served
+from runbus.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -33,13 +34,10 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
     The first signal lets runs that execute go on for a grace time; the second ends the process.
     Raises `SystemExit` when ends of runs could not be recorded; they are named.
     """
-    # Late: a program that defines flows need not serve them.
-    from runbus.background import lease_holder
-    from runbus.monitoring.health_server import monitored
-    from runbus.worker.worker import Worker
-
     check_served(served, limit)
-    worker, holder = Worker(served, limit), lease_holder.of(bus.current().settings)
+    worker, holder = Worker(served, limit), lease_holder.of(current_bus().settings)
+    from runbus.monitoring.health_server import monitored  # late: it imports an HTTP server
+
     with _stopped_by_signals(worker.stop, holder), monitored(worker.slots):
         await worker.run()
         left = await asyncio.to_thread(holder.unrecorded)

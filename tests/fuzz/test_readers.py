@@ -12,7 +12,6 @@ from pydantic import BaseModel, ValidationError
 from fuzz import foreign
 from runbus.forms.answers import schema_error, validate_answer, validation_errors, with_defaults
 from runbus.forms.fingerprint import fingerprint
-from runbus.protocol.adapters import decoder
 from runbus.protocol.deployment_info import read_deployment, read_worker
 from runbus.protocol.entries import Entry, fields_by_name, read_entry, time_of
 from runbus.protocol.event import read_event
@@ -21,6 +20,7 @@ from runbus.protocol.ids import read_run_ids
 from runbus.protocol.log_line import read_log_line
 from runbus.protocol.records import FlowRun, read_flow_run, read_pause, read_state_change
 from runbus.protocol.stored_input import read_stored_input
+from runbus.protocol.values import decoder
 from runbus.store.admin.report import (
     judge_eviction,
     judge_memory,

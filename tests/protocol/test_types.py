@@ -29,9 +29,8 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypeAliasType, TypedDict
 
 from runbus.errors import InvalidKeyPrefix, NotSerializable, UnnamedType, UsageError
-from runbus.protocol.adapters import decoder, json_schema
 from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
-from runbus.protocol.values import encode, is_broken_json
+from runbus.protocol.values import decoder, encode, is_broken_json, json_schema
 
 T = TypeVar("T")
 U = TypeVar("U")

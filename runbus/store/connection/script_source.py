@@ -9,7 +9,7 @@ that a send takes. Then the parts, each after those that it has itself; then the
 from __future__ import annotations
 
 from functools import cache
-from pkgutil import get_data
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from runbus.protocol import states
@@ -30,9 +30,7 @@ def header_of(name: str) -> Header:
 @cache
 def text_of(name: str) -> str:
     """Return what a file has."""
-    data = get_data("runbus.store", f"lua/{name}.lua")
-    assert data is not None  # noqa: S101  (a loader that has no files)
-    return data.decode()
+    return (files("runbus.store") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
 def source_of(name: str) -> str:

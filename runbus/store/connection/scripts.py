@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from functools import cached_property
+from hashlib import sha1
 from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
 
 from runbus.store.connection.connection import settle
+from runbus.store.connection.script_source import source_of
 
 if TYPE_CHECKING:
     from runbus.store.connection.connection import Command, Connection, OnReply
@@ -33,16 +35,12 @@ class Script:
     @cached_property
     def source(self) -> str:
         """What the server executes."""
-        from runbus.store.connection.script_source import source_of  # late, as the files are
-
         flags = "#!lua flags=allow-oom\n" if self._allow_oom else ""
         return flags + source_of(self.name)
 
     @cached_property
     def sha(self) -> str:
         """The SHA-1 of the source, by which servers know it."""
-        from hashlib import sha1  # late, as the files are
-
         return sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def command(self, call: Command) -> Command:

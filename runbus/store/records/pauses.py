@@ -176,7 +176,7 @@ def _read_pause(key: str, record: Fields, entry: tuple[bytes, list[bytes]] | Non
     pause = read_pause(key, record, entry)
     if pause is None or pause.value is None:
         return pause
-    from runbus.forms.answers import stored_with_defaults  # late: lists read no answers
+    from runbus.forms.answers import stored_with_defaults  # late: few read answers
 
     return replace(pause, value=stored_with_defaults(pause.schema, pause.value))
 
