@@ -25,7 +25,7 @@ import httpx
 from benchmarks.server import running_server
 from runbus.protocol.execution import Owner
 from runbus.settings import temporary_settings
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import pauses, runs
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 async def _fill(count: int, waiting: int) -> None:
-    here, room = bus.current(), asyncio.Semaphore(AT_ONCE)
+    bus, room = current_bus(), asyncio.Semaphore(AT_ONCE)
     owner = Owner(process="benchmark", lease="60000 benchmark")
     form = pauses.Form(schema=b'{"type":"object"}', shape="x", description="May it **go on**?")
 
@@ -61,12 +61,12 @@ async def _fill(count: int, waiting: int) -> None:
         async with room:
             run_id = uuid4()
             fields = {"flow": f"flow-{number % 50}", "name": f"run-{number}"}
-            run = await runs.create(here, run_id, fields, owner=owner, digits="benchmark")
+            run = await runs.create(bus, run_id, fields, owner=owner, digits="benchmark")
             if number < waiting:
                 options = {"timeout": 3600 + number, "retry": 0, "epoch": run.epoch}
-                await pauses.open_pause(here, run_id, "1", form, **options)
+                await pauses.open_pause(bus, run_id, "1", form, **options)
             else:
-                await runs.move(here, run, "Completed")
+                await runs.move(bus, run, "Completed")
 
     for begin in range(0, count, 10_000):
         await asyncio.gather(*(one(each) for each in range(begin, min(count, begin + 10_000))))

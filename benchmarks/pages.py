@@ -18,7 +18,7 @@ from benchmarks.measure import Goal, Row, compared, limited
 from runbus import get_client
 from runbus.protocol.execution import Owner
 from runbus.protocol.keys import Keys
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import pauses, runs
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ async def _read_newest() -> float:
 
 
 async def _store(seconds: float | None) -> None:
-    here, run_id = bus.current(), uuid4()
+    bus, run_id = current_bus(), uuid4()
     fields = {"name": "calm-otter", "flow": "ask"}
-    run = await runs.create(here, run_id, fields, owner=_NOBODY, digits="benchmark")
-    await pauses.open_pause(here, run_id, "1", _FORM, timeout=seconds, retry=0, epoch=run.epoch)
+    run = await runs.create(bus, run_id, fields, owner=_NOBODY, digits="benchmark")
+    await pauses.open_pause(bus, run_id, "1", _FORM, timeout=seconds, retry=0, epoch=run.epoch)
 
 
 async def _read_plainly(client: AsyncRedis, prefix: str, ids: list[UUID]) -> None:

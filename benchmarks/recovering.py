@@ -18,7 +18,7 @@ from redis.asyncio import Redis as AsyncRedis
 from benchmarks.measure import Goal, Row, compared
 from runbus.protocol.execution import Owner
 from runbus.protocol.keys import TAGS
-from runbus.store import bus
+from runbus.store.bus import Bus, current_bus
 from runbus.store.maintenance import recovery
 from runbus.store.records import executions, runs
 from runbus.store.records.executions import ClaimRequest
@@ -61,8 +61,8 @@ async def _measure(bench: Bench, count: int) -> Pairs:
 async def _ours(client: AsyncRedis, count: int) -> float:
     await _orphan(client, count)
     began = time.perf_counter()
-    taken = await recovery.recover_orphaned_runs(bus.current())
-    await bus.current().commands.all_told()
+    taken = await recovery.recover_orphaned_runs(current_bus())
+    await current_bus().commands.all_told()
     seconds = time.perf_counter() - began
     assert taken == count
     return count / seconds
@@ -70,41 +70,41 @@ async def _ours(client: AsyncRedis, count: int) -> float:
 
 async def _bare(client: AsyncRedis, count: int) -> float:
     await _orphan(client, count)
-    here = bus.current()
+    bus = current_bus()
     after = dict.fromkeys(TAGS, "")
     began = time.perf_counter()
     while after:
         async with client.pipeline(transaction=False) as pipeline:
             for tag, start in after.items():
-                pipeline.execute_command(*recovery.call(here, tag, start))
+                pipeline.execute_command(*recovery.call(bus, tag, start))
             replies = await pipeline.execute()
         after = {
             tag: reply[0].decode() for tag, reply in zip(after, replies, strict=True) if reply[0]
         }
     seconds = time.perf_counter() - began
-    assert await client.zcard(here.keys.executing(TAGS[0])) == 0
+    assert await client.zcard(bus.keys.executing(TAGS[0])) == 0
     return count / seconds
 
 
 async def _orphan(client: AsyncRedis, count: int) -> None:
     """Have a process that is gone execute so many runs, and those who look be sure of it."""
-    here = bus.current()
-    length = int(here.settings.lease_seconds * 1000)
+    bus = current_bus()
+    length = int(bus.settings.lease_seconds * 1000)
     owner = Owner(process=token_hex(8), lease=f"{length} {token_hex(8)}")
     for _ in range(0, count, _TOGETHER):
-        await asyncio.gather(*(_claimed(here, owner) for _ in range(min(_TOGETHER, count))))
+        await asyncio.gather(*(_claimed(bus, owner) for _ in range(min(_TOGETHER, count))))
     now = int((await client.time())[0]) * 1000
     async with client.pipeline(transaction=False) as pipeline:
         for tag in TAGS:
-            pipeline.delete(here.keys.lease(tag, owner.process))
-            pipeline.hset(here.keys.pulse(tag), mapping={"since": now - 2 * length, "last": now})
+            pipeline.delete(bus.keys.lease(tag, owner.process))
+            pipeline.hset(bus.keys.pulse(tag), mapping={"since": now - 2 * length, "last": now})
         await pipeline.execute()
 
 
-async def _claimed(here: bus.Bus, owner: Owner) -> None:
+async def _claimed(bus: Bus, owner: Owner) -> None:
     run_id = uuid4()
     fields = {"name": "calm-otter", "flow": "nothing", "deployment": _DEPLOYMENT}
-    await runs.create(here, run_id, fields)
+    await runs.create(bus, run_id, fields)
     request = ClaimRequest(run_id=run_id, deployment=_DEPLOYMENT, digits=token_hex(4))
-    (run,) = await executions.claim(here, [request], owner)
+    (run,) = await executions.claim(bus, [request], owner)
     assert request.is_answered_by(run)

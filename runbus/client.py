@@ -10,7 +10,7 @@ from runbus.errors import AmbiguousRun, DeploymentMissing, InvalidArgument, Inva
 from runbus.protocol.entries import check_place, check_text
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.run_filter import RunFilter, state_names
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.maintenance import owners
 from runbus.store.records import (
     deployments,
@@ -59,7 +59,7 @@ class Client:
 
     async def read_flow_run(self, flow_run_id: UUID | str) -> FlowRun:
         """Read a run. Raises `RunMissing`."""
-        return await runs.read(bus.current(), parse_run_id(flow_run_id))
+        return await runs.read(current_bus(), parse_run_id(flow_run_id))
 
     async def find_flow_run(self, text: str) -> FlowRun:
         """Read the run with this id, or that is the only one whose id begins so or of this name.
@@ -107,11 +107,11 @@ class Client:
 
     async def _list(self, chosen: RunFilter, limit: int, offset: int = 0) -> list[FlowRun]:
         _check_page(limit, offset)
-        return await run_lists.read_runs(bus.current(), chosen, offset, limit)
+        return await run_lists.read_runs(current_bus(), chosen, offset, limit)
 
     async def read_history(self, flow_run_id: UUID | str) -> list[StateChange]:
         """List the states that a run came into, the newest last; of very many the last 1,000."""
-        return await runs.history(bus.current(), parse_run_id(flow_run_id))
+        return await runs.history(current_bus(), parse_run_id(flow_run_id))
 
     def follow_events(self) -> AsyncGenerator[Event]:
         """Yield the changes of all runs' states, from now on, those of one run in their order.
@@ -121,7 +121,7 @@ class Client:
         Then read again whatever you know from events; they go on after it. Raises
         `ServerUnreachable` when no server can be reached for RUNBUS_RETRY_SECONDS.
         """
-        return events.follow_all(bus.current())
+        return events.follow_all(current_bus())
 
     async def wait_for_flow_run(
         self, flow_run_id: UUID | str, timeout: float | None = 10800
@@ -144,18 +144,18 @@ class Client:
         live, and those that are found `Crashed` are left out (see `check_owners`).
         """
         _check_page(limit, offset)
-        here = bus.current()
+        bus = current_bus()
         found = await self._read_waiting(limit, offset)
         if check_owners:
-            verdicts = await owners.check(here, [each.run for each in found])
+            verdicts = await owners.check(bus, [each.run for each in found])
             if owners.GONE in verdicts.values():  # others stand in their places now
                 found = await self._read_waiting(limit, offset)
         return found
 
     async def _read_waiting(self, limit: int, offset: int) -> list[Waiting]:
-        here = bus.current()
+        bus = current_bus()
         return await pending.read(
-            here, await run_lists.page(run_lists.Deadlines(here), offset, limit)
+            bus, await run_lists.page(run_lists.Deadlines(bus), offset, limit)
         )
 
     async def check_owners(self, runs_: Iterable[FlowRun]) -> dict[UUID, str]:
@@ -165,23 +165,23 @@ class Client:
         (RUNBUS_LEASE_SECONDS) again and again; or `TAKEN` when its process is dead and the run
         has crashed. Each is looked at every third of a lease at most.
         """
-        return await owners.check(bus.current(), runs_)
+        return await owners.check(current_bus(), runs_)
 
     async def count_waiting(self) -> int:
         """Return how many runs wait for an answer."""
-        return await run_lists.count_waiting(bus.current())
+        return await run_lists.count_waiting(current_bus())
 
     async def read_pause(self, flow_run_id: UUID | str) -> Pause | None:
         """Read the pause in which a run waits: its form and deadline. None when it does not wait.
 
         Raises `RunMissing`.
         """
-        _, pause = await pauses.read_pending(bus.current(), parse_run_id(flow_run_id))
+        _, pause = await pauses.read_pending(current_bus(), parse_run_id(flow_run_id))
         return pause
 
     async def read_pauses(self, flow_run_id: UUID | str) -> list[Pause]:
         """List the pauses of a run, answered ones too, in the order in which they were opened."""
-        return await pauses.read_all(bus.current(), parse_run_id(flow_run_id))
+        return await pauses.read_all(current_bus(), parse_run_id(flow_run_id))
 
     async def resume_flow_run(
         self,
@@ -220,20 +220,20 @@ class Client:
         """List lines that a run logged, the oldest first; `after` is the `id` of a line."""
         _check_page(limit)
         run_id = parse_run_id(flow_run_id)
-        return await logs.read(bus.current(), run_id, after=check_place(after), limit=limit)
+        return await logs.read(current_bus(), run_id, after=check_place(after), limit=limit)
 
     def follow_logs(self, flow_run_id: UUID | str) -> AsyncGenerator[LogLine]:
         """Yield the lines of a run's log from the first on, until the run has ended.
 
         Raises `RunMissing`.
         """
-        return logs.follow(bus.current(), parse_run_id(flow_run_id))
+        return logs.follow(current_bus(), parse_run_id(flow_run_id))
 
     # Inputs.
 
     async def read_streams(self, flow_run_id: UUID | str) -> list[StreamInfo]:
         """List the input streams of a run by their names."""
-        return await inputs.info(bus.current(), parse_run_id(flow_run_id))
+        return await inputs.info(current_bus(), parse_run_id(flow_run_id))
 
     async def read_inputs(
         self,
@@ -250,7 +250,7 @@ class Client:
         """
         _check_page(limit)
         return await inputs.read(
-            bus.current(),
+            current_bus(),
             parse_run_id(flow_run_id),
             stream,
             after=check_place(after),
@@ -262,17 +262,17 @@ class Client:
         self, flow_run_id: UUID | str, stream: str | None = None
     ) -> AsyncGenerator[StoredInput]:
         """Yield the inputs of a run from the first on, until the run has ended."""
-        return inputs.follow(bus.current(), parse_run_id(flow_run_id), stream)
+        return inputs.follow(current_bus(), parse_run_id(flow_run_id), stream)
 
     # Deployments and workers.
 
     async def read_deployments(self) -> list[DeploymentInfo]:
         """List the deployments by their names."""
-        return await deployments.read_all(bus.current())
+        return await deployments.read_all(current_bus())
 
     async def read_deployment(self, name: str) -> DeploymentInfo:
         """Read the deployment `flow/name`. Raises `DeploymentMissing`."""
-        found = await deployments.read_info(bus.current(), check_text("name", name))
+        found = await deployments.read_info(current_bus(), check_text("name", name))
         if found is None:
             raise DeploymentMissing(name)
         return found
@@ -282,7 +282,7 @@ class Client:
 
         A worker that was killed counts for up to three leases.
         """
-        return await workers.is_served(bus.current(), name)
+        return await workers.is_served(current_bus(), name)
 
     async def create_flow_run_from_deployment(
         self,
@@ -312,20 +312,20 @@ class Client:
 
     async def read_workers(self) -> list[WorkerInfo]:
         """List the processes that serve deployments, those that have done so longest first."""
-        return await workers.read_all(bus.current())
+        return await workers.read_all(current_bus())
 
     async def servers_away(self) -> list[str]:
         """Return the addresses of the primaries of a cluster that did not answer lately.
 
         The lists that were read meanwhile are without what is kept there.
         """
-        return bus.current().commands.away()
+        return current_bus().commands.away()
 
     async def server_report(self) -> ServerReport:
         """Look at the server: what is wrong with it, and what to do. Changes nothing of any run."""
         from runbus.store.admin import doctor  # late: only who looks needs it
 
-        return await doctor.examine(bus.current())
+        return await doctor.examine(current_bus())
 
     async def repair_indexes(self) -> int:
         """Let the indexes of all runs say what the runs' records say. Return how many did not.
@@ -335,7 +335,7 @@ class Client:
         """
         from runbus.store.maintenance import index_repair  # late: only who repairs needs it
 
-        return await index_repair.repair_all(bus.current())
+        return await index_repair.repair_all(current_bus())
 
 
 def get_client() -> Client:

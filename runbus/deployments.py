@@ -22,7 +22,7 @@ from runbus.flows import serve
 from runbus.protocol.entries import check_text
 from runbus.protocol.ids import flow_run_id_for
 from runbus.protocol.values import encode
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import deployments, runs, workers
 from runbus.worker.deployment import Deployment
 
@@ -63,8 +63,8 @@ async def arun_deployment(
     a run of the flow that the deployment's name begins with.
     """
     check_timeout(timeout)
-    here = bus.current()
-    flow = await deployments.flow_of(here, check_text("name", name))
+    bus = current_bus()
+    flow = await deployments.flow_of(bus, check_text("name", name))
     if flow is None:
         raise DeploymentMissing(name)
     parent = current_flow_run() if as_subflow else None
@@ -78,31 +78,31 @@ async def arun_deployment(
     }
     if parent is not None:
         fields["parent"] = str(parent.run_id)
-    run = await runs.create(here, run_id, fields)
-    await deployments.hint(here, name, run_id)
+    run = await runs.create(bus, run_id, fields)
+    await deployments.hint(bus, name, run_id)
     if timeout == 0:
         return run
-    telling = asyncio.create_task(_tell_unserved(here, run))
+    telling = asyncio.create_task(_tell_unserved(bus, run))
     try:
         return await ended(run_id, timeout, poll_interval, run)
     except TimeoutError:
-        return await runs.read(here, run_id)
+        return await runs.read(bus, run_id)
     finally:
         telling.cancel()
 
 
-async def _tell_unserved(here: Bus, run: FlowRun) -> None:
+async def _tell_unserved(bus: Bus, run: FlowRun) -> None:
     with suppress(RunbusError):
         for _ in range(2):  # once more, as it may be a worker that has just left
             if run.state.name != "Scheduled" or run.deployment_id is None:
                 return
-            if await workers.is_served(here, run.deployment_id) is False:
+            if await workers.is_served(bus, run.deployment_id) is False:
                 _log.warning(
                     "no worker serves %s now: %s waits until one does", run.deployment_id, run.name
                 )
                 return
             await asyncio.sleep(workers.SERVED_SECONDS)
-            run = await runs.read(here, run.id)
+            run = await runs.read(bus, run.id)
 
 
 def run_deployment(

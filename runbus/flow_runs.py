@@ -41,7 +41,7 @@ from runbus.protocol.entries import check_text
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix
 from runbus.protocol.values import encode
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.maintenance import owners
 from runbus.store.records import child_runs, deployments, pauses, runs
 from runbus.store.records.control import Control
@@ -124,11 +124,11 @@ async def _ask(
     timeout: float | None,
     poll_interval: float | None,
 ) -> Any:
-    here, run_id = bus.current(), run.run_id
+    bus, run_id = current_bus(), run.run_id
     form = await question.form(key, run_id)
     ask = partial(
         pauses.open_pause,
-        *(here, run_id, key, form),
+        *(bus, run_id, key, form),
         timeout=timeout,
         retry=run.flow_run.retry,
         epoch=run.epoch,
@@ -139,7 +139,7 @@ async def _ask(
         with run.asking(key):
             opened = await ask()
             if opened.is_answered:
-                answered = await pauses.read(here, run_id, key)
+                answered = await pauses.read(bus, run_id, key)
             else:
                 answered = await _wait(run, opened, form, poll_interval, ask)
     except asyncio.CancelledError:
@@ -148,7 +148,7 @@ async def _ask(
     try:
         return await question.answer(key, run_id, answered)
     except ValidationError:
-        await pauses.refuse(here, run_id, opened)
+        await pauses.refuse(bus, run_id, opened)
         raise
 
 
@@ -171,7 +171,7 @@ async def _wait(
     check = answer_check(form)
     async with run.waiting():
         answered = await pauses.wait(
-            bus.current(), run.run_id, opened, poll_interval, check, reopen
+            current_bus(), run.run_id, opened, poll_interval, check, reopen
         )
         await run.confirm()
     _log.info("%s goes on%s", run.name, f", resumed by {answered.by}" if answered.by else "")
@@ -186,7 +186,7 @@ async def _give_up(run: FlowRunContext, key: str, poll_interval: float | None) -
         return
     with suppress(RunbusError, TimeoutError):
         async with asyncio.timeout(WITHDRAW_SECONDS):
-            await pauses.withdraw(bus.current(), run.run_id, key, run.epoch)
+            await pauses.withdraw(current_bus(), run.run_id, key, run.epoch)
 
 
 async def asuspend_flow_run(
@@ -205,34 +205,34 @@ async def asuspend_flow_run(
     """
     if flow_run_id is not None and not _is_current(parse_run_id(flow_run_id)):
         return await _suspend_other(parse_run_id(flow_run_id))
-    here = get_run_context()
-    _check_deployed(here.flow_run)
-    return await _pause(here, wait_for_input, timeout, None, key)
+    run = get_run_context()
+    _check_deployed(run.flow_run)
+    return await _pause(run, wait_for_input, timeout, None, key)
 
 
 def _is_current(run_id: UUID) -> bool:
-    here = current_flow_run()
-    return here is not None and here.run_id == run_id
+    run = current_flow_run()
+    return run is not None and run.run_id == run_id
 
 
 async def _suspend_other(run_id: UUID) -> None:
-    here = bus.current()
-    run = await runs.read(here, run_id)
+    bus = current_bus()
+    run = await runs.read(bus, run_id)
     _check_deployed(run)
-    if await runs.move(here, run, "Suspended", after=["Scheduled"]) is None:
+    if await runs.move(bus, run, "Suspended", after=["Scheduled"]) is None:
         return
-    run = await runs.read(here, run_id)
+    run = await runs.read(bus, run_id)
     if run.state.is_final():
         raise AlreadyEnded(flow_run_id=run.id, state=run.state.name)
     if run.state.name != "Suspended":
-        await Control(here, run.id).signal("suspend", run.epoch)
+        await Control(bus, run.id).signal("suspend", run.epoch)
         _leave_with(run_id, FlowRunSuspended(run_id))
 
 
 def _leave_with(run_id: UUID, interrupt: FlowInterrupt) -> None:
     """Leave the current flow if it is this run, or was called in it: it is not to go on."""
-    here = current_flow_run()
-    run = here and here.executed(run_id)
+    current = current_flow_run()
+    run = current and current.executed(run_id)
     if run is not None:
         run.end(interrupt)
         raise interrupt
@@ -302,8 +302,8 @@ async def answer_flow_run(
     check_durability(durability)
     run_id = parse_run_id(flow_run_id)
     answerer = "" if by is None else check_text("by", by)
-    here = bus.current()
-    run, pause = await pauses.read_pending(here, run_id)
+    bus = current_bus()
+    run, pause = await pauses.read_pending(bus, run_id)
     if pause is None and not key:
         return await _resume_unasked(run)
     if pause is None or not _is_meant(pause, key, generation):
@@ -315,25 +315,25 @@ async def answer_flow_run(
     )
     if errors:
         raise AnswerRefused(flow_run_id=run_id, key=pause.key, problems=errors)
-    limit = here.settings.max_input_bytes
+    limit = bus.settings.max_input_bytes
     if len(answer) > limit:
         raise InvalidArgument("run_input", run_input, f"it is larger than {limit:,} bytes")
     resumed = await _answer(run, pause, answer, answerer)
-    await pauses.make_durable(here, run_id, pause, durability)
+    await pauses.make_durable(bus, run_id, pause, durability)
     return resumed
 
 
 async def _answer(run: FlowRun, pause: Pause, answer: bytes, by: str) -> Resumed:
-    here = bus.current()
+    bus = current_bus()
     if run.deployment_id is None and run.parent_run_id is not None:
-        await owners.ensure_waits(here, run, pause)
+        await owners.ensure_waits(bus, run, pause)
     try:
-        resumed = await pauses.answer(here, run, pause, answer, by)
+        resumed = await pauses.answer(bus, run, pause, answer, by)
     except OwnerGone as gone:
-        await child_runs.end_called(here, run.id, gone.state)
+        await child_runs.end_called(bus, run.id, gone.state)
         raise
     if run.deployment_id is not None and resumed.state == "Scheduled":  # else its worker has heard
-        await deployments.hint(here, run.deployment_id, run.id)
+        await deployments.hint(bus, run.deployment_id, run.id)
     elif run.deployment_id is None and resumed.state == "Pending":
         await _wake_caller(run)
     return resumed
@@ -343,7 +343,7 @@ async def _wake_caller(run: FlowRun) -> None:
     """Let the run go on in which an answered one was called, if it was suspended from outside."""
     with suppress(RunMissing, NotPaused):  # it has ended, waits for a worker, or has one by now
         while run.deployment_id is None and run.parent_run_id is not None:
-            run = await runs.read(bus.current(), run.parent_run_id)
+            run = await runs.read(current_bus(), run.parent_run_id)
         await _resume_unasked(run)
 
 
@@ -351,11 +351,11 @@ async def _resume_unasked(run: FlowRun) -> Resumed:
     """Let a run go on that was suspended from outside; any other asked nothing."""
     if run.state.name != "Suspended" or run.pause is not None:
         raise _not_paused(run)
-    found = await runs.resume(bus.current(), run)
+    found = await runs.resume(current_bus(), run)
     if found is not None:
         raise NotPaused(flow_run_id=run.id, state=found)
     if run.deployment_id is not None:
-        await deployments.hint(bus.current(), run.deployment_id, run.id)
+        await deployments.hint(current_bus(), run.deployment_id, run.id)
     return Resumed(state="Scheduled", is_attended=True)
 
 
@@ -374,27 +374,27 @@ async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> No
 
     Raises `AlreadyEnded` and `RunMissing`.
     """
-    here = bus.current()
-    run = await runs.read(here, parse_run_id(flow_run_id))
+    bus = current_bus()
+    run = await runs.read(bus, parse_run_id(flow_run_id))
     found: str | None = states.UNATTENDED[0]
     while found in states.UNATTENDED:  # until one of the two moves fits: others move it, too
-        found = await runs.move(here, run, "Cancelled", after=states.UNATTENDED)
+        found = await runs.move(bus, run, "Cancelled", after=states.UNATTENDED)
         if found is not None:
-            found = await runs.move(here, run, "Cancelling")
+            found = await runs.move(bus, run, "Cancelling")
     if found is not None and found != "Cancelling":
         raise AlreadyEnded(flow_run_id=run.id, state=found)
     # Whoever hears it: nothing follows on this, and the epoch of one that has ended is closed.
-    await Control(here, run.id).signal("cancel")
-    run = await runs.read(here, run.id)
+    await Control(bus, run.id).signal("cancel")
+    run = await runs.read(bus, run.id)
     if children:
         await _cancel_waiting_children(run.id)
     if run.state.is_final():  # else the process that executes it does this
-        await child_runs.end_called(here, run.id, "Cancelled")
+        await child_runs.end_called(bus, run.id, "Cancelled")
     _leave_with(run.id, FlowRunCancelled(run.id))
 
 
 async def _cancel_waiting_children(parent_run_id: UUID) -> None:
-    for child in await child_runs.read(bus.current(), parent_run_id):
+    for child in await child_runs.read(current_bus(), parent_run_id):
         if child.deployment_id is None:
             await _cancel_waiting_children(child.id)
         elif child.state.name in states.WAITING:
@@ -412,7 +412,7 @@ async def await_for_flow_run(
     run_id = parse_run_id(flow_run_id)
     check_timeout(timeout)
     if timeout == 0:
-        run = await runs.read(bus.current(), run_id)
+        run = await runs.read(current_bus(), run_id)
         if run.state.is_final():
             return run
         raise RunNotEnded(flow_run_id=run_id, timeout=timeout)
@@ -426,12 +426,12 @@ async def ended(
 
     Raises as `await_for_flow_run`.
     """
-    here = current_flow_run()
+    run = current_flow_run()
     limit = asyncio.timeout(timeout)
-    async with nullcontext() if here is None else here.waiting():
+    async with nullcontext() if run is None else run.waiting():
         try:
             async with limit:
-                return await wait_for_end(bus.current(), run_id, poll_interval, known)
+                return await wait_for_end(current_bus(), run_id, poll_interval, known)
         except TimeoutError:
             if limit.expired():
                 raise RunNotEnded(flow_run_id=run_id, timeout=timeout or 0) from None
@@ -491,7 +491,7 @@ async def _too_late(
     run: FlowRun, key: str | None, generation: int | None
 ) -> AlreadyAnswered | NotPaused:
     wanted = run.pause if key is None else key
-    pause = await pauses.read(bus.current(), run.id, wanted) if wanted else None
+    pause = await pauses.read(current_bus(), run.id, wanted) if wanted else None
     if pause is None or (run.state.is_crashed() and pause.state == "cancelled"):
         return _not_paused(run)
     if generation not in {None, pause.generation}:  # it was refused, and is asked for anew

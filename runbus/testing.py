@@ -16,7 +16,7 @@ import pytest
 
 from runbus.background import bridge
 from runbus.settings import temporary_settings
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.embedded import server
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ def runbus_server(runbus_server_url: str, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 async def _remove_keys() -> None:
-    here = bus.current()
+    bus = current_bus()
     cursor = b"0"
     while True:
-        cursor, keys = await here.commands.command("SCAN", cursor, "COUNT", BATCH)
+        cursor, keys = await bus.commands.command("SCAN", cursor, "COUNT", BATCH)
         if keys:
-            await here.commands.command("UNLINK", *keys)
+            await bus.commands.command("UNLINK", *keys)
         if cursor == b"0":
             return

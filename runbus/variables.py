@@ -6,7 +6,7 @@ from typing import Any
 
 from runbus.errors import InvalidArgument
 from runbus.execution.current_run import verb
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import named_values
 
 
@@ -50,4 +50,4 @@ async def _unset(name: str) -> bool:
 
 
 def _key(name: str) -> str:
-    return bus.current().keys.variable(name)
+    return current_bus().keys.variable(name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runbus.protocol.execution import Ending, Owner
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.maintenance import recovery
 from runbus.store.records import executions, runs
 from runbus.store.records.executions import ClaimRequest
@@ -29,7 +29,7 @@ def owner(process: str) -> Owner:
 async def created(run_id: UUID, fields: dict[str, Any], process: str | None = None) -> FlowRun:
     """Make a run, scheduled or executed by a process."""
     own = None if process is None else owner(process)
-    return await runs.create(bus.current(), run_id, fields, owner=own, digits=secrets.token_hex(4))
+    return await runs.create(current_bus(), run_id, fields, owner=own, digits=secrets.token_hex(4))
 
 
 async def claimed(run_id: UUID, process: str, deployment: str = "f/x") -> FlowRun | None:
@@ -37,7 +37,7 @@ async def claimed(run_id: UUID, process: str, deployment: str = "f/x") -> FlowRu
     wanted = ClaimRequest(
         run_id=run_id, deployment=deployment, digits=secrets.token_hex(4), may_be_alone=True
     )
-    (reply,) = await executions.claim(bus.current(), [wanted], owner(process))
+    (reply,) = await executions.claim(current_bus(), [wanted], owner(process))
     if isinstance(reply, Exception):
         raise reply
     assert reply is None or isinstance(reply, FlowRun)
@@ -54,7 +54,7 @@ async def ended(run: FlowRun, state: str, **others: Any) -> tuple[str, str]:
         state=state,
         **others,
     )
-    return await executions.end(bus.current(), ending)
+    return await executions.end(current_bus(), ending)
 
 
 async def handed_back(run: FlowRun) -> None:
@@ -63,17 +63,17 @@ async def handed_back(run: FlowRun) -> None:
 
 async def end_lease(run_id: UUID, process: str) -> None:
     """Let a process have no lease where it has a run, and others know for long enough."""
-    here, of_tag = bus.current(), tag(run_id)
-    longest = max(LEASE_MS, int(here.settings.lease_seconds * 1000))
-    seconds, microseconds = await here.commands.command("TIME")
+    bus, of_tag = current_bus(), tag(run_id)
+    longest = max(LEASE_MS, int(bus.settings.lease_seconds * 1000))
+    seconds, microseconds = await bus.commands.command("TIME")
     now = 1000 * int(seconds) + int(microseconds) // 1000
     pulse = ("since", now - longest - 1000, "last", now)
-    await here.commands.command("HSET", here.keys.pulse(of_tag), *pulse)
-    await here.commands.command("PEXPIRE", here.keys.pulse(of_tag), longest)
-    await here.commands.command("DEL", here.keys.lease(of_tag, process))
+    await bus.commands.command("HSET", bus.keys.pulse(of_tag), *pulse)
+    await bus.commands.command("PEXPIRE", bus.keys.pulse(of_tag), longest)
+    await bus.commands.command("DEL", bus.keys.lease(of_tag, process))
 
 
 async def died(run_id: UUID, process: str) -> None:
     """Let a process die, and others take its runs."""
     await end_lease(run_id, process)
-    await recovery.recover_orphaned_runs(bus.current())
+    await recovery.recover_orphaned_runs(current_bus())

@@ -10,7 +10,7 @@ from benchmarks.bench import memory_of
 from benchmarks.scale.axis import DECADES, Axis, Costs, named, spent
 from runbus import get_client
 from runbus.protocol.execution import Owner
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import pauses, runs
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def _make_many(count: int) -> None:
 
 
 async def _make() -> None:
-    here, run_id = bus.current(), uuid4()
+    bus, run_id = current_bus(), uuid4()
     fields = {"name": "calm-otter", "flow": "ask"}
-    run = await runs.create(here, run_id, fields, owner=_NOBODY, digits="benchmark")
-    await pauses.open_pause(here, run_id, "1", _FORM, timeout=3600, retry=0, epoch=run.epoch)
+    run = await runs.create(bus, run_id, fields, owner=_NOBODY, digits="benchmark")
+    await pauses.open_pause(bus, run_id, "1", _FORM, timeout=3600, retry=0, epoch=run.epoch)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 from runbus.background.call import Attendance, BackgroundCall
 from runbus.errors import MissingAwait, MonkeyPatched
 from runbus.green_threads import refuse_green_threads
-from runbus.store import bus
+from runbus.store.bus import bus_of, current_bus
 from runbus.store.connection.connection import settle
 
 if TYPE_CHECKING:
@@ -205,18 +205,18 @@ def run(
 
 def _hand_over(step: Callable[[threading.Lock], object], done: Handshake) -> None:
     """Let the loop take a step, and block until `done` is released."""
-    here, present = background, threading.Lock()
-    loop = here.loop
+    current, present = background, threading.Lock()
+    loop = current.loop
     try:
         with present:
             loop.call_soon_threadsafe(step, present)
             done.acquire()
     except BaseException:
-        loop.call_soon_threadsafe(here.attendance.look)
+        loop.call_soon_threadsafe(current.attendance.look)
         raise
     finally:
-        if here.ends:
-            here.stop()
+        if current.ends:
+            current.stop()
 
 
 def start(work: Callable[[], Coroutine[Any, Any, T]]) -> BackgroundCall[T]:
@@ -228,10 +228,10 @@ def start(work: Callable[[], Coroutine[Any, Any, T]]) -> BackgroundCall[T]:
 
 async def in_background(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine on the background loop, which no flow's code blocks, and await it here."""
-    loop, here = background.loop, asyncio.get_running_loop()
-    if loop is here:
+    loop, own_loop = background.loop, asyncio.get_running_loop()
+    if loop is own_loop:
         return await work()
-    done: asyncio.Future[None] = here.create_future()
+    done: asyncio.Future[None] = own_loop.create_future()
     call = BackgroundCall(loop, work, partial(_settle_there, done))
     loop.call_soon_threadsafe(background.submit, call)
     try:
@@ -271,7 +271,7 @@ def send(sent: Sent) -> None:
     """Send an input. On a loop it is under way on return, in a thread it is stored."""
     loop = asyncio._get_running_loop()  # pyright: ignore[reportPrivateUsage]
     if loop is not None:
-        bus.of(loop).outbox.send(sent)
+        bus_of(loop).outbox.send(sent)
         return
     done = taken_lock()
     sent.wait_with(done)
@@ -282,7 +282,7 @@ def send(sent: Sent) -> None:
 def _send_in_background(sent: Sent, _: threading.Lock) -> None:
     # Whether its caller is still there or not: it may well have been told that it was sent.
     try:
-        bus.current().outbox.send(sent)
+        current_bus().outbox.send(sent)
     except Exception as error:
         sent.settle(None, error, duplicate=False)
 

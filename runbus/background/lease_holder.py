@@ -94,14 +94,14 @@ class LeaseHolder:
         self._ensure_kept()
         return end
 
-    async def record(self, here: Bus, end: KeptEnd) -> str | None:
+    async def record(self, bus: Bus, end: KeptEnd) -> str | None:
         """Record an end that is kept; return the state that the run came into, None if dropped.
 
         From this event loop, which is the shortest way; where it fails, or takes long (a flow may
         block this loop), in the background, again and again.
         """
         try:
-            await kept_ends.try_once(here, end)
+            await kept_ends.try_once(bus, end)
         finally:
             if end.recorded.done():
                 self.holdings.settle(end)

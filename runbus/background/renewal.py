@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from runbus import settings
 from runbus.background.bridge import new_event_loop
 from runbus.errors import RunbusError, ServerUnreachable
-from runbus.store import bus
+from runbus.store.bus import bus_for
 from runbus.supervision.duty import Duty
 from runbus.supervision.supervisor import Supervisor
 
@@ -108,24 +108,24 @@ class Renewal:
     async def _live(self) -> None:
         self._woken, ended = asyncio.Event(), asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        here = bus.of_settings(self._settings)
+        bus = bus_for(self._settings)
         async with Supervisor() as supervisor:
-            work, third = partial(self._work, here, supervisor, ended), self._lease.seconds / 3
+            work, third = partial(self._work, bus, supervisor, ended), self._lease.seconds / 3
             supervisor.start(Duty("lease renewal", work, interval=third))
             await ended.wait()
-        if self._closing and here.connections():  # else nobody need be told
+        if self._closing and bus.connections():  # else nobody need be told
             with suppress(RunbusError, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS / 2):
-                    await self._lease.give_up(here, self._holdings.recent_tags())
+                    await self._lease.give_up(bus, self._holdings.recent_tags())
 
     async def _work(
-        self, here: Bus, supervisor: Supervisor, ended: asyncio.Event, duty: Duty
+        self, bus: Bus, supervisor: Supervisor, ended: asyncio.Event, duty: Duty
     ) -> None:
         third, woken = self._lease.seconds / 3, self._woken
         while not self._is_over():
             woken.clear()
             tags = self._holdings.tags()
-            self._renew(here, supervisor, duty, tags)
+            self._renew(bus, supervisor, duty, tags)
             if not tags:
                 duty.beat()
             self._on_round(())  # of what was held lately, whatever becomes of the renewals
@@ -143,20 +143,20 @@ class Renewal:
                 self._on_idle()  # under the lock: who needs it from here on starts it anew
             return idle or self._closing
 
-    def _renew(self, here: Bus, supervisor: Supervisor, duty: Duty, tags: set[str]) -> None:
+    def _renew(self, bus: Bus, supervisor: Supervisor, duty: Duty, tags: set[str]) -> None:
         groups: dict[str, list[str]] = {}
         for tag in tags:
-            key = here.keys.lease(tag, self._lease.owner.process)
-            groups.setdefault(here.topology.owner(key).server.address, []).append(tag)
+            key = bus.keys.lease(tag, self._lease.owner.process)
+            groups.setdefault(bus.topology.owner(key).server.address, []).append(tag)
         for address, of_primary in groups.items():
             if address not in self._under_way:
                 self._under_way.add(address)
-                work = partial(self._renew_together, here, duty, address, of_primary)
+                work = partial(self._renew_together, bus, duty, address, of_primary)
                 supervisor.spawn(work, "lease renewal")
 
-    async def _renew_together(self, here: Bus, duty: Duty, address: str, tags: list[str]) -> None:
+    async def _renew_together(self, bus: Bus, duty: Duty, address: str, tags: list[str]) -> None:
         try:
-            renewed, self._error = await self._lease.renew(here, tags)
+            renewed, self._error = await self._lease.renew(bus, tags)
         except RunbusError as error:
             renewed, self._error = [], error
         finally:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from runbus.background import bridge
-from runbus.store import bus
+from runbus.store.bus import bus_for
 from runbus.store.maintenance import wire_recheck
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.maintenance.kept_ends import KeptEnd, record
@@ -90,15 +90,15 @@ class Upkeep:
         self._woken = asyncio.Event()
         if self._to_reconcile:  # from before it began
             self._woken.set()
-        here, supervisor = bus.of_settings(self._settings), Supervisor()
+        bus, supervisor = bus_for(self._settings), Supervisor()
         try:
             async with supervisor:
                 self._supervisor = supervisor
                 third = self._lease.seconds / 3
-                work = partial(self._reconcile, here)
+                work = partial(self._reconcile, bus)
                 supervisor.start(Duty("reconciliation", work, interval=third))
                 supervisor.start(
-                    periodic("wire check", partial(wire_recheck.check_again, here), third)
+                    periodic("wire check", partial(wire_recheck.check_again, bus), third)
                 )
                 supervisor.start(periodic("kept ends", self._take_up, OWN_TRY_SECONDS))
                 waiting, self._to_record = self._to_record, []
@@ -124,20 +124,20 @@ class Upkeep:
 
     async def _record(self, end: KeptEnd) -> None:
         try:
-            await record(bus.of_settings(self._settings), end)
+            await record(bus_for(self._settings), end)
         finally:
             if end.recorded.done():
                 self._holdings.settle(end)
             else:
                 self._record_soon(end)  # where it goes on
 
-    async def _reconcile(self, here: Bus, duty: Duty) -> None:
+    async def _reconcile(self, bus: Bus, duty: Duty) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()
             tags, self._to_reconcile = self._to_reconcile, set()
             try:
-                await self._reconcile_tags(here, tags)
+                await self._reconcile_tags(bus, tags)
             except BaseException:
                 self._to_reconcile |= tags
                 raise
@@ -145,12 +145,12 @@ class Upkeep:
 
     async def reconcile_now(self, tags: set[str]) -> None:
         """Compare what is held of these tags, on the background loop."""
-        await self._reconcile_tags(bus.of_settings(self._settings), tags)
+        await self._reconcile_tags(bus_for(self._settings), tags)
 
-    async def _reconcile_tags(self, here: Bus, tags: set[str]) -> None:
+    async def _reconcile_tags(self, bus: Bus, tags: set[str]) -> None:
         began_at = boot_time()
         reconciliation = Reconciliation(
-            bus=here,
+            bus=bus,
             process=self._lease.owner.process,
             holdings=self._holdings,
             keep_again=self._keep_again,

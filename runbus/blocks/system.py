@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from runbus.errors import InvalidArgument
 from runbus.execution.current_run import verb
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import named_values
 
 
@@ -50,4 +50,4 @@ async def _save(name: str, data: bytes, overwrite: bool) -> None:
 
 
 def _key(name: str) -> str:
-    return bus.current().keys.block(name)
+    return current_bus().keys.block(name)

@@ -24,9 +24,9 @@ def local(time: datetime) -> str:
 
 def clock(time: datetime) -> str:
     """Return the time of the day, with the date where it is another day than today."""
-    here = time.astimezone()
-    is_today = here.date() == datetime.now().astimezone().date()
-    return f"{here:%H:%M:%S}" if is_today else f"{here:%m-%d %H:%M:%S}"
+    local_time = time.astimezone()
+    is_today = local_time.date() == datetime.now().astimezone().date()
+    return f"{local_time:%H:%M:%S}" if is_today else f"{local_time:%m-%d %H:%M:%S}"
 
 
 def both(time: datetime | None) -> str:

@@ -16,7 +16,7 @@ from uuid import UUID
 from runbus.background import bridge
 from runbus.errors import RunbusError
 from runbus.protocol.printed import one_line
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import logs
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class LogShipper(logging.Handler):
 
     async def _ship_some(self, run_id: UUID, lines: list[Line]) -> None:
         try:
-            await logs.append(bus.current(), run_id, lines)
+            await logs.append(current_bus(), run_id, lines)
         except RunbusError as error:
             logging.getLogger("runbus").debug("log lines were dropped: %s", error)
 

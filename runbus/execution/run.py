@@ -33,7 +33,7 @@ from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol import states
 from runbus.protocol.execution import Ending
 from runbus.protocol.values import encode
-from runbus.store import bus
+from runbus.store.bus import bus_for, current_bus
 from runbus.store.connection.backoff import backoff
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import child_runs, logs, runs
@@ -86,7 +86,7 @@ class Execution:
         """
         if self._claim is not None:
             return self.begin_claimed(self._claim)
-        self._bus = bus.current()
+        self._bus = current_bus()
         self._holder = lease_holder.of(self._bus.settings)
         show_on_terminal()
         if self._parent is None:
@@ -111,7 +111,7 @@ class Execution:
 
     def begin_claimed(self, claim: Claim) -> FlowRunContext:
         """Listen to what a run is told that a worker has claimed."""
-        self._bus = bus.current()
+        self._bus = current_bus()
         self._holder = claim.holder
         self._activity = claim.slot.activity
         claim.slot.enter_loop()
@@ -348,7 +348,7 @@ class Execution:
 
     async def _listen(self, context: FlowRunContext) -> None:
         # On the background loop: the flow may block its own for minutes.
-        control, delays = Control(bus.of_settings(self._holder.settings), self._run_id), backoff()
+        control, delays = Control(bus_for(self._holder.settings), self._run_id), backoff()
         for delay in delays:
             await asyncio.sleep(delay)
             try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from pydantic import BaseModel, create_model
 
 from runbus.errors import NotPaused, UsageError
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import pauses
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def read_answered(keyset: Keyset, flow_run_id: UUID) -> Pause:
     """Read the pause whose answer is named in a keyset. Raises `NotPaused` before that."""
     key, pause = _key(keyset), find_at_hand(keyset, flow_run_id)
     if pause is None:
-        pause = await pauses.read(bus.current(), flow_run_id, key)
+        pause = await pauses.read(current_bus(), flow_run_id, key)
     if pause is None or pause.value is None:
         raise NotPaused(flow_run_id=flow_run_id, state=f"without an answer to {key!r}")
     return pause

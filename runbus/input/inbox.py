@@ -18,7 +18,7 @@ from runbus.errors import InvalidArgument, MalformedEntry, ReceiveTimeout, Usage
 from runbus.execution.current_run import blocking, current_run, pending
 from runbus.execution.run_context import current_flow_run
 from runbus.protocol.values import is_broken_json
-from runbus.store import bus
+from runbus.store.bus import Bus, current_bus
 from runbus.store.receiving.consumer import Consumer
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Inbox(Generic[T]):
             raise
 
     async def _wait(self, timeout: float | None) -> bool:
-        consumer, flow_run = self._begin_wait(bus.current()), current_flow_run()
+        consumer, flow_run = self._begin_wait(current_bus()), current_flow_run()
         try:
             if flow_run is None or flow_run.activity is None or timeout == 0:
                 has_come = await consumer.wait(timeout)
@@ -184,22 +184,22 @@ class Inbox(Generic[T]):
             await flow_run.confirm()
         return has_come
 
-    def _begin_wait(self, here: bus.Bus) -> Consumer:
+    def _begin_wait(self, bus: Bus) -> Consumer:
         with self._lock:  # several loops may begin at once
             consumer = self._consumer
-            if consumer is None or consumer.bus is not here:
-                consumer = self._consumer = self._open_consumer(here, consumer)
+            if consumer is None or consumer.bus is not bus:
+                consumer = self._consumer = self._open_consumer(bus, consumer)
             self._waiting += 1
             return consumer
 
-    def _open_consumer(self, here: bus.Bus, before: Consumer | None) -> Consumer:
+    def _open_consumer(self, bus: Bus, before: Consumer | None) -> Consumer:
         if before is not None and self._waiting:
             raise UsageError(
                 "this inbox is being waited for on another event loop: call receive_input on "
                 "each, and each gets every input."
             )
-        streams = {name: here.keys.input(self.flow_run_id, name) for name in self._decoders}
-        consumer = Consumer(here, self.flow_run_id, streams, self._patience.poll_interval)
+        streams = {name: bus.keys.input(self.flow_run_id, name) for name in self._decoders}
+        consumer = Consumer(bus, self.flow_run_id, streams, self._patience.poll_interval)
         if before is not None:
             consumer.continue_from(before)
             _close(before)

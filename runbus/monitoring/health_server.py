@@ -20,7 +20,7 @@ from runbus.background import bridge
 from runbus.errors import RunbusError, SettingsError
 from runbus.protocol.keys import TAGS
 from runbus.protocol.printed import one_line
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.supervision import duty as duties
 
 if TYPE_CHECKING:
@@ -140,9 +140,9 @@ class DutiesStuck(RunbusError):
 
 async def _ping() -> None:
     # Of a cluster's primaries one may be away: the duties that need it say so.
-    here = bus.current()
+    bus = current_bus()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await here.commands.available(*(("EXISTS", here.keys.events(tag)) for tag in TAGS))
+        await bus.commands.available(*(("EXISTS", bus.keys.events(tag)) for tag in TAGS))
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 
 from runbus.background import bridge, lease_holder
 from runbus.errors import RunbusError
-from runbus.store import bus
 from runbus.store.admin import gauges
+from runbus.store.bus import current_bus
 from runbus.store.connection.counters import WAKE_BOUNDS, counts
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _held(held: gauges.Gauges) -> Iterable[Metric]:
 
 
 async def _read() -> tuple[gauges.Gauges, int]:
-    here = bus.current()
+    bus = current_bus()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        held = [each.run_id for each in lease_holder.of(here.settings).holdings.executions()]
-        return await gauges.read(here, held), len(held)
+        held = [each.run_id for each in lease_holder.of(bus.settings).holdings.executions()]
+        return await gauges.read(bus, held), len(held)

@@ -1,6 +1,6 @@
 """The settings in use.
 
-Their model is imported when they are first read: pydantic-settings takes as long to load as runbus.
+Their model is imported when they are first read, since pydantic-settings takes a while to load.
 """
 
 from __future__ import annotations

@@ -130,20 +130,20 @@ _of_loop: dict[tuple[asyncio.AbstractEventLoop, Settings], Bus] = {}
 _of_thread = threading.local()
 
 
-def current() -> Bus:
+def current_bus() -> Bus:
     """Return the bus of the event loop that runs in this thread, for the current settings."""
-    return of(asyncio.get_running_loop())
+    return bus_of(asyncio.get_running_loop())
 
 
-def of(loop: asyncio.AbstractEventLoop) -> Bus:
+def bus_of(loop: asyncio.AbstractEventLoop) -> Bus:
     """Return the bus of this event loop, which runs in this thread, for the current settings."""
     bus: Bus | None = getattr(_of_thread, "bus", None)
     if bus is None or bus.loop is not loop or not settings.are_current(bus.settings):
-        bus = _of_thread.bus = of_settings(settings.current())
+        bus = _of_thread.bus = bus_for(settings.current())
     return bus
 
 
-def of_settings(settings: Settings) -> Bus:
+def bus_for(settings: Settings) -> Bus:
     """Return the bus of the event loop that runs in this thread, for these settings."""
     loop = asyncio.get_running_loop()
     bus = _of_loop.get((loop, settings))

@@ -58,14 +58,14 @@ class Claims:
 
     def __init__(
         self,
-        here: Bus,
+        bus: Bus,
         holder: LeaseHolder,
         limits: Mapping[str, SlotLimit],
         quarantine: Quarantine,
         begin: Callable[[FlowRun, Slot], None],
     ) -> None:
         """`begin` executes a run that was claimed."""
-        self._here = here
+        self._bus = bus
         self._holder = holder
         self._limits = limits
         self._quarantine = quarantine
@@ -178,7 +178,7 @@ class Claims:
         return until is None or asyncio.get_running_loop().time() >= until
 
     def _address(self, run_id: UUID) -> str:
-        return self._here.topology.owner(self._here.keys.run(run_id)).server.address
+        return self._bus.topology.owner(self._bus.keys.run(run_id)).server.address
 
     async def _claim(self, address: str, wanted: list[Wanted]) -> None:
         left = {each.run_id: each.slot for each in wanted}
@@ -207,7 +207,7 @@ class Claims:
         asked_at = boot_time()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                replies = await executions.claim(self._here, requests, self._holder.owner)
+                replies = await executions.claim(self._bus, requests, self._holder.owner)
         except (RunbusError, TimeoutError) as error:
             return [error] * len(requests)
         for request, reply in zip(requests, replies, strict=True):
@@ -230,7 +230,7 @@ class Claims:
             self._quarantine.forget(run_id)
         elif self._is_closed:
             process = self._holder.owner.process
-            await executions.release(self._here, run_id, request.deployment, reply.epoch, process)
+            await executions.release(self._bus, run_id, request.deployment, reply.epoch, process)
         else:
             self._forbidden = None
             self._begin(reply, left.pop(run_id))

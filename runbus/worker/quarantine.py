@@ -79,10 +79,10 @@ class Quarantine:
             self._alone = run.id
 
     @contextmanager
-    def entered(self, here: Bus, claim: Claim) -> Generator[None]:
+    def entered(self, bus: Bus, claim: Claim) -> Generator[None]:
         """Execute in the block a run that has begun."""
         run = claim.run
-        probation = asyncio.create_task(self._probation(here, claim)) if run.crash_count else None
+        probation = asyncio.create_task(self._probation(bus, claim)) if run.crash_count else None
         try:
             yield
         finally:
@@ -91,11 +91,11 @@ class Quarantine:
             del self._slots[run.id]
             self._end(run.id)
 
-    async def _probation(self, here: Bus, claim: Claim) -> None:
+    async def _probation(self, bus: Bus, claim: Claim) -> None:
         # A run that goes on for days is not to be crashed by what happens once a week.
         await asyncio.sleep(recovery.PROBATION_LEASES * self._lease_seconds)
         with suppress(RunbusError):  # then it is executed alone once more
-            await executions.reset_crashes(here, claim.run.id, claim.run.epoch)
+            await executions.reset_crashes(bus, claim.run.id, claim.run.epoch)
         self._end(claim.run.id)
 
     def _end(self, run_id: UUID) -> None:

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from runbus.background import bridge
 from runbus.errors import ServerRefused, ServerUnreachable
-from runbus.store import bus
+from runbus.store.bus import Bus, bus_for
 from runbus.store.records import deployments, workers
 from runbus.supervision.duty import Duty, periodic
 
@@ -58,8 +58,8 @@ class Registration:
         await bridge.in_background(lambda: workers.forget(self._bus, self._process))
 
     @property
-    def _bus(self) -> bus.Bus:
-        return bus.of_settings(self._settings)
+    def _bus(self) -> Bus:
+        return bus_for(self._settings)
 
     async def _begin(self) -> None:
         works = (self._register_deployments(), self._register_worker())

@@ -22,7 +22,7 @@ from runbus.execution.engine import run_async, run_sync
 from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol.execution import Ending
 from runbus.protocol.ids import read_run_id
-from runbus.store import bus
+from runbus.store.bus import Bus, bus_for, current_bus
 from runbus.store.connection.connection import settle
 from runbus.store.maintenance import deadlines, index_repair, recovery
 from runbus.store.records import deployments, runs
@@ -71,8 +71,8 @@ class Worker:
         self._grace = Grace(GRACE_SECONDS if grace_seconds is None else grace_seconds)
         self._served = {deployment.name: deployment for deployment in served}
         self._loop = asyncio.get_running_loop()
-        self._here = bus.current()
-        self._holder: LeaseHolder = lease_holder.of(self._here.settings)
+        self._bus = current_bus()
+        self._holder: LeaseHolder = lease_holder.of(self._bus.settings)
         self._executing: dict[Any, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._is_stopped = False
@@ -83,12 +83,12 @@ class Worker:
             for name, each in self._served.items()
         }
         self._limits = limits
-        lease_seconds = self._here.settings.lease_seconds
+        lease_seconds = self._bus.settings.lease_seconds
         self._quarantine = Quarantine(lease_seconds, self._wake_claims)
-        self._claims = Claims(self._here, self._holder, limits, self._quarantine, self._begin)
+        self._claims = Claims(self._bus, self._holder, limits, self._quarantine, self._begin)
         self._sweep_seconds = min(SWEEP_SECONDS, lease_seconds / 3)
         self._registration = Registration(
-            self._here.settings, self._holder.owner.process, self._served
+            self._bus.settings, self._holder.owner.process, self._served
         )
 
     async def run(self) -> None:
@@ -139,20 +139,20 @@ class Worker:
 
     async def _serve_all(self) -> None:
         # On the background loop. It ends when it is cancelled.
-        here, third = bus.of_settings(self._here.settings), self._here.settings.lease_seconds / 3
+        bus, third = bus_for(self._bus.settings), self._bus.settings.lease_seconds / 3
         async with Supervisor() as supervisor:
             for duty in (
-                periodic("recovery", partial(recovery.recover_orphaned_runs, here), third),
-                Duty("deadlines", partial(self._expire, here), interval=self._sweep_seconds),
+                periodic("recovery", partial(recovery.recover_orphaned_runs, bus), third),
+                Duty("deadlines", partial(self._expire, bus), interval=self._sweep_seconds),
                 *self._registration.duties(),
-                periodic("index repair", index_repair.IndexRepair(here).step, third),
+                periodic("index repair", index_repair.IndexRepair(bus).step, third),
             ):
                 supervisor.start(duty)
             await asyncio.Event().wait()
 
-    async def _expire(self, here: bus.Bus, duty: Duty) -> None:
+    async def _expire(self, bus: Bus, duty: Duty) -> None:
         while True:
-            await deadlines.expire_overdue(here)
+            await deadlines.expire_overdue(bus)
             # Of many workers each looks less often.
             interval = self._sweep_seconds * self._registration.worker_count
             duty.expect(interval)
@@ -160,14 +160,14 @@ class Worker:
             await asyncio.sleep(interval)
 
     async def _follow_hints(self, duty: Duty) -> None:
-        hints = deployments.hints(self._here, list(self._served), on_round=duty.beat)
+        hints = deployments.hints(self._bus, list(self._served), on_round=duty.beat)
         async for name, text in hints:
             if (run_id := read_run_id(text)) is not None:  # else somebody's own idea of a hint
                 self._claims.offer(run_id, name)
 
     async def _sweep(self, duty: Duty) -> None:
         while True:
-            found = await runs.scheduled(self._here, self._served, SWEEP_PAGE)
+            found = await runs.scheduled(self._bus, self._served, SWEEP_PAGE)
             for run_id, name in found:
                 self._claims.offer(run_id, name)
             interval = self._sweep_seconds * self._registration.worker_count
@@ -195,7 +195,7 @@ class Worker:
         flow, run = deployment.flow, claim.run
         prepare = partial(flow.prepare, (), dict(run.parameters), run.name)
         try:
-            with self._quarantine.entered(self._here, claim):
+            with self._quarantine.entered(self._bus, claim):
                 if not flow.is_async:
                     await _in_thread(partial(_run_sync, prepare, claim), run)
                 elif (prepared := await _prepared(prepare, claim)) is not None:
@@ -285,7 +285,7 @@ async def _prepared(prepare: Callable[[], FlowCall], claim: Claim) -> FlowCall |
             state="Failed",
             message=f"{type(error).__name__}: {error}"[:500],
         )
-        if await claim.holder.record(bus.current(), claim.holder.keep(ending)) is not None:
+        if await claim.holder.record(current_bus(), claim.holder.keep(ending)) is not None:
             _log.error("%s: Failed (%s)", run.name, ending.message)
         return None
 

@@ -122,10 +122,10 @@ def conf_for(engine: Engine, directory: Path) -> Path:
 def options_of(engine: Engine, directory: Path, port: int) -> tuple[str, ...]:
     """What a test sets instead: places on this machine, and its port."""
     users = str(directory / "secrets" / "users.acl")
-    here = ("--include", str(conf_for(engine, directory)), "--bind", "127.0.0.1")
-    here += ("--aclfile", users)
+    bus = ("--include", str(conf_for(engine, directory)), "--bind", "127.0.0.1")
+    bus += ("--aclfile", users)
     if engine == "valkey":
-        return (*here, "--port", str(port))
+        return (*bus, "--port", str(port))
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
     authority.cert_pem.write_to_path(str(directory / "ca.crt"))
@@ -134,7 +134,7 @@ def options_of(engine: Engine, directory: Path, port: int) -> tuple[str, ...]:
     tls = [f"--tls-{name}-file" for name in ("cert", "key", "ca-cert")]
     files = [str(directory / name) for name in ("server.crt", "server.key", "ca.crt")]
     pairs = [part for pair in zip(tls, files, strict=True) for part in pair]
-    return (*here, *pairs, "--tls-port", str(port))
+    return (*bus, *pairs, "--tls-port", str(port))
 
 
 @pytest.mark.parametrize("engine", ["valkey", "redis"], ids=["valkey", "redis7"])

@@ -21,7 +21,7 @@ from runbus import (
     resume_flow_run,
 )
 from runbus.errors import AlreadyAnswered, AnswerRefused, FlowPauseTimeout, NotPaused
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import runs
 
 if TYPE_CHECKING:
@@ -148,9 +148,9 @@ async def test_an_answer_to_a_question_that_was_never_asked(valkey: Server) -> N
 
 async def test_a_run_that_was_suspended_from_outside_has_no_key(valkey: Server) -> None:
     """It is let go on without one, and not by an answer to a pause."""
-    here, run_id = bus.current(), uuid4()
-    run = await runs.create(here, run_id, {"flow": "f", "deployment": "f/x"})
-    await runs.move(here, run, "Suspended", after=["Scheduled"])
+    bus, run_id = current_bus(), uuid4()
+    run = await runs.create(bus, run_id, {"flow": "f", "deployment": "f/x"})
+    await runs.move(bus, run, "Suspended", after=["Scheduled"])
     with pytest.raises(NotPaused):
         await resume_flow_run(run_id, key="1", generation=1)
     await resume_flow_run(run_id, key="")

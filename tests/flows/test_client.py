@@ -26,7 +26,7 @@ from runbus import (
 from runbus.background.bridge import run as block
 from runbus.errors import AmbiguousRun, DeploymentMissing, InvalidArgument, RunMissing
 from runbus.protocol.keys import TAGS
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import pauses, runs
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ leaves_runs = pytest.mark.keys_without_lifetime
 
 async def make(count: int = 1, state: str = "", **fields: str) -> list[UUID]:
     """Make runs of a flow, in this state."""
-    here, run_ids = bus.current(), [uuid4() for _ in range(count)]
+    bus, run_ids = current_bus(), [uuid4() for _ in range(count)]
     for run_id in run_ids:
         run = await created(run_id, {"name": "n", "flow": "f", **fields}, "me")
         if state:
-            await runs.move(here, run, state, epoch=run.epoch)
+            await runs.move(bus, run, state, epoch=run.epoch)
     return run_ids
 
 
@@ -177,12 +177,12 @@ async def test_who_waits_is_listed_with_what_is_asked(server: Server) -> None:
 @leaves_runs
 async def test_who_waits_for_ever_is_listed_in_pages(valkey: Server) -> None:
     """All deadlines are equal, so the ids tell; a page reads its share of them and not all."""
-    here = bus.current()
+    bus = current_bus()
     made = [UUID(int=number * 2**64 + number % 2) for number in range(1, 101)]
     for run_id in made:
         epoch = (await created(run_id, {"name": "n", "flow": "f"}, "me")).epoch
         form = pauses.Form()
-        await pauses.open_pause(here, run_id, "1", form, timeout=None, retry=0, epoch=epoch)
+        await pauses.open_pause(bus, run_id, "1", form, timeout=None, retry=0, epoch=epoch)
     paged = [
         each.run.id
         for offset in range(0, 110, 7)
@@ -285,7 +285,7 @@ async def test_events_of_all_runs_are_followed(server: Server) -> None:
     await make()
     async with aclosing(client.follow_events()) as events:
         seen = asyncio.create_task(_take(events, 20))
-        while not bus.current().topology.nodes():
+        while not current_bus().topology.nodes():
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.2)  # "now" begins with the first step of the iteration
         made = await make(10, "Completed")

@@ -88,12 +88,12 @@ def test_the_clock_goes_forward_and_everybody_lives(
     ids: list[UUID] = []
 
     @flow
-    async def here() -> str:
+    async def bus() -> str:
         ids.append(get_run_context().run_id)
         return await receive_input(str, timeout=PATIENCE).next()
 
     async def called_directly() -> str:
-        calling = asyncio.create_task(here())
+        calling = asyncio.create_task(bus())
         await asyncio.to_thread(serve_two, start_worker)
         run_id = await asyncio.to_thread(spinning)
         for jump in (HOURS, 2 * HOURS):

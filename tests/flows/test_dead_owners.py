@@ -22,7 +22,7 @@ from runbus import (
 )
 from runbus.background.bridge import run as block
 from runbus.errors import OwnerGone, OwnerSilent
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.connection import scripts
 from runbus.store.records import deployments, workers
 
@@ -177,7 +177,7 @@ async def test_who_waits_for_a_run_that_nobody_serves_is_told(
     def nothing() -> int:
         return 1
 
-    await deployments.register(bus.current(), "nothing/x", {"flow": "nothing"})
+    await deployments.register(current_bus(), "nothing/x", {"flow": "nothing"})
     first = await run_deployment("nothing/x", timeout=1)
     assert first.state.name == "Scheduled"
     assert f"no worker serves nothing/x now: {first.name} waits until one does" in caplog.text

@@ -15,7 +15,7 @@ from runbus import get_client, run_deployment
 from runbus.background.bridge import run as block
 from runbus.errors import RunMissing
 from runbus.protocol.ids import flow_run_id_for
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import pauses
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def read_run(run_id: UUID) -> FlowRun:
 
 def read_pause(run_id: UUID, key: str) -> Pause:
     async def read() -> Pause:
-        pause = await pauses.read(bus.current(), run_id, key)
+        pause = await pauses.read(current_bus(), run_id, key)
         assert pause is not None
         return pause
 

@@ -15,7 +15,7 @@ from runbus import get_client, run_deployment
 from runbus.client import Client
 from runbus.deployments import arun_deployment
 from runbus.errors import RunMissing
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import deployments
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 async def start() -> tuple[UUID, str]:
     """Start a run under the same key each time; return its id and its state."""
-    await deployments.register(bus.current(), "f/x", {"flow": "f"})
+    await deployments.register(current_bus(), "f/x", {"flow": "f"})
     run = await run_deployment("f/x", timeout=0, idempotency_key="order 7")
     return run.id, run.state.name
 

@@ -14,7 +14,7 @@ from faults import until as until_so
 from runbus import flow, get_client, get_run_context, pause_flow_run, resume_flow_run
 from runbus.errors import NotPaused, RunMissing
 from runbus.protocol.keys import Keys, tag
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import child_runs, pauses
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def test_a_pause_that_is_lost_is_asked_once_more(server: Server) -> None:
 
     asking = asyncio.create_task(ask())
     with server.client() as client:
-        await until(lambda: ids and client.exists(bus.current().keys.pause(ids[0], "1")))
+        await until(lambda: ids and client.exists(current_bus().keys.pause(ids[0], "1")))
         lose_pause(client, ids[0])
     await answer(5)
     assert await asking == 5
@@ -60,7 +60,7 @@ async def test_a_pause_that_is_lost_is_asked_once_more(server: Server) -> None:
 
 def lose_pause(client: Redis, run_id: UUID) -> None:
     """Take back that a run's first pause was opened, in one step."""
-    keys = bus.current().keys
+    keys = current_bus().keys
     with client.pipeline(transaction=True) as undo:
         undo.hset(keys.run(run_id), mapping={"state_name": "Running", "state_type": "RUNNING"})
         undo.hdel(keys.run(run_id), "pause")
@@ -81,10 +81,10 @@ async def test_a_pause_that_is_lost_before_it_is_waited_in(
     async def lose_first(*given: Any) -> Any:
         with server.client() as client:
             lose_pause(client, ids[0])
-            client.delete(bus.current().keys.resume(ids[0]))  # nothing there tells of it
+            client.delete(current_bus().keys.resume(ids[0]))  # nothing there tells of it
             client.execute_command("CLIENT", "KILL", "TYPE", "normal")
-        here = bus.current()
-        tracking = here.trackings.of(here.keys.resume(ids[0]))
+        bus = current_bus()
+        tracking = bus.trackings.of(bus.keys.resume(ids[0]))
         while tracking.connection.live is not None:
             await asyncio.sleep(0)
         lost.set()
@@ -100,7 +100,7 @@ async def test_a_pause_that_is_lost_before_it_is_waited_in(
     async with asyncio.timeout(PATIENCE):
         await lost.wait()
     with server.client() as client:
-        run = bus.current().keys.run(ids[0])
+        run = current_bus().keys.run(ids[0])
         await until(lambda: client.hget(run, "state_name") == "Paused")
     await resume_flow_run(ids[0], {"value": 5})
     assert await asking == 5
@@ -119,7 +119,7 @@ async def test_a_retry_whose_failure_is_lost(server: Server) -> None:
 
     calling = asyncio.create_task(stumble())
     with server.client() as client:
-        key = lambda: bus.current().keys.run(ids[0])  # noqa: E731
+        key = lambda: current_bus().keys.run(ids[0])  # noqa: E731
         await until(lambda: ids and client.hget(key(), "state_name") == "Pending")
         client.hset(key(), "state_name", "Running")
         client.hdel(key(), "retry")

@@ -20,8 +20,8 @@ from runbus import receive_input, send_input
 from runbus.errors import SettingsError
 from runbus.monitoring.health_server import monitored
 from runbus.settings import temporary_settings
-from runbus.store import bus
 from runbus.store.admin import acl, gauges
+from runbus.store.bus import current_bus
 from runbus.store.connection import scripts
 from runbus.store.records import deployments, runs
 
@@ -173,15 +173,15 @@ def set_user(client: Redis, line: str) -> None:
 @pytest.mark.keys_without_lifetime
 async def test_queues_are_measured(server: Server) -> None:
     """By deployment: the runs that wait for a worker."""
-    here = bus.current()
+    bus = current_bus()
     for number in range(5):
         name = f"f/{number % 2}"
-        await deployments.register(here, name, {"flow": "f"})
-        await runs.create(here, uuid4(), {"name": "n", "flow": "f", "deployment": name})
-    found = (await gauges.read(here, [])).queue_lengths
+        await deployments.register(bus, name, {"flow": "f"})
+        await runs.create(bus, uuid4(), {"name": "n", "flow": "f", "deployment": name})
+    found = (await gauges.read(bus, [])).queue_lengths
     assert found == {"f/0": 3, "f/1": 2}
-    for run_id, _ in await runs.scheduled(here, found, 20):
-        await runs.move(here, await runs.read(here, run_id), "Cancelled")
+    for run_id, _ in await runs.scheduled(bus, found, 20):
+        await runs.move(bus, await runs.read(bus, run_id), "Cancelled")
 
 
 def test_who_is_alive_need_not_be_ready(own_server: Server, free_port: int) -> None:

@@ -16,7 +16,7 @@ from runbus import cancel_flow_run, get_client, resume_flow_run, wait_for_flow_r
 from runbus.background.bridge import run as block
 from runbus.errors import NotPaused
 from runbus.protocol.execution import Ending, Owner
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import deployments, executions, runs
 from runbus.store.records.executions import ClaimRequest
 
@@ -45,22 +45,22 @@ def owner_named(process: str, seconds: float = LEASE_SECONDS) -> Owner:
 
 async def create(ids: list[UUID], deployment: str) -> None:
     """Make runs of a deployment that wait for a worker, and tell nobody."""
-    here = bus.current()
-    await deployments.register(here, deployment, {"flow": deployment.partition("/")[0]})
+    bus = current_bus()
+    await deployments.register(bus, deployment, {"flow": deployment.partition("/")[0]})
     for at in range(0, len(ids), 200):
         fields = {
             "flow": deployment.partition("/")[0],
             "deployment": deployment,
             "parameters": "{}",
         }
-        await asyncio.gather(*(runs.create(here, run_id, fields) for run_id in ids[at : at + 200]))
+        await asyncio.gather(*(runs.create(bus, run_id, fields) for run_id in ids[at : at + 200]))
 
 
 async def claim(ids: list[UUID], deployment: str, owner: Owner) -> list[Any]:
     wanted = [
         ClaimRequest(run_id=run_id, deployment=deployment, digits=uuid4().hex[:8]) for run_id in ids
     ]
-    return await executions.claim(bus.current(), wanted, owner)
+    return await executions.claim(current_bus(), wanted, owner)
 
 
 def forget_all(server: Server) -> None:
@@ -96,7 +96,7 @@ def test_thousands_of_runs_of_the_dead_cost_the_living_none(
 
 
 def count_scheduled(deployment: str) -> int:
-    found = block(lambda: runs.count_scheduled(bus.current(), [deployment]))
+    found = block(lambda: runs.count_scheduled(current_bus(), [deployment]))
     return found.get(deployment, 0)
 
 
@@ -160,7 +160,7 @@ def id_in(tag: int) -> UUID:
 @pytest.mark.keys_without_lifetime
 async def test_two_claims_of_the_same_number_are_two(server: Server) -> None:
     """A failover has lost the first; its owner's end is refused in the run of the second."""
-    run_id, here = uuid4(), bus.current()
+    run_id, bus = uuid4(), current_bus()
     await create([run_id], "f/x")
     with server.client(decode_responses=False) as client:
         kept = {key: client.dump(key) for key in client.scan_iter("*")}
@@ -171,10 +171,10 @@ async def test_two_claims_of_the_same_number_are_two(server: Server) -> None:
     (second,) = await claim([run_id], "f/x", owner_named("second", 30))
     assert first.epoch != second.epoch
     assert [each.epoch.partition("-")[0] for each in (first, second)] == ["1", "1"]
-    assert await executions.end(here, end_of(run_id, first.epoch)) == ("LOST", "Running")
-    assert (await runs.read(here, run_id)).owner == "second"
-    assert await executions.end(here, end_of(run_id, second.epoch)) == ("ENDED", "Completed")
-    assert await executions.end(here, end_of(run_id, first.epoch)) == ("LOST", "Completed")
+    assert await executions.end(bus, end_of(run_id, first.epoch)) == ("LOST", "Running")
+    assert (await runs.read(bus, run_id)).owner == "second"
+    assert await executions.end(bus, end_of(run_id, second.epoch)) == ("ENDED", "Completed")
+    assert await executions.end(bus, end_of(run_id, first.epoch)) == ("LOST", "Completed")
 
 
 def end_of(run_id: UUID, epoch: str) -> Ending:

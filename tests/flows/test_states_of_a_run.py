@@ -31,7 +31,7 @@ from runbus.errors import (
 from runbus.flow_runs import acancel_flow_run, aresume_flow_run
 from runbus.protocol.keys import tag
 from runbus.protocol.states import MOVES, TYPES
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.maintenance.recovery import MAX_CRASHES
 from runbus.store.records import pauses, runs
 
@@ -107,7 +107,7 @@ class RunMachine(RuleBasedStateMachine):
     @rule()
     def begin_again(self) -> None:
         refused_by = self.do(
-            lambda: runs.move(bus.current(), self.made, "Running", epoch=self.epoch)
+            lambda: runs.move(current_bus(), self.made, "Running", epoch=self.epoch)
         )
         goes_on = self.state == "Running" or "Running" in MOVES[self.state]  # or does already
         assert refused_by == (None if goes_on else self.state)
@@ -158,9 +158,9 @@ class RunMachine(RuleBasedStateMachine):
         assert self.do(lambda: ended(old, state)) == ("LOST", self.state)
         self.crashed.discard(epoch)
         for write in (
-            lambda: runs.move(bus.current(), self.made, "Suspended", epoch=epoch),
+            lambda: runs.move(current_bus(), self.made, "Suspended", epoch=epoch),
             lambda: pauses.open_pause(
-                bus.current(), self.run_id, "late", form, timeout=None, retry=0, epoch=epoch
+                current_bus(), self.run_id, "late", form, timeout=None, retry=0, epoch=epoch
             ),
         ):
             if self.state not in FINAL:
@@ -185,7 +185,7 @@ class RunMachine(RuleBasedStateMachine):
     def open_pause(self, key: str, state: Any, *, waits_elsewhere: bool) -> None:
         def work() -> Coroutine[Any, Any, Any]:
             return pauses.open_pause(
-                *(bus.current(), self.run_id, key, pauses.Form()),
+                *(current_bus(), self.run_id, key, pauses.Form()),
                 timeout=None,
                 retry=0,
                 epoch=self.epoch,
@@ -252,7 +252,7 @@ class RunMachine(RuleBasedStateMachine):
     def the_server_agrees(self) -> None:
         if not hasattr(self, "run_id"):
             return
-        run: FlowRun = self.do(lambda: runs.read(bus.current(), self.run_id))
+        run: FlowRun = self.do(lambda: runs.read(current_bus(), self.run_id))
         found = (run.state.name, run.owner, run.pause, run.crash_count)
         assert found == (self.state, self.owner, self.pause, self.crashes)
         assert (run.epoch or "0") == (self.epoch or "0")
@@ -276,8 +276,8 @@ class RunMachine(RuleBasedStateMachine):
 
     def indexes(self) -> set[str]:
         async def read() -> set[str]:
-            here, place = bus.current(), tag(self.run_id)
-            keys = here.keys
+            bus, place = current_bus(), tag(self.run_id)
+            keys = bus.keys
             member = str(self.run_id)
             names = {
                 "scheduled": (keys.scheduled(place, "f/x"), member),
@@ -285,14 +285,14 @@ class RunMachine(RuleBasedStateMachine):
                 "pending": (keys.pending(place), member),
                 "active": (keys.active(place), member),
             }
-            scores = await here.commands.together(*(("ZSCORE", *each) for each in names.values()))
+            scores = await bus.commands.together(*(("ZSCORE", *each) for each in names.values()))
             return {name for name, score in zip(names, scores, strict=True) if score is not None}
 
         return self.do(read)
 
     def teardown(self) -> None:
         if hasattr(self, "run_id") and self.state not in FINAL:  # so that its keys end
-            self.do(lambda: runs.move(bus.current(), self.made, "Crashed"))
+            self.do(lambda: runs.move(current_bus(), self.made, "Crashed"))
 
 
 def number_of(epoch: str) -> int:

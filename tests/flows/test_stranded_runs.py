@@ -28,7 +28,7 @@ from runbus import (
 )
 from runbus.background.bridge import run as block
 from runbus.errors import AlreadyEnded, FlowRunCancelled, FlowTimeout, NotPaused, RunLost
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import deployments, pauses, runs
 from runbus.worker.worker import GRACE_SECONDS
 
@@ -42,7 +42,7 @@ def waiting_runs() -> list[UUID]:
 
 
 async def pause_states(run_id: UUID, *keys: str) -> list[str]:
-    found = [await pauses.read(bus.current(), run_id, key) for key in keys]
+    found = [await pauses.read(current_bus(), run_id, key) for key in keys]
     return [pause.state for pause in found if pause is not None]
 
 
@@ -114,26 +114,26 @@ def read_key(run_id: UUID) -> str | None:
 
 async def test_an_old_execution_refuses_no_answer(valkey: Server) -> None:
     """What an execution writes carries its epoch, so the answer of its successor stands."""
-    here, run_id = bus.current(), uuid4()
+    bus, run_id = current_bus(), uuid4()
     await created(run_id, {"flow": "f", "deployment": "f/x"})
     run = await claimed(run_id, "one")
     assert run is not None
     form, epoch = pauses.Form(), run.epoch
-    opened = await pauses.open_pause(here, run_id, "1", form, timeout=None, retry=0, epoch=epoch)
+    opened = await pauses.open_pause(bus, run_id, "1", form, timeout=None, retry=0, epoch=epoch)
     await resume_flow_run(run_id)
     await handed_back(run)
     assert await claimed(run_id, "two")
     for write in (
-        pauses.refuse(here, run_id, opened),
-        pauses.withdraw(here, run_id, "1", epoch),
-        pauses.expire(here, run_id, "1", opened.generation, epoch),
-        runs.move(here, run, "Suspended", epoch=epoch),
+        pauses.refuse(bus, run_id, opened),
+        pauses.withdraw(bus, run_id, "1", epoch),
+        pauses.expire(bus, run_id, "1", opened.generation, epoch),
+        runs.move(bus, run, "Suspended", epoch=epoch),
     ):
         with pytest.raises(RunLost):
             await write
     assert await ended(run, "Completed") == ("LOST", "Running")
     assert await pause_states(run_id, "1") == ["answered"]
-    await runs.move(here, run, "Crashed")
+    await runs.move(bus, run, "Crashed")
 
 
 # --- Suspended from outside ------------------------------------------------------------------
@@ -181,8 +181,8 @@ def test_a_scheduled_run_is_suspended_at_once(start_worker: StartWorker) -> None
 
 async def unattended(state: str) -> UUID:
     """Make a run that no process executes."""
-    here, run_id = bus.current(), uuid4()
-    await deployments.register(here, "f/x", {"flow": "f"})
+    bus, run_id = current_bus(), uuid4()
+    await deployments.register(bus, "f/x", {"flow": "f"})
     await created(run_id, {"flow": "f", "deployment": "f/x"})
     if state != "Scheduled":
         run = await claimed(run_id, "one")

@@ -20,7 +20,7 @@ from owners import claimed, created, died, ended
 from runbus import get_client, run_deployment
 from runbus.background.bridge import run as block
 from runbus.protocol.keys import Keys
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import executions, runs
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def start_all(count: int, seconds: float) -> list[UUID]:
 
 def read_all(run_ids: list[UUID]) -> list[FlowRun]:
     async def read() -> list[FlowRun]:
-        found = await runs.read_several(bus.current(), run_ids)
+        found = await runs.read_several(current_bus(), run_ids)
         return [run for run in found if run is not None]
 
     return block(read)
@@ -133,23 +133,23 @@ def test_the_neighbours_of_a_killer_complete(server: Server, start_worker: Start
 
 async def test_crashes_are_forgotten_after_a_probation(valkey: Server) -> None:
     """By the execution that survives, and not by an older one."""
-    here, run_id = bus.current(), uuid4()
+    bus, run_id = current_bus(), uuid4()
     await created(run_id, {"flow": "f", "deployment": "f/x"})
     for process in ("one", "two"):
         assert await claimed(run_id, process)
         await died(run_id, process)
     run = await claimed(run_id, "three")
     assert run is not None
-    await executions.reset_crashes(here, run_id, "1-00000000")
+    await executions.reset_crashes(bus, run_id, "1-00000000")
     assert (await get_client().read_flow_run(run_id)).crash_count == 2
-    await executions.reset_crashes(here, run_id, run.epoch)
+    await executions.reset_crashes(bus, run_id, run.epoch)
     assert (await get_client().read_flow_run(run_id)).crash_count == 0
     await ended(run, "Completed")
 
 
 async def test_a_crash_that_was_none_is_not_counted(valkey: Server) -> None:
     """A process whose run was taken while it lived says so, once; the others are counted on."""
-    here, run_id, taken = bus.current(), uuid4(), []
+    bus, run_id, taken = current_bus(), uuid4(), []
     await created(run_id, {"flow": "f", "deployment": "f/x"})
     for process in ("one", "two"):
         run = await claimed(run_id, process)
@@ -157,7 +157,7 @@ async def test_a_crash_that_was_none_is_not_counted(valkey: Server) -> None:
         taken.append(run.epoch)
         await died(run_id, process)
     for _ in range(2):
-        await executions.reset_crashes(here, run_id, taken[0])
+        await executions.reset_crashes(bus, run_id, taken[0])
     assert (await get_client().read_flow_run(run_id)).crash_count == 1
     run = await claimed(run_id, "three")
     assert run is not None

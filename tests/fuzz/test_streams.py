@@ -17,7 +17,7 @@ from runbus.context import get_run_context
 from runbus.errors import MalformedEntry, NotPaused, RunMissing
 from runbus.protocol.keys import TAGS
 from runbus.protocol.wire import WIRE
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.maintenance import deadlines, recovery
 from runbus.store.maintenance.index_repair import TAGS_AT_ONCE, IndexRepair
 from runbus.store.records import runs
@@ -131,11 +131,11 @@ async def test_indexes_with_garbage(valkey: Server) -> None:
                 client.zadd(f"runbus:{{0a}}:{index}", {member: score})
         for name in ("workers", "deployments"):
             client.sadd(f"runbus:{name}", b"\xff", b"x")
-    here = bus.current()
-    assert await runs.scheduled(here, ["f/x"], 20) == []
-    assert await recovery.recover_orphaned_runs(here) == 0
-    await deadlines.expire_overdue(here)
-    repair = IndexRepair(here)
+    bus = current_bus()
+    assert await runs.scheduled(bus, ["f/x"], 20) == []
+    assert await recovery.recover_orphaned_runs(bus) == 0
+    await deadlines.expire_overdue(bus)
+    repair = IndexRepair(bus)
     for _ in range(len(TAGS) // TAGS_AT_ONCE):
         await repair.step()
     client = get_client()

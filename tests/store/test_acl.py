@@ -34,8 +34,8 @@ from runbus.background.renewal import RETRY_SECONDS
 from runbus.errors import RightMissing, RunFinished, ServerRefused
 from runbus.protocol.keys import TAGS, Keys, tag
 from runbus.settings import temporary_settings
-from runbus.store import bus
 from runbus.store.admin import acl, gauges
+from runbus.store.bus import current_bus
 from runbus.store.connection import rights, scripts
 from runbus.store.maintenance.index_repair import TAGS_AT_ONCE, IndexRepair
 from runbus.store.records import runs
@@ -150,7 +150,7 @@ async def test_a_reader_sees_everything(guarded: Guarded, worker: None) -> None:
         assert (await client.find_flow_run(str(run_id)[:30])).id == run_id
         assert run_id in [each.run.id for each in await client.read_waiting()]
         assert await client.count_waiting() >= 1
-        assert (await gauges.read(bus.current(), [])).pending_pauses >= 1
+        assert (await gauges.read(current_bus(), [])).pending_pauses >= 1
         assert [each.key for each in await client.read_pauses(run_id)] == ["1"]
         assert "Paused" in [each.state for each in await client.read_history(run_id)]
         assert [each.name for each in await client.read_streams(run_id)] == ["str"]
@@ -318,17 +318,17 @@ async def test_a_worker_repairs_indexes(guarded: Guarded) -> None:
     """A round through all tags finds a run that no index had; nothing is refused."""
     guarded.refused()
     with guarded.settings("web"):
-        here, run_id = bus.current(), uuid4()
-        run = await runs.create(here, run_id, {"flow": "f", "deployment": "lost/x"})
+        bus, run_id = current_bus(), uuid4()
+        run = await runs.create(bus, run_id, {"flow": "f", "deployment": "lost/x"})
     with guarded.client("admin") as client:
         client.delete(KEYS.scheduled(tag(run_id), "lost/x"))
     with guarded.settings("worker"):
-        repair = IndexRepair(bus.current())
+        repair = IndexRepair(current_bus())
         for _ in range(len(TAGS) // TAGS_AT_ONCE):
             await repair.step()
-        assert await runs.scheduled(bus.current(), ["lost/x"], 20) == [(run_id, "lost/x")]
+        assert await runs.scheduled(current_bus(), ["lost/x"], 20) == [(run_id, "lost/x")]
     with guarded.settings("web"):
-        await runs.move(bus.current(), run, "Cancelled")
+        await runs.move(current_bus(), run, "Cancelled")
     assert guarded.refused() == []
 
 
@@ -384,7 +384,7 @@ async def test_a_missing_right_is_told(guarded: Guarded, case: str) -> None:
     """It is told at once, by name, however long a server that is down would be asked again."""
     user, attempt, right = REFUSED[case]
     with guarded.settings("web"):
-        await runs.create(bus.current(), RUN, {"flow": "f", "deployment": "f/x"})
+        await runs.create(current_bus(), RUN, {"flow": "f", "deployment": "f/x"})
     with guarded.settings(user, retry_seconds=3600):
         async with asyncio.timeout(10):
             with pytest.raises(RightMissing) as told:

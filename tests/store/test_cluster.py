@@ -32,7 +32,7 @@ from runbus import (
 from runbus.errors import NotPaused, ReceiveTimeout, ServerRefused, SettingsError
 from runbus.protocol.keys import TAGS
 from runbus.settings import temporary_settings
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.connection import scripts
 from runbus.store.records import deployments
 from runbus.variables import Variable
@@ -81,7 +81,7 @@ async def test_everybody_hears(cluster: Cluster) -> None:
     for number in range(5):
         await asyncio.gather(*(settled(send_input(number, run_id)) for run_id in run_ids))
     assert await asyncio.gather(*listening) == [list(range(5))] * 100
-    connections = bus.current().connections()
+    connections = current_bus().connections()
     assert len(connections) <= 3 * 3
     for run_id in run_ids[:20]:
         await created(run_id, {"name": "n", "flow": "heard"}, "me")
@@ -192,7 +192,7 @@ async def test_deployments_over_the_cluster(cluster: Cluster) -> None:
 
     worker = Worker([double.to_deployment("there")])
     working = asyncio.create_task(worker.run())
-    while await deployments.read(bus.current(), "double/there") is None:
+    while await deployments.read(current_bus(), "double/there") is None:
         await asyncio.sleep(0.01)
     runs = await asyncio.gather(
         *(run_deployment("double/there", {"number": n}, timeout=30) for n in range(12))

@@ -14,7 +14,7 @@ from proxy import Proxy
 from runbus import Replicated, flow, get_client, pause_flow_run, receive_input, send_input
 from runbus.errors import DurabilityTimeout, InvalidArgument, NotDurable
 from runbus.settings import temporary_settings
-from runbus.store import bus
+from runbus.store.bus import current_bus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,7 +167,7 @@ async def test_the_server_is_lost_meanwhile(start_server: Callable[..., Server])
     with used(start_server("valkey", *EVERY_SECOND)) as server:
         await send_input(1, uuid4(), durability="fsync")
         sent = send_input(2, uuid4(), key="two", durability="fsync")
-        while not bus.current().outbox.durability.pending():
+        while not current_bus().outbox.durability.pending():
             await asyncio.sleep(0)
         with server.client() as admin:
             admin.flushall()

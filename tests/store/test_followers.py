@@ -14,7 +14,7 @@ from test_lost_entries import Pair, just_after, pair, wait_for_replica
 
 from runbus import get_client, send_input, wait_for_flow_run
 from runbus.errors import RunMissing
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import deployments, logs, runs
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def end(run_id: UUID) -> None:
 
 
 async def read(run_id: UUID) -> Any:
-    return await runs.read(bus.current(), run_id)
+    return await runs.read(current_bus(), run_id)
 
 
 def elsewhere(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
@@ -212,13 +212,13 @@ async def test_a_log_ends_with_its_run_whose_event_was_trimmed(server: Server) -
             found.append(line.message)  # noqa: PERF401  (as they come)
 
     following = asyncio.create_task(follow())
-    await logs.append(bus.current(), run_id, [("INFO", "first")])
+    await logs.append(current_bus(), run_id, [("INFO", "first")])
     while not found:
         await asyncio.sleep(0.01)
 
     async def last() -> None:
         await end(run_id)
-        await logs.append(bus.current(), run_id, [("INFO", "last")])
+        await logs.append(current_bus(), run_id, [("INFO", "last")])
 
     elsewhere(last)
     bury(server, run_id)
@@ -266,7 +266,7 @@ async def hinted(*names: str) -> AsyncIterator[asyncio.Queue[tuple[str, str]]]:
     found: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     async def take() -> None:
-        async with aclosing(deployments.hints(bus.current(), list(names), on_round=bool)) as hints:
+        async with aclosing(deployments.hints(current_bus(), list(names), on_round=bool)) as hints:
             async for hint in hints:
                 found.put_nowait((hint[0], hint[1].decode()))
 
@@ -284,7 +284,7 @@ async def test_hints_go_on_after_a_long_outage(
     configure(retry_seconds=0.5)
     run_id = uuid4()
     async with hinted("f/x", "f/y") as hints:
-        await deployments.hint(bus.current(), "f/x", run_id)
+        await deployments.hint(current_bus(), "f/x", run_id)
         assert await hints.get() == ("f/x", str(run_id))
         own_server.kill()
         while "found by sweeps" not in caplog.text:
@@ -295,7 +295,7 @@ async def test_hints_go_on_after_a_long_outage(
             redis.xadd("runbus:deployment:{f/y}:queue", {"run": "later"})
             redis.expire("runbus:deployment:{f/y}:queue", 60)
         assert await asyncio.wait_for(hints.get(), 10) == ("f/y", "later")
-        await deployments.hint(bus.current(), "f/x", run_id)
+        await deployments.hint(current_bus(), "f/x", run_id)
         assert await asyncio.wait_for(hints.get(), 1) == ("f/x", str(run_id))
     assert caplog.text.count("found by sweeps") == 1
 
@@ -306,12 +306,12 @@ async def test_a_queue_that_cannot_be_read_holds_up_no_other(server: Server) -> 
     with server.client() as redis:
         redis.set("runbus:deployment:{f/x}:queue", "no stream")
         async with hinted("f/x", "f/y") as hints:
-            await deployments.hint(bus.current(), "f/y", uuid4())
+            await deployments.hint(current_bus(), "f/y", uuid4())
             await asyncio.wait_for(hints.get(), 2)
             redis.delete("runbus:deployment:{f/x}:queue")
             await asyncio.sleep(1.5)
             run_id = uuid4()
-            await deployments.hint(bus.current(), "f/x", run_id)
+            await deployments.hint(current_bus(), "f/x", run_id)
             assert await asyncio.wait_for(hints.get(), 5) == ("f/x", str(run_id))
 
 
@@ -321,12 +321,12 @@ async def test_a_hint_is_not_waited_for(own_server: Server) -> None:
         own_server.freeze()
         run_ids = [uuid4(), uuid4()]
         async with asyncio.timeout(0.5):
-            await deployments.hint(bus.current(), "f/x", run_ids[0])
+            await deployments.hint(current_bus(), "f/x", run_ids[0])
         own_server.thaw()
         assert await asyncio.wait_for(hints.get(), 10) == ("f/x", str(run_ids[0]))
         own_server.kill()
         async with asyncio.timeout(0.5):
-            await deployments.hint(bus.current(), "f/x", run_ids[1])
+            await deployments.hint(current_bus(), "f/x", run_ids[1])
         await asyncio.to_thread(own_server.restart)
         assert await asyncio.wait_for(hints.get(), 10) == ("f/x", str(run_ids[1]))
 
@@ -335,8 +335,8 @@ async def test_a_hint_is_written_before_its_loop_ends(server: Server) -> None:
     """A script that only starts a run ends at once: its hint is there."""
 
     async def start() -> None:
-        await deployments.flow_of(bus.current(), "f/x")  # as who starts a run does: it is connected
-        await deployments.hint(bus.current(), "f/x", uuid4())
+        await deployments.flow_of(current_bus(), "f/x")  # as who starts a run does: it is connected
+        await deployments.hint(current_bus(), "f/x", uuid4())
 
     elsewhere(start)
     with server.client() as redis:

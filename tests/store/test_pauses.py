@@ -11,7 +11,7 @@ from owners import created
 
 from runbus import get_client, resume_flow_run
 from runbus.errors import NotPaused, RunMissing
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import pauses, runs
 from runbus.store.records.pauses import Form
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def test_a_pause_that_is_gone_cannot_expire(server: Server) -> None:
     """Its keys were deleted by hand, or have ended their lifetime."""
     with pytest.raises(RunMissing):
-        await pauses.expire(bus.current(), uuid4(), "1", 1)
+        await pauses.expire(current_bus(), uuid4(), "1", 1)
 
 
 @pytest.mark.parametrize(("state", "goes_on"), [("Paused", "Running"), ("Suspended", "Scheduled")])
@@ -30,18 +30,18 @@ async def test_an_answer_after_a_deadline_that_nobody_has_judged(
     server: Server, state: Literal["Paused", "Suspended"], goes_on: str
 ) -> None:
     """Its process stands still, or it has none: the answer itself finds the time to be over."""
-    here, run_id = bus.current(), uuid4()
+    bus, run_id = current_bus(), uuid4()
     run = await created(run_id, {"flow": "f", "deployment": "f/x"}, "nobody")
     form = Form(schema=b'{"type": "object"}')
     await pauses.open_pause(
-        here, run_id, "1", form, timeout=0.05, retry=0, epoch=run.epoch, state=state
+        bus, run_id, "1", form, timeout=0.05, retry=0, epoch=run.epoch, state=state
     )
     await asyncio.sleep(0.06)
     with pytest.raises(NotPaused, match="expired"):
         await resume_flow_run(run_id, {})
-    pause = await pauses.read(here, run_id, "1")
+    pause = await pauses.read(bus, run_id, "1")
     assert pause is not None
     assert pause.state == "expired"
     found = await get_client().read_flow_run(run_id)
     assert found.state.name == goes_on, "the flow learns of it when it goes on"
-    await runs.move(here, run, "Cancelled")
+    await runs.move(bus, run, "Cancelled")

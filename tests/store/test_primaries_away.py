@@ -33,8 +33,8 @@ from runbus.errors import DeploymentMissing
 from runbus.protocol.ids import flow_run_id_for
 from runbus.protocol.keys import tag_of_name
 from runbus.settings import temporary_settings
-from runbus.store import bus
 from runbus.store.admin import doctor, gauges
+from runbus.store.bus import current_bus
 from runbus.store.records import deployments, runs, workers
 from runbus.store.records.run_end import wait_for_end
 
@@ -107,7 +107,7 @@ def deployment_on(cluster: Cluster, record: int, listed: int) -> str:
 
 
 def places_of(cluster: Cluster, name: str) -> tuple[int, int]:
-    listed = bus.current().keys.deployments(tag_of_name(name))
+    listed = current_bus().keys.deployments(tag_of_name(name))
     return owner(cluster, f"{{{name}}}"), owner(cluster, listed)
 
 
@@ -119,11 +119,11 @@ def id_on(cluster: Cluster, number: int) -> UUID:
 
 
 async def make(run_id: UUID, state: str = "", **fields: str) -> None:
-    here = bus.current()
+    bus = current_bus()
     fields = {"name": "n", "flow": "f", **fields}
     run = await created(run_id, fields, None if "deployment" in fields else "me")
     if state:
-        await runs.move(here, run, state, after=["Scheduled"])
+        await runs.move(bus, run, state, after=["Scheduled"])
 
 
 @contextmanager
@@ -151,16 +151,16 @@ async def soon(found: asyncio.Queue[Any], seconds: float = SOON) -> Any:
 @pytest.mark.parametrize("is_away_before", [False, True])
 async def test_hints_go_on(cluster: Cluster, how: str, *, is_away_before: bool) -> None:
     """Those of healthy queues arrive meanwhile, the others afterwards, whoever began when."""
-    here, names, lost = bus.current(), names_on_each(cluster), 1
+    bus, names, lost = current_bus(), names_on_each(cluster), 1
     others = [name for number, name in enumerate(names) if number != lost]
-    await deployments.hint(here, names[lost], uuid4())  # everything is connected
+    await deployments.hint(bus, names[lost], uuid4())  # everything is connected
     if is_away_before:
         async with away(cluster, lost, how):
-            with taking(deployments.hints(here, names, on_round=bool)) as hints:
+            with taking(deployments.hints(bus, names, on_round=bool)) as hints:
                 await _hint_until_heard(others[0], hints)
                 assert await _hinted(others[1], hints)
         return
-    with taking(deployments.hints(here, names, on_round=bool)) as hints:
+    with taking(deployments.hints(bus, names, on_round=bool)) as hints:
         await _hint_until_heard(names[lost], hints)
         async with away(cluster, lost, how):
             begun = time.monotonic()
@@ -173,7 +173,7 @@ async def test_hints_go_on(cluster: Cluster, how: str, *, is_away_before: bool) 
 
 async def _hint(name: str) -> tuple[str, bytes]:
     run_id = uuid4()
-    await deployments.hint(bus.current(), name, run_id)
+    await deployments.hint(current_bus(), name, run_id)
     return name, str(run_id).encode()
 
 
@@ -229,11 +229,11 @@ async def test_lists_are_made_of_what_answers(
     cluster: Cluster, how: str, caplog: pytest.LogCaptureFixture, lost: int
 ) -> None:
     """Runs, those that wait, counts, deployments, workers, metrics: soon, and whole afterwards."""
-    here, names = bus.current(), names_on_each(cluster)
+    bus, names = current_bus(), names_on_each(cluster)
     made = [id_on(cluster, number) for number in range(3)]
     for run_id, name in zip(made, names, strict=True):
         await make(run_id, deployment=name)
-        await deployments.register(here, name, {"flow": "f"})
+        await deployments.register(bus, name, {"flow": "f"})
         await register_worker(run_id, name)
     everything = await _lists()
     assert everything == [set(made), set(made), set(names), dict.fromkeys(names, 1)]
@@ -249,8 +249,8 @@ async def test_lists_are_made_of_what_answers(
         for number in {0, 1, 2} - {lost}:
             await register_worker(made[number], names[number])
         assert len(await client.read_workers()) == 2
-        assert [await workers.is_served(here, name) for name in sorted(healthy[1])] == [True, True]
-        assert await workers.is_served(here, names[lost]) is None
+        assert [await workers.is_served(bus, name) for name in sorted(healthy[1])] == [True, True]
+        assert await workers.is_served(bus, names[lost]) is None
         fresh = await asyncio.to_thread(lambda: asyncio.run(_soon_after_the_first_question()))
         assert fresh == found
         assert await client.count_waiting() == 0
@@ -267,7 +267,7 @@ async def _lists() -> list[Any]:
         {run.id for run in await client.read_flow_runs()},
         {run.id for run in await client.read_flow_runs(state="Scheduled", flow_name="f")},
         {each.name for each in await client.read_deployments()},
-        (await gauges.read(bus.current(), [])).queue_lengths,
+        (await gauges.read(current_bus(), [])).queue_lengths,
     ]
 
 
@@ -277,10 +277,10 @@ async def test_the_doctor_judges_what_answers(cluster: Cluster, how: str, lost: 
     names = names_on_each(cluster)
     for number, name in enumerate(names):
         await make(id_on(cluster, number), deployment=name)
-        await deployments.register(bus.current(), name, {"flow": "f"})
+        await deployments.register(current_bus(), name, {"flow": "f"})
     address = f"127.0.0.1:{cluster.nodes[lost].port}"
     async with away(cluster, lost, how):
-        found = (await doctor.examine(bus.current())).checks
+        found = (await doctor.examine(current_bus())).checks
     judged = {each.name: each.found for each in found}
     assert judged["queue"].startswith("2 runs wait for a worker")
     assert any(address in each.found for each in found if each.name == "server" and not each.ok)
@@ -289,7 +289,7 @@ async def test_the_doctor_judges_what_answers(cluster: Cluster, how: str, lost: 
 async def register_worker(run_id: UUID, deployment: str) -> None:
     """A worker whose record lies where the run does."""
     fields = {"pid": 1, "deployments": f'["{deployment}"]'}
-    await workers.register(bus.current(), f"host-{run_id}", fields)
+    await workers.register(current_bus(), f"host-{run_id}", fields)
 
 
 async def _soon_after_the_first_question() -> list[Any]:
@@ -300,8 +300,8 @@ async def _soon_after_the_first_question() -> list[Any]:
 
 async def test_a_run_starts_while_its_queue_is_away(cluster: Cluster, how: str) -> None:
     """`run_deployment` and an answer go through on a healthy slot, and are hinted at later."""
-    here, name = bus.current(), names_on_each(cluster)[1]
-    await deployments.register(here, name, {"flow": "f"})
+    bus, name = current_bus(), names_on_each(cluster)[1]
+    await deployments.register(bus, name, {"flow": "f"})
     await run_deployment(name, timeout=0)
     key = _key_of_a_run_on(cluster, 2, name)
     suspended = id_on(cluster, 0)
@@ -359,7 +359,7 @@ async def test_a_worker_starts_while_a_record_cannot_be_made(
 ) -> None:
     """It executes what it can, says once what is not registered, and registers it later."""
     configure(metrics_port=(port := free_port()))
-    lost = owner(cluster, bus.current().keys.worker(lease_holder.current().owner.process))
+    lost = owner(cluster, current_bus().keys.worker(lease_holder.current().owner.process))
     healthy = (lost + 1) % 3
     places = [lost if what == each else healthy for each in ("deployment", "list of deployments")]
     names = [deployment_on(cluster, healthy, healthy), deployment_on(cluster, *places)]
@@ -432,7 +432,7 @@ async def test_the_end_of_a_run_is_heard_of_whatever_else_is_away(
     run_id = id_on(cluster, 2)
     await make(run_id)
     async with away(cluster, 0, how):
-        waiting = asyncio.create_task(wait_for_end(bus.current(), run_id, 600))
-        run = await runs.read(bus.current(), run_id)
-        assert await runs.move(bus.current(), run, "Failed") is None
+        waiting = asyncio.create_task(wait_for_end(current_bus(), run_id, 600))
+        run = await runs.read(current_bus(), run_id)
+        assert await runs.move(current_bus(), run, "Failed") is None
         assert (await asyncio.wait_for(waiting, SOON)).state.name == "Failed"

@@ -12,7 +12,7 @@ import pytest
 from runbus import send_input
 from runbus.errors import RunMissing
 from runbus.protocol.execution import Ending, Owner
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import executions, runs
 from runbus.store.records.run_end import wait_for_end
 
@@ -31,21 +31,21 @@ leaves_runs = pytest.mark.keys_without_lifetime
 async def make(owner: Owner | None = OWNER) -> UUID:
     run_id = uuid4()
     fields = {"name": "n", "flow": "f", **({} if owner else {"deployment": "f/x"})}
-    await runs.create(bus.current(), run_id, fields, owner=owner, digits="0" * 8)
+    await runs.create(current_bus(), run_id, fields, owner=owner, digits="0" * 8)
     return run_id
 
 
 async def end(run_id: UUID) -> None:
-    run = await runs.read(bus.current(), run_id)
+    run = await runs.read(current_bus(), run_id)
     ending = Ending(
         run_id=run_id, run_name="n", epoch=run.epoch, deployment=None, state="Completed"
     )
-    assert (await executions.end(bus.current(), ending))[0] == "ENDED"
+    assert (await executions.end(current_bus(), ending))[0] == "ENDED"
 
 
 async def cancel(run_id: UUID) -> None:
-    run = await runs.read(bus.current(), run_id)
-    assert await runs.move(bus.current(), run, "Cancelled") is None
+    run = await runs.read(current_bus(), run_id)
+    assert await runs.move(current_bus(), run, "Cancelled") is None
 
 
 def elsewhere(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
@@ -57,7 +57,7 @@ def elsewhere(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
 
 async def waiting(run_id: UUID, poll_interval: float = FOR_EVER) -> asyncio.Task[Any]:
     """Begin to wait, and be told of changes."""
-    task = asyncio.create_task(wait_for_end(bus.current(), run_id, poll_interval))
+    task = asyncio.create_task(wait_for_end(current_bus(), run_id, poll_interval))
     await asyncio.sleep(0.2)
     return task
 
@@ -67,10 +67,10 @@ async def test_an_end_is_heard_of(server: Server) -> None:
     """By who waited before it, and by who begins to wait with what was read before it."""
     run_id = await make()
     task = await waiting(run_id)
-    before = await runs.read(bus.current(), run_id)
+    before = await runs.read(current_bus(), run_id)
     await end(run_id)
     assert (await asyncio.wait_for(task, PATIENCE)).state.is_completed()
-    late = wait_for_end(bus.current(), run_id, FOR_EVER, before)
+    late = wait_for_end(current_bus(), run_id, FOR_EVER, before)
     assert (await asyncio.wait_for(late, PATIENCE)).state.is_completed()
 
 
@@ -100,7 +100,7 @@ async def test_an_end_that_nothing_tells_of_is_found(server: Server) -> None:
     run_id = await make()
     task = await waiting(run_id, 0.3)
     with server.client() as redis:
-        redis.hset(bus.current().keys.run(run_id), "state_name", "Completed")
+        redis.hset(current_bus().keys.run(run_id), "state_name", "Completed")
     assert (await asyncio.wait_for(task, PATIENCE)).state.is_completed()
 
 
@@ -123,8 +123,8 @@ async def test_nothing_but_an_end_wakes_who_waits(server: Server) -> None:
         before = redis.info("commandstats")["cmdstat_hgetall"]["calls"]
         for number in range(50):
             await send_input(number, run_id)
-        run = await runs.read(bus.current(), run_id)
-        await runs.move(bus.current(), run, "Cancelling")
+        run = await runs.read(current_bus(), run_id)
+        await runs.move(current_bus(), run, "Cancelling")
         await asyncio.sleep(0.2)
         after = redis.info("commandstats")["cmdstat_hgetall"]["calls"]
     assert after - before == 1, "this test's own"

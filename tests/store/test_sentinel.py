@@ -13,7 +13,7 @@ from clusters import Sentinel, SentinelGroup, until
 from runbus import receive_input, send_input
 from runbus.errors import RunbusError, ServerRefused, ServerUnreachable, SettingsError
 from runbus.settings import temporary_settings
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.topology import sentinel as topology_of_sentinels
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ async def test_a_failover_by_the_runbook_loses_nothing(engine: Engine) -> None:
 async def test_a_wrong_url_is_told_without_its_password(url: str) -> None:
     """What is wrong with the form is said, and not a word of the URL."""
     with temporary_settings(url=url), pytest.raises(SettingsError) as caught:
-        bus.current()
+        current_bus()
     assert "s3cret" not in str(caught.value)
 
 

@@ -30,7 +30,7 @@ from runbus import (
     send_input,
 )
 from runbus.errors import KeyInUse, MalformedEntry, NobodyToAnswer, ReceiveTimeout
-from runbus.store import bus
+from runbus.store.bus import current_bus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -826,7 +826,7 @@ async def test_an_inbox_that_is_dropped_is_forgotten(valkey: Server) -> None:
         assert [each async for each in receive_input(int, **options)] == []
     gc.collect()
     await asyncio.sleep(0)
-    assert bus.current().trackings.of(key_of(run_id, "int")).listeners() == []
+    assert current_bus().trackings.of(key_of(run_id, "int")).listeners() == []
 
 
 async def test_two_tasks_share_one_inbox(valkey: Server) -> None:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import httpx
 
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import runs
 
 
@@ -26,10 +26,10 @@ def done(coroutine):
 
 async def suspended():
     """A run of a deployment that was suspended from outside, and asks for nothing."""
-    here, run_id = bus.current(), uuid4()
+    bus, run_id = current_bus(), uuid4()
     fields = {"flow": "f", "name": "calm-otter", "deployment": "f/x"}
-    run = await runs.create(here, run_id, fields)
-    await runs.move(here, run, "Suspended", after=["Scheduled"])
+    run = await runs.create(bus, run_id, fields)
+    await runs.move(bus, run, "Suspended", after=["Scheduled"])
     return str(run_id)
 
 

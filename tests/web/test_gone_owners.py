@@ -13,7 +13,7 @@ import pytest
 from page_process import done, served, until
 
 from runbus import get_client
-from runbus.store import bus
+from runbus.store.bus import current_bus
 from runbus.store.records import deployments
 
 LEASE_SECONDS = "3"
@@ -117,7 +117,7 @@ def test_a_run_that_nobody_serves_says_so(site, valkey):
     """On its page, and where it is started."""
 
     async def served_by_nobody():
-        await deployments.register(bus.current(), "f/x", {"flow": "f"})
+        await deployments.register(current_bus(), "f/x", {"flow": "f"})
 
     done(served_by_nobody())
     words = "No worker serves f/x now: the run waits until one does."

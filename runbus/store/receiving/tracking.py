@@ -187,7 +187,7 @@ class KeyTracking:
         connection.send(("GET", key), _ignore)
 
     def _change_tag(self, key: bytes) -> None:
-        for tag in [tag for tag, here in self._followed.items() if here == key]:
+        for tag in [tag for tag, followed in self._followed.items() if followed == key]:
             del self._followed[tag]
             listeners = self._waiting.get(tag, set())
             if listeners and self.connection.live is not None:

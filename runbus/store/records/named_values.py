@@ -14,7 +14,7 @@ from runbus import settings
 from runbus.errors import InvalidArgument, NotSerializable
 from runbus.protocol.entries import check_text
 from runbus.protocol.values import encode
-from runbus.store import bus
+from runbus.store.bus import current_bus
 
 
 def check_name(name: object) -> str:
@@ -55,7 +55,7 @@ def from_stored(name: str, data: bytes) -> Any:
 
 async def load(key: str) -> bytes | None:
     """Return what is stored, None if nothing is."""
-    return await bus.current().commands.command("GET", key)
+    return await current_bus().commands.command("GET", key)
 
 
 async def save(key: str, data: bytes, *, overwrite: bool) -> bool:
@@ -63,7 +63,7 @@ async def save(key: str, data: bytes, *, overwrite: bool) -> bool:
 
     Returns whether the data is stored now.
     """
-    commands = bus.current().commands
+    commands = current_bus().commands
     if overwrite:
         await commands.command("SET", key, data)
         return True
@@ -74,7 +74,7 @@ async def save(key: str, data: bytes, *, overwrite: bool) -> bool:
 
 async def remove(key: str) -> bool:
     """Delete, and return whether there was anything."""
-    commands = bus.current().commands
+    commands = current_bus().commands
     # Asked first, because a DEL that is repeated finds nothing: its lost reply had the answer.
     existed = await commands.command("EXISTS", key)
     await commands.command("DEL", key)
