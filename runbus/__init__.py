@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from runbus import runtime as runtime
     from runbus.client import get_client
     from runbus.context import get_run_context
-    from runbus.deployments import run_deployment
+    from runbus.deployments import run_deployment, serve
     from runbus.execution.current_run import bound_run
     from runbus.flow_runs import (
         cancel_flow_run,
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
         suspend_flow_run,
         wait_for_flow_run,
     )
-    from runbus.flows import Flow, flow, serve
+    from runbus.flows import Flow, flow
     from runbus.input import RunInput, RunInputMetadata, receive_input, send_input
     from runbus.logging import get_run_logger
     from runbus.protocol.durability import Replicated
@@ -174,6 +174,7 @@ _HOMES = {
     "get_client": "runbus.client",
     "get_run_context": "runbus.context",
     "run_deployment": "runbus.deployments",
+    "serve": "runbus.deployments",
     "bound_run": "runbus.execution.current_run",
     "cancel_flow_run": "runbus.flow_runs",
     "pause_flow_run": "runbus.flow_runs",
@@ -182,7 +183,6 @@ _HOMES = {
     "wait_for_flow_run": "runbus.flow_runs",
     "Flow": "runbus.flows",
     "flow": "runbus.flows",
-    "serve": "runbus.flows",
     "RunInput": "runbus.input",
     "RunInputMetadata": "runbus.input",
     "receive_input": "runbus.input",

@@ -40,8 +40,7 @@ class Flow(Generic[P, R]):
         timeout_seconds: float | None = None,
         log_prints: bool | None = None,
     ) -> None:
-        # Late: it needs pydantic's models, and who sends and answers makes no flow. Not later, in a
-        # call: an import that a signal interrupts may fail for good.
+        # Late: it loads pydantic's models, and who sends and answers makes no flow.
         from runbus.execution.parameters import Parameters
 
         if not callable(fn):

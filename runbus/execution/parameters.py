@@ -7,14 +7,14 @@ import sys
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, cast
 
-# All that runbus takes of pydantic, since its own late imports could be interrupted in a verb.
-import pydantic.dataclasses
-import pydantic.networks  # noqa: F401
 from pydantic import ConfigDict, TypeAdapter, validate_call
+
+from runbus.protocol.values import load_pydantic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+load_pydantic()
 _CONFIG = ConfigDict(arbitrary_types_allowed=True)
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 

@@ -34,7 +34,7 @@ from runbus.input.send import send_input
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.literals import with_literals_read_as_written
 from runbus.protocol.types import check_key_prefix, types_by_name
-from runbus.protocol.values import decoder, encode, json_schema
+from runbus.protocol.values import decoder, encode, json_schema, load_pydantic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from runbus.protocol.records import Pause
     from runbus.store.sending.receipt import Sent
 
+load_pydantic()
 # Among the model's private values, so that a copy has it too. Not a `PrivateAttr`, whose set-up
 # takes longer than reading a small model.
 _RECEIVED = "_received"

@@ -17,14 +17,24 @@ from pydantic_core import SchemaSerializer, core_schema, from_json, to_jsonable_
 from runbus.errors import NotSerializable, UnsupportedType
 from runbus.protocol.byte_config import check_bytes_are_read_one_way, has_own_config
 from runbus.protocol.literals import ReadAsWritten
+from runbus.protocol.types import types_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic import TypeAdapter, ValidationError
 
-# By `pydantic.`, which loads its models at the first use: most values are encoded without.
 _CONFIG = pydantic.ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=True)
+
+
+def load_pydantic() -> None:
+    """Let pydantic import now what it imports at its first use: most values are sent without that.
+
+    A signal that interrupts an import in a verb leaves Python's import lock held, and the
+    background loop hangs in its own. So this is for modules that come with a flow or a model.
+    """
+    types_by_name(str)
+    decoder(str)
 
 
 def encode(value: object) -> bytes:

@@ -6,10 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-import redis
 from hiredis import ReplyError
 from redis.asyncio import connection as redis_py
-from redis.driver_info import DriverInfo
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from runbus.errors import ServerRefused, SettingsError
@@ -155,8 +153,6 @@ def _read_options(url: str) -> tuple[type[redis_py.AbstractConnection], dict[str
         "decode_responses": False,
         "socket_timeout": None,  # `Connection` times its replies itself
         "client_name": "runbus",
-        # Else redis-py reads its own version from its package's files, for each connection.
-        "driver_info": DriverInfo(lib_version=redis.__version__),
     }
     if issubclass(connection_class, redis_py.SSLConnection):
         options.setdefault("ssl_password", "")  # without one, OpenSSL would ask at the terminal
