@@ -186,7 +186,7 @@ _HOMES = {
     "RunInput": "runbus.input",
     "RunInputMetadata": "runbus.input",
     "receive_input": "runbus.input",
-    "send_input": "runbus.input.send",
+    "send_input": "runbus.input",
     "get_run_logger": "runbus.logging",
     "Replicated": "runbus.protocol.durability",
     "flow_run_id_for": "runbus.protocol.ids",

@@ -28,7 +28,8 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([
     *(f"runbus.cli.{path.stem}" for path in Path(runbus.cli.__file__).parent.glob("[!_]*.py")),
     *("jsonschema_rs", "pydantic_settings", "redis.asyncio", "rich.markdown", "runbus.flows"),
-    *("runbus.settings.model", "runbus.store.topology", "rich.progress", "runbus.worker", "cyclopts.completion", "uuid"),
+    *("runbus.settings.model", "runbus.store.topology", "rich.progress", "runbus.worker"),
+    *("cyclopts.completion", "uuid"),
 ])  # fmt: skip
 
 
