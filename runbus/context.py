@@ -1,5 +1,5 @@
 """The context: which flow run the code that asks is part of."""
 
-from runbus.execution.run_context import get_run_context
+from runbus.execution.current_run import get_run_context
 
 __all__ = ["get_run_context"]

@@ -13,10 +13,10 @@ from pydantic_core import from_json
 
 from runbus.background.caller import in_caller
 from runbus.errors import DeploymentMissing, InvalidArgument, RunbusError
-from runbus.execution.current_run import verb
-from runbus.execution.run_context import current_flow_run
+from runbus.execution.current_run import current_flow_run
 from runbus.execution.run_names import friendly_name
 from runbus.execution.subflows import ordinal_ids
+from runbus.execution.verbs import verb
 from runbus.flow_runs import check_timeout, ended
 from runbus.flows import serve
 from runbus.protocol.entries import check_text

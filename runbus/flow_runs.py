@@ -33,8 +33,8 @@ from runbus.errors import (
     RunMissing,
     RunNotEnded,
 )
-from runbus.execution.current_run import verb
-from runbus.execution.run_context import current_flow_run, get_run_context
+from runbus.execution.current_run import current_flow_run, get_run_context
+from runbus.execution.verbs import verb
 from runbus.protocol import states
 from runbus.protocol.durability import Durability, check_durability
 from runbus.protocol.entries import check_text

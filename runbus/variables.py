@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runbus.errors import InvalidArgument
-from runbus.execution.current_run import verb
+from runbus.execution.verbs import verb
 from runbus.store.bus import current_bus
 from runbus.store.records import named_values
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from runbus.errors import InvalidArgument
-from runbus.execution.current_run import verb
+from runbus.execution.verbs import verb
 from runbus.store.bus import current_bus
 from runbus.store.records import named_values
 

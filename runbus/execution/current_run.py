@@ -1,27 +1,37 @@
-"""The current run: what verbs called here belong to."""
+"""The current run: the flow run whose code calls, and the run in whose name it sends and receives.
+
+Both are the same in a flow, and differ in a `bound_run` block.
+"""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
-from runbus.background import bridge, caller
+from runbus.background import bridge
 from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
 from runbus.execution.held_sends import HeldSends
-from runbus.execution.run_context import current_flow_run
 from runbus.protocol.ids import parse_run_id, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
     from types import TracebackType
     from uuid import UUID
 
+    from runbus.execution.run_context import FlowRunContext
     from runbus.store.sending.receipt import Sent
 
-T = TypeVar("T")
 
-ENTERED: ContextVar[tuple[bound_run, ...]] = ContextVar("runbus_runs", default=())
+class Current(NamedTuple):
+    """What the code that asks is part of."""
+
+    flow_run: FlowRunContext | None = None
+    """The flow run whose code this is."""
+    bound: tuple[bound_run, ...] = ()
+    """The runs in whose name it sends and receives: the innermost last."""
+
+
+_NOWHERE = Current()
+CURRENT: ContextVar[Current] = ContextVar("runbus_current", default=_NOWHERE)
 
 
 class Unawaited(Protocol):
@@ -122,29 +132,62 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
                 sent.log_unseen_error()
 
     def _enter(self) -> Self:
-        ENTERED.set((*ENTERED.get(), self))
+        current = CURRENT.get()
+        CURRENT.set(Current(current.flow_run, (*current.bound, self)))
         return self
 
     def _leave(self) -> None:
-        ENTERED.set(ENTERED.get()[:-1])
+        current = CURRENT.get()
+        CURRENT.set(Current(current.flow_run, current.bound[:-1]))
+
+
+class entered:  # noqa: N801  (read as a statement: `with entered(run):`)
+    """Make the code in the block a flow run's own.
+
+    Not a generator: one that an interrupt leaves half-way ends in any thread, later.
+    """
+
+    def __init__(self, run: FlowRunContext) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        self._run.begin_time()
+        self._token = CURRENT.set(CURRENT.get()._replace(flow_run=self._run))
+
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        try:
+            if exc_type is None:
+                self._run.check()
+        finally:
+            CURRENT.reset(self._token)
+            self._run.end_time()
 
 
 def current_run() -> bound_run | None:
-    """Return the run that this code is part of, None outside a run.
+    """Return the run in whose name this code sends and receives, None outside a run.
 
     Every verb begins here. Raises what went wrong with an earlier send of the run.
     """
-    if (flow_run := current_flow_run()) is not None:
+    flow_run, bound = CURRENT.get()
+    if flow_run is not None:
         flow_run.check()
-    run = _innermost()
-    if run is not None:
-        run.check()
+    if not bound:
+        return None
+    bound[-1].check()
+    return bound[-1]
+
+
+def current_flow_run() -> FlowRunContext | None:
+    """Return the flow run whose code calls this, None outside a flow."""
+    return CURRENT.get().flow_run
+
+
+def get_run_context() -> FlowRunContext:
+    """Return the flow run whose code calls this. Raises `NoCurrentRun` outside a flow."""
+    run = current_flow_run()
+    if run is None:
+        raise NoCurrentRun("get_run_context")
     return run
-
-
-def _innermost() -> bound_run | None:
-    entered = ENTERED.get()
-    return entered[-1] if entered else None
 
 
 def run_id_or_current(flow_run_id: UUID | str | None, verb: str) -> UUID:
@@ -155,26 +198,3 @@ def run_id_or_current(flow_run_id: UUID | str | None, verb: str) -> UUID:
     if run is None:
         raise NoCurrentRun(verb)
     return run.flow_run_id
-
-
-def pending(verb: str, work: Callable[[], Coroutine[Any, Any, T]]) -> bridge.Pending[T]:
-    """Return the awaitable result of a verb; a run that ends before it is awaited fails."""
-    run = _innermost()
-    if run is None:
-        return bridge.Pending(verb, work)
-    result = bridge.Pending(verb, work, run.note_awaited)
-    run.note_unawaited(result)
-    return result
-
-
-def blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Do a verb's work and block until it is done, or until the current flow run has to end."""
-    run = current_flow_run()
-    return caller.run(work if run is None else lambda: run.interruptible(work()))
-
-
-def verb(name: str, work: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
-    """Do a verb's work: in a thread return its value, on an event loop something to await."""
-    current_run()
-    call = partial(work, *args)
-    return pending(name, call) if bridge.on_loop() else blocking(call)

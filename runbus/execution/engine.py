@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runbus.background import bridge
 from runbus.execution.call import CallResult
-from runbus.execution.current_run import bound_run
+from runbus.execution.current_run import bound_run, entered
 from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
 from runbus.execution.sync_run import SyncRun
 from runbus.monitoring.blocked_loop import watch
@@ -83,12 +83,13 @@ async def _awaited(flow_call: FlowCall, context: FlowRunContext) -> CallResult:
     async def body() -> CallResult:
         try:
             async with bound_run(context.flow_run.id):
+                await context.confirm()  # the process may have slept since it took the run
                 return completed(flow_call, context, await flow_call.call())
         except (SystemExit, KeyboardInterrupt) as error:
             return CallResult(error=error)  # a task would end its loop with it, and others' runs
 
     try:
-        with context.entered(), watch(asyncio.get_running_loop(), context.name):
+        with entered(context), watch(asyncio.get_running_loop(), context.name):
             return await context.interruptible(body())
     except BaseException as error:
         return CallResult(error=error)

@@ -12,7 +12,7 @@ from io import StringIO
 from threading import Lock
 from typing import Any, cast
 
-from runbus.execution.run_context import current_flow_run
+from runbus.execution.current_run import current_flow_run
 from runbus.execution.run_logger import get_run_logger
 
 _lock = Lock()

@@ -25,10 +25,11 @@ from runbus.errors import (
 )
 from runbus.execution import subflows
 from runbus.execution.call import CallResult, Claim, FlowCall
+from runbus.execution.current_run import current_flow_run
 from runbus.execution.listening import Listening
 from runbus.execution.log_shipper import shipper
 from runbus.execution.print_capture import watch_prints
-from runbus.execution.run_context import FlowRunContext, current_flow_run
+from runbus.execution.run_context import FlowRunContext
 from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol import states
 from runbus.protocol.execution import Ending

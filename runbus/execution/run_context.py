@@ -1,15 +1,14 @@
-"""The flow run whose code calls: what it knows, when it has to end, how it waits."""
+"""A flow run as its code sees it: what it knows, when it has to end, how it waits."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from contextlib import asynccontextmanager, contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from runbus.errors import FlowTimeout, NoCurrentRun
+from runbus.errors import FlowTimeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from runbus.protocol.records import FlowRun
 
 T = TypeVar("T")
-
-FLOW_RUN: ContextVar[FlowRunContext | None] = ContextVar("runbus_flow_run", default=None)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -78,10 +75,6 @@ class FlowRunContext:
     def is_waiting(self) -> bool:
         """Whether all that the run does is to wait, so that others execute in its place."""
         return self.slot is not None and not self.slot.is_held
-
-    def entered(self) -> Entered:
-        """Make the code in the block this run's own."""
-        return Entered(self)
 
     def begin_time(self) -> None:
         """Let the time run that the flow may take."""
@@ -245,41 +238,6 @@ class Wait:
     def _begin(self) -> None:
         self._has_begun = True
         self._activity.begin_wait()
-
-
-class Entered:
-    """A block of code that is a run's own.
-
-    Not a generator: one that an interrupt leaves half-way ends in any thread, later.
-    """
-
-    def __init__(self, run: FlowRunContext) -> None:
-        self._run = run
-
-    def __enter__(self) -> None:
-        self._run.begin_time()
-        self._token = FLOW_RUN.set(self._run)
-
-    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        try:
-            if exc_type is None:
-                self._run.check()
-        finally:
-            FLOW_RUN.reset(self._token)
-            self._run.end_time()
-
-
-def get_run_context() -> FlowRunContext:
-    """Return the flow run whose code calls this. Raises `NoCurrentRun` outside a flow."""
-    run = FLOW_RUN.get()
-    if run is None:
-        raise NoCurrentRun("get_run_context")
-    return run
-
-
-def current_flow_run() -> FlowRunContext | None:
-    """Return the flow run whose code calls this, None outside a flow."""
-    return FLOW_RUN.get()
 
 
 class Slot(Protocol):

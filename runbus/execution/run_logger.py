@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from runbus.execution.current_run import get_run_context
 from runbus.execution.log_shipper import prefix_of, shipper
-from runbus.execution.run_context import get_run_context
 from runbus.protocol.printed import readable
 
 if TYPE_CHECKING:

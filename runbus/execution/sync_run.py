@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from runbus.background import bridge, caller
 from runbus.execution.call import CallResult
-from runbus.execution.current_run import ENTERED, bound_run
+from runbus.execution.current_run import CURRENT, bound_run, entered
 from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
-from runbus.execution.run_context import FLOW_RUN
 
 if TYPE_CHECKING:
     from runbus.execution.call import Claim, FlowCall
@@ -151,18 +150,17 @@ class SyncRun:
 
 def _called(flow_call: FlowCall, context: FlowRunContext) -> CallResult:
     # An interrupt while a block is entered or left must not leave the run behind as the current
-    # one: so both are set back here, each in one step.
-    flow_run, entered = FLOW_RUN.get(), ENTERED.get()
+    # one: so that is set back here, in one step.
+    current = CURRENT.get()
     try:
-        try:
-            with context.entered(), bound_run(context.flow_run.id):
-                return completed(flow_call, context, flow_call.call())
-        except BaseException as error:
-            return CallResult(error=error)
-        finally:
-            FLOW_RUN.set(flow_run)
+        with entered(context), bound_run(context.flow_run.id):
+            if context.is_doubtful:  # the process may have slept since it took the run
+                caller.run(context.confirm)
+            return completed(flow_call, context, flow_call.call())
+    except BaseException as error:
+        return CallResult(error=error)
     finally:
-        ENTERED.set(entered)
+        CURRENT.set(current)
 
 
 def _wait_as_task(done: threading.Lock) -> None:

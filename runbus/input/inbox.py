@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from runbus.background import bridge
 from runbus.errors import InvalidArgument, MalformedEntry, ReceiveTimeout, UsageError, WrongSyntax
-from runbus.execution.current_run import blocking, current_run, pending
-from runbus.execution.run_context import current_flow_run
+from runbus.execution.current_run import current_flow_run, current_run
+from runbus.execution.verbs import blocking, pending
 from runbus.protocol.values import is_broken_json
 from runbus.store.bus import Bus, current_bus
 from runbus.store.receiving.consumer import Consumer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runbus.execution.run_context import current_flow_run
+from runbus.execution.current_run import current_flow_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

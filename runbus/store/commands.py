@@ -230,7 +230,7 @@ class Commands:
         are_all = len(groups) == len(self._topology.primaries())
         answers = await available(works, AWAY_SECONDS, needs_one=are_all)
         for group, answer in zip(groups, answers, strict=True):
-            self._note_answer(commands[group[0]], is_away=answer is None)
+            self._note_answer(self._address_of(commands[group[0]]), is_away=answer is None)
         return _in_order(len(commands), groups, answers)
 
     @property
@@ -242,15 +242,22 @@ class Commands:
         """Return what commands to a key's primary return.
 
         Raises `ServerUnreachable`: after `AWAY_SECONDS` where there are other primaries, with which
-        who asks may go on.
+        who asks may go on, and sooner where this one is known to be away.
         """
         await self._topology.locate()
+        if self.has_one_server:
+            return await work()
+        address = self._topology.owner(key).server.address
+        seconds = AGAIN_AWAY_SECONDS if address in self._away else AWAY_SECONDS
         try:
-            async with asyncio.timeout(None if self.has_one_server else AWAY_SECONDS):
-                return await work()
+            async with asyncio.timeout(seconds):
+                found = await work()
         except TimeoutError:
-            address, cause = self._topology.owner(key).server.address, ConnectionError("away")
-            raise ServerUnreachable(address=address, seconds=AWAY_SECONDS, cause=cause) from None
+            self._note_answer(address, is_away=True)
+            cause = ConnectionError("away")
+            raise ServerUnreachable(address=address, seconds=seconds, cause=cause) from None
+        self._note_answer(address, is_away=False)
+        return found
 
     def away(self) -> list[str]:
         """Return the addresses of the primaries without which `available` has replied lately."""
@@ -270,8 +277,7 @@ class Commands:
     def _address_of(self, command: Command) -> str:
         return self._topology.owner(key_of(command) or "").server.address
 
-    def _note_answer(self, command: Command, *, is_away: bool) -> None:
-        address = self._address_of(command)
+    def _note_answer(self, address: str, *, is_away: bool) -> None:
         if not is_away:
             self._away.discard(address)
         elif address not in self._away:

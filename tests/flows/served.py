@@ -180,6 +180,26 @@ async def haunt_async(observer: UUID, diary: str, wait: str) -> int:
     return number
 
 
+def stop_first(diary: str) -> str:
+    """Stop the process that has the run first, before the flow begins."""
+    if not Path(diary).exists():
+        note(diary, "stopped")
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return diary
+
+
+@flow
+def begin_late(diary: Annotated[str, BeforeValidator(stop_first)]) -> int:
+    note(diary, "began")
+    return os.getpid()
+
+
+@flow
+async def begin_late_async(diary: Annotated[str, BeforeValidator(stop_first)]) -> int:
+    note(diary, "began")
+    return os.getpid()
+
+
 @flow
 async def collect(observer: UUID, count: int) -> list[int]:
     """Receive so many numbers, and tell of each."""

@@ -70,6 +70,23 @@ def test_who_wakes_up_too_late_is_given_nothing_and_does_nothing(
     assert result_of(run_id) == 7
 
 
+@pytest.mark.parametrize("name", ["begin-late", "begin-late-async"])
+def test_who_wakes_up_too_late_to_begin_does_not_begin(
+    start_worker: StartWorker, tmp_path: Path, name: str
+) -> None:
+    """SIGSTOP after the claim, before the flow's first line; a second worker takes over."""
+    diary = tmp_path / "diary"
+    first = start_worker(name)
+    run_id = started(f"{name}/x", {"diary": str(diary)})
+    until(diary.exists)
+    second = start_worker(name)
+    assert result_of(run_id) == second.pid
+    first.send_signal(signal.SIGCONT)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(PATIENCE) == 0
+    assert entries_of(diary, first.pid) == ["stopped"]
+
+
 def test_who_wakes_up_too_late_and_finds_that_nobody_has_taken_its_run(
     start_worker: StartWorker,
 ) -> None:
