@@ -30,6 +30,7 @@ from runbus.errors import (
     OwnerGone,
     OwnerSilent,
     RunbusError,
+    RunLost,
     RunMissing,
     RunNotEnded,
 )
@@ -140,13 +141,15 @@ async def _ask(
             opened = await ask()
             if opened.is_answered:
                 answered = await pauses.read(bus, run_id, key)
+                if answered is None:  # a failover has lost it just now
+                    raise RunLost(run_id)
             else:
                 answered = await _wait(run, opened, form, poll_interval, ask)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
         raise
     try:
-        return await question.answer(key, run_id, answered)
+        return await question.answer(run_id, answered)
     except ValidationError:
         await pauses.refuse(bus, run_id, opened)
         raise

@@ -28,7 +28,7 @@ from runbus.errors import (
     UsageError,
 )
 from runbus.execution.current_run import run_id_or_current
-from runbus.input.form import Form, find_at_hand, read_answered, with_defaults
+from runbus.input.form import Form, Keyset, with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.input.send import send_input
 from runbus.protocol.ids import parse_run_id
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
-    from runbus.input.form import Keyset
     from runbus.protocol.durability import Durability
     from runbus.protocol.entries import Entry
     from runbus.protocol.records import Pause
@@ -165,7 +164,7 @@ class RunInput(BaseModel):
         pause makes a refused answer. For a sync flow it is awaited as `save` is.
         """
         run_id = run_id_or_current(flow_run_id, "load")
-        return own_answer(cls, keyset, run_id, await read_answered(keyset, run_id))
+        return own_answer(cls, keyset, run_id, await keyset.read_answered(run_id))
 
     def respond(
         self,
@@ -222,20 +221,21 @@ def own_answer(model: type[R], keyset: Keyset, run_id: UUID, pause: Pause) -> R:
     return _as_received(model.decode(pause.value or b""), received)
 
 
-def form_of(model: type[RunInput], keyset: Keyset, run_id: UUID) -> Form | Awaitable[Form]:
+def form_of(model: type[RunInput], key: str, run_id: UUID) -> Form | Awaitable[Form]:
     """Return the form that a pause for a model stores; to be awaited, where `save` is its own."""
-    return own_form(model) if _inherits(model, "save") else model.save(keyset, run_id)
+    return own_form(model) if inherits(model, "save") else model.save(Keyset(key), run_id)
 
 
-def answer_of(model: type[R], keyset: Keyset, run_id: UUID) -> R | Awaitable[R]:
+def answer_of(model: type[R], run_id: UUID, pause: Pause) -> R | Awaitable[R]:
     """Return the answer of a pause for a model; to be awaited, where `load` is its own."""
-    pause = find_at_hand(keyset, run_id)
-    if pause is None or not _inherits(model, "load"):
-        return model.load(keyset, run_id)
-    return own_answer(model, keyset, run_id, pause)
+    keyset = Keyset(pause.key, run_id, pause)
+    if inherits(model, "load"):
+        return own_answer(model, keyset, run_id, pause)
+    return model.load(keyset, run_id)
 
 
-def _inherits(model: type[RunInput], method: str) -> bool:
+def inherits(model: type[RunInput], method: str) -> bool:
+    """Whether a model has no method of its own under this name."""
     return getattr(getattr(model, method), "__func__", None) is vars(RunInput)[method].__func__
 
 
@@ -328,7 +328,7 @@ def _decoder_with_metadata(
 
 
 def _model_decoder(model: type[R]) -> Callable[[bytes], R]:
-    return decoder(model) if _inherits(model, "decode") else model.decode
+    return decoder(model) if inherits(model, "decode") else model.decode
 
 
 def _as_received(run_input: R, received: tuple[str, str | None, UUID]) -> R:
