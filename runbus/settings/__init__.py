@@ -20,7 +20,8 @@ def current() -> Settings:
     """Read the settings at the first use and keep them. Raises `SettingsError`."""
     global _current  # noqa: PLW0603
     if _current is None:
-        _current = read()
+        found = read()
+        _current = _current or found  # another thread may have been faster
     return _current
 
 
