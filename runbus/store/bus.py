@@ -23,6 +23,7 @@ from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.connection import ConnectionLost
 from runbus.store.receiving.node_trackings import NodeTrackings
 from runbus.store.sending.outbox import Outbox
+from runbus.supervision.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -56,7 +57,7 @@ class Bus:
         """Deployments that were found: the flow of each, and when that was, by the loop's clock."""
         self.renewed: dict[str, tuple[Connection | None, float]] = {}
         """Queues whose lifetime was renewed: on which connection, and when."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._marking = Tasks()
         self._life = self._live()
         _step(self._life)
 
@@ -76,9 +77,7 @@ class Bus:
         if connection is not None:
             scripts.MARK_READ.run(connection, call, _note_refusal)
         else:
-            task = self.loop.create_task(self._connect_and_mark(connector, call))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._marking.start(self._connect_and_mark(connector, call))
 
     async def _connect_and_mark(self, connector: Connector, call: Command) -> None:
         try:

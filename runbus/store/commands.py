@@ -22,6 +22,7 @@ from runbus.store.connection.connection import ConnectionLost, is_transient, set
 from runbus.store.connection.counters import counts
 from runbus.store.connection.error_replies import refused
 from runbus.store.connection.hash_slots import key_of
+from runbus.supervision.tasks import Tasks, started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
@@ -56,7 +57,7 @@ class Commands:
         self._closed = False
         self._away: set[str] = set()
         self._arriving: set[asyncio.Future[Any]] = set()
-        self._telling: set[asyncio.Task[None]] = set()
+        self._telling = Tasks()
 
     async def command(self, *command: str | bytes | float) -> Any:
         """Return the reply to a command. Raises `ServerUnreachable` and `ServerRefused`."""
@@ -112,8 +113,7 @@ class Commands:
     def close(self) -> None:
         """Leave unsaid what could not be told."""
         self._closed = True
-        for task in self._telling:
-            task.cancel()
+        self._telling.cancel()
 
     def _note_told(self, commands: tuple[Command, ...], arriving: asyncio.Future[Any]) -> None:
         self._arriving.discard(arriving)
@@ -127,9 +127,7 @@ class Commands:
         if self._closed or len(self._telling) >= MOST_UNTOLD:
             _log.debug("not told: the loop ends, or too much waits already")
             return
-        task = asyncio.get_running_loop().create_task(self._tell(commands))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._telling.start(self._tell(commands))
 
     async def _tell(self, commands: tuple[Command, ...]) -> None:
         try:
@@ -156,13 +154,10 @@ class Commands:
         await self._topology.locate()
         groups = self._topology.spread(commands) if commands else []
         replies: list[Any] = [_NO_REPLY] * len(commands)
-        asked = [
-            asyncio.ensure_future(self._ask_each(commands, group, replies)) for group in groups
-        ]
-        if asked:
-            _, late = await asyncio.wait(asked, timeout=AWAY_SECONDS if len(asked) > 1 else None)
-            for task in late:
-                task.cancel()
+        works = (self._ask_each(commands, group, replies) for group in groups)
+        with started(*works) as asked:
+            if asked:
+                await asyncio.wait(asked, timeout=AWAY_SECONDS if len(asked) > 1 else None)
         if replies and all(isinstance(reply, (RunbusError, ConnectionLost)) for reply in replies):
             error = replies[0]
             connector = self._topology.connector_for(commands[0])

@@ -26,6 +26,7 @@ from runbus.store.bus import Bus, bus_for, current_bus
 from runbus.store.connection.connection import settle
 from runbus.store.maintenance import deadlines, index_repair, recovery
 from runbus.store.records import deployments, runs
+from runbus.supervision import tasks
 from runbus.supervision.duty import Duty, periodic
 from runbus.supervision.supervisor import Supervisor
 from runbus.worker.claims import Claims
@@ -188,7 +189,7 @@ class Worker:
         self._quarantine.begin(run, slot)
         self._holder.add(claim)
         work = self._execute(self._served[run.deployment_id or ""], claim)
-        task = self._executing[run.id, run.epoch] = self._loop.create_task(work)
+        task = self._executing[run.id, run.epoch] = tasks.start(work)
         task.add_done_callback(lambda _: self._executing.pop((run.id, run.epoch), None))
 
     async def _execute(self, deployment: Deployment, claim: Claim) -> None:
