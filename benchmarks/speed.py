@@ -58,6 +58,8 @@ ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "suspended": pausing.suspended,
     "page": pages.reading,
     "import": imports.importing,
+    "help": imports.helping,
+    "list": imports.listing,
 }
 
 

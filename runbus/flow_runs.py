@@ -36,8 +36,6 @@ from runbus.errors import (
 )
 from runbus.execution.current_run import current_flow_run, get_run_context
 from runbus.execution.verbs import verb
-from runbus.forms.answers import validate_answer
-from runbus.input.question import answer_check, question_about, title_of_form
 from runbus.protocol import states
 from runbus.protocol.durability import Durability, check_durability
 from runbus.protocol.entries import check_text
@@ -105,6 +103,8 @@ async def _pause(
     poll_interval: float | None,
     key: str | None,
 ) -> Any:
+    from runbus.input.question import question_about  # late: it needs pydantic's models
+
     question = await in_caller(partial(question_about, wait_for_input))
     check_timeout(timeout)
     if key is None:
@@ -162,6 +162,8 @@ async def _wait(
     poll_interval: float | None,
     reopen: Reopen,
 ) -> Pause:
+    from runbus.input.question import answer_check, title_of_form
+
     advice = f"{title_of_form(form)}; to answer: runbus resume {quote(run.name)}"
     if poll_interval is None:
         _log.info("%s is suspended for %s", run.name, advice)
@@ -309,6 +311,8 @@ async def answer_flow_run(
         return await _resume_unasked(run)
     if pause is None or not _is_meant(pause, key, generation):
         raise await _too_late(run, key, generation)
+    from runbus.forms.answers import validate_answer
+
     answer, errors = validate_answer(
         pause.schema, await in_caller(partial(_encode_answer, run_input))
     )

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 PRELOADED = [
     *(f"runbus.cli.{path.stem}" for path in Path(runbus.cli.__file__).parent.glob("[!_]*.py")),
-    *("jsonschema_rs", "pydantic_settings", "redis.asyncio", "rich.markdown", "runbus.settings"),
-    *("rich.progress", "runbus.worker", "cyclopts.completion", "uuid"),
+    *("jsonschema_rs", "pydantic_settings", "redis.asyncio", "rich.markdown", "runbus.flows"),
+    *("runbus.settings.model", "runbus.store.topology", "rich.progress", "runbus.worker"),
+    *("cyclopts.completion", "uuid"),
 ]
 
 _status_of: dict[int, int] = {}

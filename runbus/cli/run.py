@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 from cyclopts import App, Parameter
 
 from runbus import get_client
-from runbus.cli import output, run_page, times
+from runbus.cli import output, times
 from runbus.cli.exits import DONE, WrongCall
 from runbus.cli.output import Column
 from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidArgument
-from runbus.forms.title import title_of
 from runbus.protocol.printed import one_line
 from runbus.protocol.run_filter import state_names
 
@@ -132,6 +131,8 @@ def _columns(runs: list[FlowRun]) -> list[Column[FlowRun]]:
 
 
 def _waiting_columns(found: list[Waiting]) -> list[Column[Waiting]]:
+    from runbus.forms.title import title_of  # late: other lists show no question
+
     return [
         *_names([each.run for each in found], lambda each: each.run),
         Column(
@@ -175,6 +176,8 @@ async def show_(
     json: output.Json = False,
 ) -> int:
     """Show a run: its states, parameters, question and answers, streams, log and children."""
+    from runbus.cli import run_page  # late: a list shows no page
+
     page = await run_page.read(run, lines)
     if json:
         output.json(page)
@@ -194,6 +197,8 @@ async def logs(
     json: output.JsonLines = False,
 ) -> int:
     """Print the log of a run, its oldest line first."""
+    from runbus.cli import run_page  # late, too
+
     client = get_client()
     run_id = (await client.find_flow_run(run)).id
     if json and not follow:

@@ -13,9 +13,11 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from runbus import settings
 from runbus.errors import RunbusError, UnsentInputs
 from runbus.green_threads import refuse_green_threads
 from runbus.protocol.keys import Keys
+from runbus.store import readable_log
 from runbus.store.commands import Commands
 from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.connection import ConnectionLost
@@ -23,7 +25,6 @@ from runbus.store.notifier import Notifier
 from runbus.store.primaries import Primaries
 from runbus.store.receiving.node_trackings import NodeTrackings
 from runbus.store.sending.outbox import Outbox
-from runbus.store.topology import topology_for
 from runbus.supervision.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -35,12 +36,16 @@ if TYPE_CHECKING:
     from runbus.store.connection.connector import Connector
 
 _log = logging.getLogger("runbus")
+readable_log.clean_all()
 
 
 class Bus:
     """One event loop's connections, and what goes over them."""
 
     def __init__(self, settings: Settings) -> None:
+        # Late: redis-py takes longer to load than all of runbus, and a program may never connect.
+        from runbus.store.topology import topology_for
+
         self.settings = settings
         self.lifetime_ms = int(settings.retention_seconds * 1000)
         """How long keys outlive what they belong to, in milliseconds."""
@@ -136,10 +141,7 @@ def current_bus() -> Bus:
 def bus_of(loop: asyncio.AbstractEventLoop) -> Bus:
     """Return the bus of this event loop, which runs in this thread, for the current settings."""
     bus: Bus | None = getattr(_of_thread, "bus", None)
-    if bus is None or bus.loop is not loop or not bus.settings.are_current():
-        # Late, because pydantic-settings takes a sixth of the time that importing runbus takes.
-        from runbus import settings
-
+    if bus is None or bus.loop is not loop or not settings.are_current(bus.settings):
         bus = _of_thread.bus = bus_for(settings.current())
     return bus
 

@@ -22,7 +22,6 @@ from runbus.errors import (
     RunMissing,
     ServerUnreachable,
 )
-from runbus.forms.answers import stored_with_defaults
 from runbus.protocol.fields import Fields, read_fields, read_time
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
@@ -177,6 +176,8 @@ def _read_pause(key: str, record: Fields, entry: tuple[bytes, list[bytes]] | Non
     pause = read_pause(key, record, entry)
     if pause is None or pause.value is None:
         return pause
+    from runbus.forms.answers import stored_with_defaults  # late: few read answers
+
     return replace(pause, value=stored_with_defaults(pause.schema, pause.value))
 
 
