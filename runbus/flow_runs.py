@@ -422,14 +422,22 @@ async def ended(
 ) -> FlowRun:
     """Wait until a run has ended; others execute meanwhile. `known` is what was just read of it.
 
-    Raises as `await_for_flow_run`.
+    No worker looks after a run that was called directly: who waits for it does. Raises as
+    `await_for_flow_run`.
     """
-    here = current_flow_run()
+    here, there = current_flow_run(), bus.current()
+    poll_interval = min(poll_interval, there.settings.lease_seconds / 3)
     limit = asyncio.timeout(timeout)
+
+    async def look_after(run: FlowRun) -> None:
+        await owners.check(there, [run])
+
     async with nullcontext() if here is None else here.waiting():
         try:
             async with limit:
-                return await wait_for_end(bus.current(), run_id, poll_interval, known)
+                return await wait_for_end(
+                    there, run_id, poll_interval, known, look_after=look_after
+                )
         except TimeoutError:
             if limit.expired():
                 raise RunNotEnded(flow_run_id=run_id, timeout=timeout or 0) from None
