@@ -372,8 +372,8 @@ async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> No
 
     One that nobody executes has ended when this returns. The flows that it called end with it.
     With `children`, so do the runs of deployments that it started and that wait: for a worker, for
-    an answer, or for their next retry. Those that run go on, and so do those that were started with
-    an `idempotency_key`, since others may count on them.
+    an answer, or for their next retry; also where a flow that they called does. Those that run go
+    on, and so do those that were started with an `idempotency_key`, since others may count on them.
 
     Raises `AlreadyEnded` and `RunMissing`.
     """
@@ -400,9 +400,18 @@ async def _cancel_waiting_children(parent_run_id: UUID) -> None:
     for child in await child_runs.read(current_bus(), parent_run_id):
         if child.deployment_id is None:
             await _cancel_waiting_children(child.id)
-        elif child.state.name in states.WAITING:
+        elif await _waits(child):
             with suppress(AlreadyEnded, RunMissing):
                 await acancel_flow_run(child.id)
+
+
+async def _waits(run: FlowRun) -> bool:
+    """Whether a run waits, itself or in flows that it has called: all of them, if it has."""
+    if run.state.name in states.WAITING or run.state.is_final():
+        return run.state.name in states.WAITING
+    parts = await child_runs.read(current_bus(), run.id)
+    called = [each for each in parts if each.deployment_id is None and not each.state.is_final()]
+    return bool(called) and all([await _waits(each) for each in called])
 
 
 async def await_for_flow_run(
@@ -427,14 +436,20 @@ async def ended(
 ) -> FlowRun:
     """Wait until a run has ended; others execute meanwhile. `known` is what was just read of it.
 
-    Raises as `await_for_flow_run`.
+    No worker looks after a run that was called directly: who waits for it does. Raises as
+    `await_for_flow_run`.
     """
-    run = current_flow_run()
+    run, bus = current_flow_run(), current_bus()
+    poll_interval = min(poll_interval, bus.settings.lease_seconds / 3)
     limit = asyncio.timeout(timeout)
+
+    async def look_after(awaited: FlowRun) -> None:
+        await owners.check(bus, [awaited])
+
     async with nullcontext() if run is None else run.waiting():
         try:
             async with limit:
-                return await wait_for_end(current_bus(), run_id, poll_interval, known)
+                return await wait_for_end(bus, run_id, poll_interval, known, look_after=look_after)
         except TimeoutError:
             if limit.expired():
                 raise RunNotEnded(flow_run_id=run_id, timeout=timeout or 0) from None

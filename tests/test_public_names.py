@@ -22,7 +22,7 @@ ERRORS = {
     if isinstance(found, type) and issubclass(found, (errors.RunbusError, errors.FlowInterrupt))
 }
 PATHS = {
-    **{name: ["runbus", "runbus.errors"] for name in ERRORS},
+    **{name: ["runbus", "runbus.errors"] for name in sorted(ERRORS)},
     "Flow": ["runbus", "runbus.flows"],
     "Replicated": ["runbus", "runbus.protocol.durability"],
     "cancel_flow_run": ["runbus", "runbus.flow_runs"],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 from cyclopts import App, Parameter
 
-from runbus import get_client
+from runbus import get_client, settings
 from runbus.cli import output, times
 from runbus.cli.exits import DONE, WrongCall
 from runbus.cli.output import Column
@@ -16,6 +17,7 @@ from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidArgument
 from runbus.protocol.printed import one_line
 from runbus.protocol.run_filter import state_names
+from runbus.store.maintenance import owners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -219,6 +221,13 @@ async def cancel(run: output.Run, /, *, json: output.Json = False) -> int:
     client = get_client()
     found = await client.find_flow_run(run)
     await client.cancel_flow_run(found.id)
+    now = await client.read_flow_run(found.id)
+    is_told = False
+    while (await client.check_owners([now])).get(now.id) == owners.UNSURE:
+        if not is_told:
+            output.note(f"{now.name}: its process says nothing; looking whether it lives …")
+        is_told = True
+        await asyncio.sleep(settings.current().lease_seconds / 3)
     now = await client.read_flow_run(found.id)
     if json:
         output.json(now)

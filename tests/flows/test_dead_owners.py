@@ -131,6 +131,22 @@ def test_a_ghost_leaves_the_list_while_somebody_looks(start_process: StartProces
     assert living.wait(PATIENCE) == 0
 
 
+@pytest.mark.parametrize("name", ["ask", "ask_in_a_child"])
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["killed", "cancelled"])
+def test_who_waits_for_the_run_of_a_dead_process_is_told(
+    server: Server, start_process: StartProcess, name: str, is_cancelled: bool
+) -> None:
+    """Though no worker is there to see it, and nobody else looks."""
+    process = start_process("direct.py", name)
+    asked_by(process)
+    killed(process)
+    run_id = run_named(name.replace("_", "-")).id
+    if is_cancelled:
+        cancel_flow_run(run_id)
+    ended = wait_for_flow_run(run_id, timeout=10 * LEASE_SECONDS)
+    assert ended.state.name == ("Cancelled" if is_cancelled else "Crashed")
+
+
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)
 def test_owners_are_looked_at_every_third_of_a_lease(
     server: Server, start_process: StartProcess, configure: Callable[..., None]

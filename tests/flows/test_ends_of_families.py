@@ -155,6 +155,22 @@ def test_runs_of_deployments_that_wait_are_cancelled_with_their_parent(
             wait_for_flow_run(run, timeout=PATIENCE)
 
 
+@in_processes
+@by_both
+def test_a_deployed_child_that_waits_in_a_flow_that_it_called_is_cancelled(
+    start_process: StartProcess, name: str
+) -> None:
+    """Nobody is left who wants the answer."""
+    start_process("nested.py", "0", "start-and-wait", name)
+    run_id = started("start-and-wait/x", {"name": f"{name}/x"})
+    child = only_child_of(run_id, "Running")
+    asked = only_child_of(child)
+    cancel_flow_run(run_id)
+    for each in (run_id, child, asked):
+        assert wait_for_flow_run(each, timeout=PATIENCE).state.name == "Cancelled"
+    assert waiting_runs() == set()
+
+
 def served_leaf(start_process: StartProcess) -> Process:
     worker = start_process("nested.py", "0", "leaf")
     assert result_of(started("leaf/x", {"number": 1})) == 1
