@@ -16,6 +16,7 @@ from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
 from runbus.execution.sync_run import SyncRun
 from runbus.monitoring.blocked_loop import watch
 from runbus.store.connection.connection import settle
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -57,7 +58,7 @@ async def _to_its_end(work: Coroutine[object, None, T]) -> tuple[T, asyncio.Canc
     Who cancels does not want to wait for a server that does not answer: then it is raised.
     """
     loop = asyncio.get_running_loop()
-    task = loop.create_task(work)
+    task = tasks.start(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, TypeAdapter, validate_call
 
+from runbus.protocol.values import load_pydantic
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runbus.protocol.json_value import JSONObject
 
+load_pydantic()
 _CONFIG = ConfigDict(arbitrary_types_allowed=True)
 Args = tuple[Any, ...]
 """What is passed by its place: values of the user's own types."""
@@ -61,8 +64,8 @@ class Parameters:
             for each in self._signature.parameters.values()
             if each.kind is not each.VAR_POSITIONAL
         ]
-        collector = self._collector(named)
-        adapter: TypeAdapter[object] = TypeAdapter(collector, config=_CONFIG)  # pyright: ignore[reportArgumentType]
+        collector: Any = self._collector(named)
+        adapter: TypeAdapter[object] = TypeAdapter(collector, config=_CONFIG)
         return adapter.json_schema(schema_generator=LenientSchema)
 
     def _collector(self, parameters: list[inspect.Parameter]) -> Callable[..., Arguments]:

@@ -8,7 +8,9 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
+import runbus
 from runbus import (
+    AnswerRefused,
     RunInput,
     bound_run,
     cancel_flow_run,
@@ -165,3 +167,12 @@ def in_a_worker() -> None:
     serve(ask.to_deployment("x"), ask_in_a_thread.to_deployment("y", limit=2), limit=10)
     ask_in_a_thread.serve("y")
     asyncio.run(ask.serve("x"))
+
+
+def by_the_package_alone(run_id: UUID) -> None:
+    """What is imported when it is asked for has its type without that, too."""
+    assert_type(runbus.runtime.flow_run.id, str | None)
+    try:
+        runbus.resume_flow_run(run_id, {"text": "hi"})
+    except AnswerRefused as refused:
+        assert_type(refused.problems, dict[str, str])

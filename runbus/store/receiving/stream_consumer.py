@@ -30,6 +30,7 @@ from runbus.store.connection.counters import counts
 from runbus.store.connection.error_replies import refused
 from runbus.store.connection.hash_slots import hash_tag
 from runbus.store.receiving.recent_entries import BEGINNING, RecentEntries
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
@@ -398,7 +399,7 @@ class StreamConsumer:
             self._retry_later(error)
         elif self._elsewhere is None or self._elsewhere.done():
             work = self._read_where_it_goes(self.cursor)
-            self._elsewhere = self.owner.bus.loop.create_task(work)
+            self._elsewhere = tasks.start(work, self.owner.bus.loop)
 
     async def _read_where_it_goes(self, cursor: bytes | str) -> None:
         """Read a stream that is on its way to another server, which tells nobody of it yet."""

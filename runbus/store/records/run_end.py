@@ -19,6 +19,7 @@ from runbus.store.receiving.stream_consumer import RETRY_SECONDS, Arm, StreamCon
 from runbus.store.records import runs
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from uuid import UUID
 
     from runbus.protocol.records import FlowRun
@@ -30,12 +31,18 @@ SHORTEST_POLL_SECONDS = 0.1
 
 
 async def wait_for_end(
-    bus: Bus, flow_run_id: UUID, poll_interval: float, known: FlowRun | None = None
+    bus: Bus,
+    flow_run_id: UUID,
+    poll_interval: float,
+    known: FlowRun | None = None,
+    *,
+    look_after: Callable[[FlowRun], Awaitable[object]] | None = None,
 ) -> FlowRun:
     """Wait until a run has ended, and return it. `known` is what was just read of it.
 
     It is looked at when one of its executions has ended, after whatever may have hidden that, and
-    every `poll_interval` seconds. Raises `RunMissing`, also when its record is lost later.
+    every `poll_interval` seconds; while it has not ended, it is looked after each time. Raises
+    `RunMissing`, also when its record is lost later.
     """
     with closing(_Waiter(bus, flow_run_id, max(SHORTEST_POLL_SECONDS, poll_interval))) as waiter:
         while True:
@@ -43,6 +50,8 @@ async def wait_for_end(
             if run.state.is_final():
                 return run
             known = None
+            if look_after is not None:
+                await look_after(run)
             await waiter.change()
 
 
