@@ -44,10 +44,10 @@ from runbus.protocol.types import check_key_prefix
 from runbus.protocol.values import encode
 from runbus.store.bus import current_bus
 from runbus.store.maintenance import owners
+from runbus.store.maintenance.run_end import wait_for_end
 from runbus.store.records import child_runs, deployments, pauses, runs
 from runbus.store.records.control import Control
 from runbus.store.records.pauses import Resumed
-from runbus.store.records.run_end import wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -456,20 +456,14 @@ async def ended(
 ) -> FlowRun:
     """Wait until a run has ended; others execute meanwhile. `known` is what was just read of it.
 
-    No worker looks after a run that was called directly: who waits for it does. Raises as
-    `await_for_flow_run`.
+    Raises as `await_for_flow_run`.
     """
-    run, bus = current_flow_run(), current_bus()
-    poll_interval = min(poll_interval, bus.settings.lease_seconds / 3)
+    run = current_flow_run()
     limit = asyncio.timeout(timeout)
-
-    async def look_after(awaited: FlowRun) -> None:
-        await owners.check(bus, [awaited])
-
     async with nullcontext() if run is None else run.waiting():
         try:
             async with limit:
-                return await wait_for_end(bus, run_id, poll_interval, known, look_after=look_after)
+                return await wait_for_end(current_bus(), run_id, poll_interval, known)
         except TimeoutError:
             if limit.expired():
                 raise RunNotEnded(flow_run_id=run_id, timeout=timeout or 0) from None

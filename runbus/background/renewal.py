@@ -137,7 +137,7 @@ class Renewal:
     def _is_over(self) -> bool:
         with self._lock:
             held, recent = self._holdings.tags(), self._holdings.recent_tags()
-            idle = not held and not (recent and settings.are_current(self._settings))
+            idle = not held and not (recent and self._settings is settings.in_use)
             if idle or self._closing:
                 self._thread = self._loop = None
                 self._on_idle()  # under the lock: who needs it from here on starts it anew

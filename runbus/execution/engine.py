@@ -14,9 +14,9 @@ from runbus.execution.call import CallResult
 from runbus.execution.current_run import bound_run, entered
 from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
 from runbus.execution.sync_run import SyncRun
-from runbus.monitoring.blocked_loop import watch
 from runbus.store.connection.connection import settle
 from runbus.supervision import tasks
+from runbus.supervision.blocked_loop import watch
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

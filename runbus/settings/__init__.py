@@ -13,21 +13,17 @@ if TYPE_CHECKING:
 
     from runbus.settings.model import Settings as Settings
 
-_current: Settings | None = None
+in_use: Settings | None = None
+"""The settings in use, once they are read: looked at before each verb, so without a call."""
 
 
 def current() -> Settings:
     """Read the settings at the first use and keep them. Raises `SettingsError`."""
-    global _current  # noqa: PLW0603
-    if _current is None:
+    global in_use  # noqa: PLW0603
+    if in_use is None:
         found = read()
-        _current = _current or found  # another thread may have been faster
-    return _current
-
-
-def are_current(found: Settings) -> bool:
-    """Whether these are the settings in use."""
-    return found is _current
+        in_use = in_use or found  # another thread may have been faster
+    return in_use
 
 
 def read(**values: Any) -> Settings:
@@ -40,13 +36,13 @@ def read(**values: Any) -> Settings:
 @contextmanager
 def temporary_settings(**values: Any) -> Generator[Settings]:
     """Use other settings inside a `with` block, in the whole process; for tests and programs."""
-    global _current  # noqa: PLW0603
-    before = _current
-    _current = read(**values)
+    global in_use  # noqa: PLW0603
+    before = in_use
+    in_use = read(**values)
     try:
-        yield _current
+        yield in_use
     finally:
-        _current = before
+        in_use = before
 
 
 def __getattr__(name: str) -> object:

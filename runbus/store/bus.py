@@ -141,7 +141,7 @@ def current_bus() -> Bus:
 def bus_of(loop: asyncio.AbstractEventLoop) -> Bus:
     """Return the bus of this event loop, which runs in this thread, for the current settings."""
     bus: Bus | None = getattr(_of_thread, "bus", None)
-    if bus is None or bus.loop is not loop or not settings.are_current(bus.settings):
+    if bus is None or bus.loop is not loop or bus.settings is not settings.in_use:
         bus = _of_thread.bus = bus_for(settings.current())
     return bus
 

@@ -35,8 +35,8 @@ from runbus.protocol.keys import tag_of_name
 from runbus.settings import temporary_settings
 from runbus.store.admin import doctor, gauges
 from runbus.store.bus import current_bus
+from runbus.store.maintenance.run_end import wait_for_end
 from runbus.store.records import deployments, runs, workers
-from runbus.store.records.run_end import wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator

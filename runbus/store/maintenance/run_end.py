@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from hiredis import ReplyError
 
 from runbus.store.connection.connection import ConnectionLost, settle
+from runbus.store.maintenance import owners
 from runbus.store.receiving.stream_consumer import RETRY_SECONDS, Arm, StreamConsumer
 from runbus.store.records import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from uuid import UUID
 
     from runbus.protocol.records import FlowRun
@@ -31,27 +31,23 @@ SHORTEST_POLL_SECONDS = 0.1
 
 
 async def wait_for_end(
-    bus: Bus,
-    flow_run_id: UUID,
-    poll_interval: float,
-    known: FlowRun | None = None,
-    *,
-    look_after: Callable[[FlowRun], Awaitable[object]] | None = None,
+    bus: Bus, flow_run_id: UUID, poll_interval: float, known: FlowRun | None = None
 ) -> FlowRun:
     """Wait until a run has ended, and return it. `known` is what was just read of it.
 
     It is looked at when one of its executions has ended, after whatever may have hidden that, and
-    every `poll_interval` seconds; while it has not ended, it is looked after each time. Raises
-    `RunMissing`, also when its record is lost later.
+    every `poll_interval` seconds, or every third of a lease: no worker looks after a run that was
+    called directly, so who waits for it does. Raises `RunMissing`, also when its record is lost
+    later.
     """
+    poll_interval = min(poll_interval, bus.settings.lease_seconds / 3)
     with closing(_Waiter(bus, flow_run_id, max(SHORTEST_POLL_SECONDS, poll_interval))) as waiter:
         while True:
             run = await runs.read(bus, flow_run_id) if known is None else known
             if run.state.is_final():
                 return run
             known = None
-            if look_after is not None:
-                await look_after(run)
+            await owners.check(bus, [run])
             await waiter.change()
 
 
