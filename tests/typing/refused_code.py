@@ -7,9 +7,11 @@ Each line says so, and a checker that accepts one reports that comment as not ne
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from pydantic import BaseModel
 
-from runbus import flow, pause_flow_run, receive_input
+from runbus import flow, get_run_context, pause_flow_run, receive_input, send_input
 
 
 class Order(BaseModel):
@@ -29,3 +31,10 @@ def takes_another_type() -> str:
     """An answer has the type that was asked for."""
     text: str = pause_flow_run(int)  # type: ignore[assignment]
     return text if pause_flow_run(bool) else pause_flow_run(int)  # type: ignore[return-value]
+
+
+@flow
+def reaches_inside() -> None:
+    """A receipt and a run's context show what a user may touch."""
+    send_input(1, uuid4()).settle("1-0", None, duplicate=False)  # type: ignore[attr-defined]
+    get_run_context().end(KeyboardInterrupt())  # type: ignore[attr-defined]
