@@ -28,7 +28,7 @@ async def pupil(teacher: UUID) -> list[int]:
     learnt: list[int] = []
     for numbers in ([1, 2], [3, 4, 5]):
         await Sum(numbers=numbers).send_to(teacher)
-        learnt.append(await anext(answers))
+        learnt.append(await answers.next())
     await Sum(numbers=[]).send_to(teacher)
     return learnt
 
