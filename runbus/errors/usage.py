@@ -39,12 +39,20 @@ class InvalidArgument(UsageError, ValueError):
 
 
 class NoCurrentRun(UsageError, LookupError, RuntimeError):
-    """No run is current here and none was named."""
+    """No run is current here and none was named, or the code is not a flow's."""
 
-    def __init__(self, verb: str) -> None:
+    def __init__(self, verb: str, *, only_in_flow: bool = False) -> None:
+        self.verb = verb
+        advice = (
+            "call it in the code of a flow"
+            if only_in_flow
+            else "pass flow_run_id=…, or call it inside a run "
+            "(`with bound_run(flow_run_id): …`, in async code `async with`)"
+        )
         super().__init__(
-            f"{verb} needs a flow run: pass flow_run_id=…, or call it inside a run "
-            "(`with bound_run(flow_run_id): …`, in async code `async with`)."
+            f"{verb} needs a flow run: {advice}. A thread that a flow starts has its run where it "
+            "has its context: start it with asyncio.to_thread or anyio.to_thread.run_sync, or as "
+            "`Thread(target=contextvars.copy_context().run, args=(work,))`."
         )
 
 

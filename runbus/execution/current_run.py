@@ -191,7 +191,7 @@ def running_flow(verb: str) -> RunningFlow:
     """Return the same, as a verb knows it. Raises `NoCurrentRun`."""
     run = current_flow_run()
     if run is None:
-        raise NoCurrentRun(verb)
+        raise NoCurrentRun(verb, only_in_flow=True)
     return run
 
 

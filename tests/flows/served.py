@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID  # noqa: TC003  (a flow resolves its annotations)
 
+import anyio.to_thread
 from pydantic import BeforeValidator
 
 from runbus import (
@@ -234,6 +235,20 @@ async def family() -> list[Any]:
     numbers = await ask_twice()
     sure = await pause_flow_run(bool)
     return [type(numbers).__name__, *numbers, sure]
+
+
+def pause_and_suspend() -> list[int]:
+    return [pause_flow_run(int), suspend_flow_run(int)]
+
+
+@flow
+async def ask_in_thread() -> list[int]:
+    return await asyncio.to_thread(pause_and_suspend)
+
+
+@flow
+async def ask_in_anyio_thread() -> list[int]:
+    return await anyio.to_thread.run_sync(pause_and_suspend)
 
 
 @flow
