@@ -236,7 +236,7 @@ async def in_background(work: Callable[[], Coroutine[object, None, T]]) -> T:
     loop.call_soon_threadsafe(background.submit, call)
     try:
         await done
-    except asyncio.CancelledError:
+    except BaseException:  # it is cancelled, or its flow is
         call.cancel()
         raise
     return call.result()

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from runbus.background import bridge
-from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
+from runbus.errors import FlowRunCancelled, MissingAwait, NoCurrentRun, WrongSyntax
 from runbus.execution.held_sends import HeldSends
 from runbus.protocol.ids import parse_run_id, text_of
 
@@ -80,7 +80,8 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         traceback: TracebackType | None,
     ) -> None:
         self._leave()
-        if exc is None or isinstance(exc, Exception):  # who cancels does not want to wait
+        # Who cancels the task does not want to wait.
+        if exc is None or isinstance(exc, (Exception, FlowRunCancelled)):
             while self._unsettled:
                 await next(iter(self._unsettled)).settlement()
         self._end(exc)
@@ -157,7 +158,7 @@ class entered:  # noqa: N801  (read as a statement: `with entered(run):`)
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         try:
             if exc_type is None:
-                self._run.check()
+                self._run.check_goes_on()
         finally:
             CURRENT.reset(self._token)
             self._run.end_time()

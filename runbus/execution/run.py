@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     from runbus.background.lease_holder import LeaseHolder
-    from runbus.execution.run_context import Activity, Slot
+    from runbus.execution.activity import Activity, Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
     from runbus.store.maintenance.kept_ends import KeptEnd

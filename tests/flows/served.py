@@ -16,7 +16,9 @@ from pydantic import BeforeValidator
 
 from runbus import (
     Flow,
+    FlowRunCancelled,
     flow,
+    get_run_logger,
     pause_flow_run,
     receive_input,
     run_deployment,
@@ -235,6 +237,26 @@ async def family() -> list[Any]:
     numbers = await ask_twice()
     sure = await pause_flow_run(bool)
     return [type(numbers).__name__, *numbers, sure]
+
+
+@flow
+async def compensate(other: UUID) -> None:
+    try:
+        await pause_flow_run(int)
+    except FlowRunCancelled:
+        send_input("refund", other)
+        get_run_logger().info("refunded")
+        raise
+
+
+@flow
+def sync_compensate(other: UUID) -> None:
+    try:
+        pause_flow_run(int)
+    except FlowRunCancelled:
+        send_input("refund", other)
+        get_run_logger().info("refunded")
+        raise
 
 
 def pause_and_suspend() -> list[int]:
