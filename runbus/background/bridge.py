@@ -3,14 +3,19 @@
 The implementation is async. The only question asked here is whether an event loop is running in
 this thread. If it is, the caller gets something to await. If not, the work is done on one
 background loop, which all threads of the process share, and the caller blocks until it is done.
+
+A loop may run in a thread and yet not run the code that asks: Playwright's sync API keeps one in a
+greenlet, beside the code that uses it. What is on the stack tells.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Coroutine
@@ -26,6 +31,7 @@ from runbus.store.connection.connection import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from types import FrameType
 
     from runbus.store.sending.receipt import Send
 
@@ -34,9 +40,26 @@ ENDING_SECONDS = 3
 """How long the end of the process waits for what has to end, and then for what was cancelled."""
 
 
+_ASYNC_CODE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
 def on_loop() -> bool:
-    """Whether an event loop is running in this thread."""
-    return asyncio._get_running_loop() is not None  # pyright: ignore[reportPrivateUsage]
+    """Whether an event loop is running in this thread, and runs this code."""
+    loop = asyncio._get_running_loop()  # pyright: ignore[reportPrivateUsage]
+    return loop is not None and not ("greenlet" in sys.modules and _is_beside(loop))
+
+
+def _is_beside(loop: asyncio.AbstractEventLoop) -> bool:
+    greenlets: Any = sys.modules["greenlet"]
+    if type(loop).__module__ == "uvloop" or greenlets.getcurrent().parent is not None:
+        return False  # a loop that leaves no trace on the stack, or maybe on the parent's
+    frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    while frame is not None:
+        is_async = frame.f_code.co_flags & _ASYNC_CODE
+        if is_async or frame.f_globals.get("__name__") == "asyncio.events":
+            return False  # a coroutine, or a callback of the loop
+        frame = frame.f_back
+    return True
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -270,7 +293,7 @@ def _tell_nobody() -> None:
 def send(sent: Send) -> None:
     """Send an input. On a loop it is under way on return, in a thread it is stored."""
     loop = asyncio._get_running_loop()  # pyright: ignore[reportPrivateUsage]
-    if loop is not None:
+    if loop is not None and on_loop():
         bus_of(loop).outbox.send(sent)
         return
     done = taken_lock()

@@ -161,3 +161,20 @@ async def test_a_thread_of_a_run_that_is_cancelled(valkey: Server) -> None:
     while not left:
         await asyncio.sleep(0.01)
     assert isinstance(left[0], FlowRunCancelled)
+
+
+async def _send_and_receive(run_id: UUID) -> str:
+    await send_input("from a loop", run_id)
+    return await anext(receive_input(str, timeout=10))
+
+
+def test_a_loop_that_a_sync_flow_runs(valkey: Server) -> None:
+    """In its coroutines the verbs are to be awaited, as everywhere on a loop."""
+
+    pytest.importorskip("greenlet")  # with it, a loop may run beside code
+
+    @flow
+    def outer() -> str:
+        return asyncio.run(_send_and_receive(get_run_context().run_id))
+
+    assert outer() == "from a loop"
