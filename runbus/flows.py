@@ -9,10 +9,13 @@ from functools import partial, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
+from runbus.background.bridge import PendingFlow, on_loop
 from runbus.errors import InvalidArgument
 from runbus.execution.call import FlowCall
+from runbus.execution.current_run import current_flow_run
 from runbus.execution.engine import run_async, run_sync
 from runbus.execution.run_names import friendly_name
+from runbus.execution.verbs import pending
 from runbus.worker.deployment import Deployment
 from runbus.worker.serving import serve
 
@@ -81,6 +84,9 @@ class Flow(Generic[P, R]):
         """Run the flow. Raises what its function raises."""
         call = self.prepare(args, kwargs)
         run: Any = run_async if self.is_async else run_sync
+        if self.is_async and current_flow_run() is not None and not on_loop():
+            # Nobody can await it there; that it was called is not to be lost in silence.
+            return pending(self.fn.__name__, partial(run, call), PendingFlow)  # pyright: ignore[reportReturnType]
         return run(call)
 
     def __get__(self, instance: object | None, owner: type | None = None) -> Flow[..., R]:

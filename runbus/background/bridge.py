@@ -348,10 +348,14 @@ class Pending(Coroutine[object, None, T]):
         work: Callable[[], Coroutine[object, None, T]],
         on_await: Callable[[Pending[T]], None] | None = None,
     ) -> None:
-        self.verb = verb
+        self._verb = verb
         self._work = work
         self._on_await = on_await
         self._is_reported = on_await is not None  # a run will, at its end
+
+    def missing(self) -> MissingAwait:
+        """Return the error that says what was forgotten."""
+        return MissingAwait(self._verb)
 
     def __await__(self) -> Generator[object, None, T]:
         return self._coroutine().__await__()
@@ -377,15 +381,36 @@ class Pending(Coroutine[object, None, T]):
 
     def __del__(self) -> None:
         if self._started is None and not self._is_reported:
-            warnings.warn(str(MissingAwait(self.verb)), RuntimeWarning, stacklevel=1)
+            warnings.warn(str(self.missing()), RuntimeWarning, stacklevel=1)
 
     def __repr__(self) -> str:
-        return f"<the result of {self.verb}: write `await {self.verb}`>"
+        return f"<{self.missing()}>"
 
     def _refuse(self, *_: object) -> NoReturn:
         self._is_reported = True
-        raise MissingAwait(self.verb)
+        raise self.missing()
 
-    __bool__ = __len__ = __int__ = __float__ = _refuse
-    __iter__ = __aiter__ = __getitem__ = __contains__ = __add__ = _refuse
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse what its value may have; what only libraries look for, it does not have."""
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._refuse()
+
+    __bool__ = __len__ = __int__ = __float__ = __index__ = __neg__ = __abs__ = _refuse
+    __iter__ = __aiter__ = __getitem__ = __contains__ = __reversed__ = _refuse
+    __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __or__ = __and__ = _refuse
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __ror__ = __rand__ = _refuse
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+
+
+class PendingFlow(Pending[T]):
+    """The result of an async flow that sync code called: to be run on an event loop."""
+
+    def missing(self) -> MissingAwait:
+        """Return the error that says what was forgotten."""
+        name = self._verb
+        return MissingAwait(
+            f"{name}(…)",
+            f"flow {name} is async, and was called in code without `await`",
+            f"write `asyncio.run({name}(…))` there, or make that flow async",
+        )

@@ -87,12 +87,16 @@ class NotSerializable(UsageError, TypeError):
         super().__init__(f"a {type(value).__name__} cannot be sent: {reason}")
 
 
-class MissingAwait(UsageError, TypeError):
-    """A verb was called on an event loop and its result used without `await`."""
+class MissingAwait(UsageError, TypeError, AttributeError):
+    """A verb or an async flow was called, and its result used without `await`.
 
-    def __init__(self, verb: str) -> None:
+    It is an `AttributeError` since it is raised for attributes, which `hasattr` asks for.
+    """
+
+    def __init__(self, verb: str, happened: str = "", advice: str = "") -> None:
         self.verb = verb
-        super().__init__(f"{verb} was called on an event loop: write `await {verb}`.")
+        happened = happened or f"{verb} was called on an event loop"
+        super().__init__(f"{happened}: {advice or f'write `await {verb}`'}.")
 
 
 class WrongSyntax(UsageError, TypeError):

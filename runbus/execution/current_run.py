@@ -37,7 +37,9 @@ CURRENT: ContextVar[Current] = ContextVar("runbus_current", default=_NOWHERE)
 class Unawaited(Protocol):
     """The result of a verb that was called on an event loop and not awaited yet."""
 
-    verb: str
+    def missing(self) -> MissingAwait:
+        """Return the error that says so."""
+        ...
 
 
 class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
@@ -127,7 +129,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         if exc is None:
             self.check()
             for result in self._unawaited:
-                raise MissingAwait(result.verb)
+                raise result.missing()
         else:  # the block's own error comes first
             for sent in self._failed:
                 sent.log_unseen_error()
