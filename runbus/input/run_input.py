@@ -30,7 +30,7 @@ from runbus.errors import (
 from runbus.execution.current_run import run_id_or_current
 from runbus.input.form import Form, Keyset, with_defaults
 from runbus.input.inbox import Inbox, Patience
-from runbus.input.send import send_input
+from runbus.input.send import send_input, send_response
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.literals import with_literals_read_as_written
 from runbus.protocol.types import check_key_prefix, types_by_name
@@ -179,6 +179,8 @@ class RunInput(BaseModel):
     ) -> Sent:
         """Send a value to the run that sent this input; in the receiver's name by default.
 
+        Where that run has ended, nothing is raised: a line is logged, and the receipt is `refused`.
+
         Raises `NobodyToAnswer` when the sender is not a run.
         """
         metadata = self.metadata
@@ -194,7 +196,7 @@ class RunInput(BaseModel):
                 f"the input {metadata.key!r} was sent by {metadata.sender!r}, which is no run."
             ) from None
         sender = metadata.receiver if sender is None else sender
-        return send_input(value, sent_by, sender, key_prefix, durability=durability)
+        return send_response(value, sent_by, sender, key_prefix, durability)
 
     def send_to(
         self,

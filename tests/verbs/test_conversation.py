@@ -25,11 +25,18 @@ from runbus import (
     RunInput,
     RunInputMetadata,
     bound_run,
+    flow,
     flow_run_id_for,
     receive_input,
     send_input,
 )
-from runbus.errors import KeyInUse, MalformedEntry, NobodyToAnswer, ReceiveTimeout
+from runbus.errors import (
+    KeyInUse,
+    MalformedEntry,
+    NobodyToAnswer,
+    ReceiveTimeout,
+    RunFinished,
+)
 from runbus.store.bus import current_bus
 
 if TYPE_CHECKING:
@@ -673,6 +680,42 @@ def test_a_sender_that_is_no_run_cannot_be_answered(server: Server) -> None:
     assert received.metadata.sender == "the night shift"
     with pytest.raises(NobodyToAnswer, match="the night shift"):
         received.respond("hello?")
+
+
+def asked_by_a_run_that_has_ended() -> Greeting:
+    """Return an input whose sender is no more."""
+    receiver = uuid4()
+    flow(lambda: Greeting(name="n").send_to(receiver), name="asks")()
+    return Greeting.receive(flow_run_id=receiver, timeout=0).next()
+
+
+def test_a_response_to_a_run_that_has_ended(
+    valkey: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is raised, whoever answers many goes on; one line is logged, the receipt says so."""
+    received = asked_by_a_run_that_has_ended()
+    sent = received.respond("too late")
+    assert (sent.refused, sent.settled, sent.entry_id) == (True, True, None)
+    assert sent.result() is sent
+    assert "refused" in repr(sent)
+    assert len(caplog.messages) == 1
+    assert "is COMPLETED" in caplog.messages[0]
+    with pytest.raises(RunFinished):  # what is sent on one's own account is another matter
+        send_input("too late", received.metadata.sender or "")
+    assert not send_input("in time", uuid4()).refused
+
+
+async def test_a_response_on_a_loop_to_a_run_that_has_ended(
+    valkey: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor is it at the next verb or at the end of the run, awaited or not."""
+    received = await asyncio.to_thread(asked_by_a_run_that_has_ended)
+    async with bound_run(uuid4()) as run:
+        sent = received.respond("too late")
+        assert (await received.respond("awaited")).refused
+        await send_input("goes on", run.flow_run_id)
+    assert sent.refused
+    assert len(caplog.messages) == 2
 
 
 FOREIGN = {
