@@ -284,7 +284,7 @@ class Execution:
         run = self._context.flow_run
         return Ending(
             run_id=run.id,
-            run_name=self._flow_call.run_name,
+            run_name=run.name,  # another one made a child that goes on after a crash
             epoch=self._context.epoch,
             deployment=run.deployment_id,
             state=state,
@@ -305,7 +305,7 @@ class Execution:
         delay = self._flow_call.retry_delay_seconds
         _log.warning(
             "%s: %s; retry %d of %d in %g s",
-            *(self._flow_call.run_name, _words(error), retry, self._flow_call.retries, delay),
+            *(self._context.name, _words(error), retry, self._flow_call.retries, delay),
         )
         return delay
 
@@ -362,7 +362,7 @@ class Execution:
                     elif name == "suspend":
                         context.end(FlowRunSuspended(self._run_id))
             except RunbusError as error:
-                _log.debug("%s is not told anything for now: %s", self._flow_call.run_name, error)
+                _log.debug("%s is not told anything for now: %s", context.name, error)
 
     def _slot(self) -> Slot | None:
         if self._claim is not None:
