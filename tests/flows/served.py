@@ -259,6 +259,11 @@ def sync_compensate(other: UUID) -> None:
         raise
 
 
+@flow(retries=1)
+async def suspend_shortly() -> int:
+    return await suspend_flow_run(int, timeout=0.5)
+
+
 def pause_and_suspend() -> list[int]:
     return [pause_flow_run(int), suspend_flow_run(int)]
 
