@@ -38,6 +38,7 @@ from runbus.protocol.values import decoder, encode, json_schema, load_pydantic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable
+    from datetime import datetime
     from uuid import UUID
 
     from pydantic import GetCoreSchemaHandler
@@ -83,6 +84,7 @@ class ReceiveOptions(TypedDict, total=False):
     exclude_keys: Iterable[str] | None
     key_prefix: str | None
     flow_run_id: UUID | str | None
+    deadline: datetime | None
 
 
 class RunInput(BaseModel):
@@ -271,6 +273,7 @@ def receive_input(
     key_prefix: str | None = ...,
     flow_run_id: UUID | str | None = ...,
     with_metadata: bool = ...,
+    deadline: datetime | None = ...,
 ) -> Inbox[T]: ...
 @overload
 def receive_input(
@@ -282,6 +285,7 @@ def receive_input(
     key_prefix: str | None = ...,
     flow_run_id: UUID | str | None = ...,
     with_metadata: bool = ...,
+    deadline: datetime | None = ...,
 ) -> Inbox[Any]: ...
 def receive_input(
     input_type: object,
@@ -292,15 +296,17 @@ def receive_input(
     key_prefix: str | None = None,
     flow_run_id: UUID | str | None = None,
     with_metadata: bool = False,
+    deadline: datetime | None = None,
 ) -> Inbox[Any]:
     """Receive the inputs of one type, from the first that the run ever got.
 
     `timeout` is the longest wait, in seconds, for the next input: None waits for ever, 0 takes
     what is there. When it runs out, `ReceiveTimeout` (a `TimeoutError`) is raised, or iteration
     just ends without `raise_timeout_error`. `poll_interval` is the longest time, in seconds, that
-    a connection which died silently goes unnoticed. Inputs whose key is in `exclude_keys` are
-    passed over. `key_prefix` names the stream, instead of the type. The run is the current one
-    by default.
+    a connection which died silently goes unnoticed. `deadline`, an aware `datetime`, ends it all:
+    what came until then is handed out, and nothing is waited for any more. Inputs whose key is in
+    `exclude_keys` are passed over. `key_prefix` names the stream, instead of the type. The run is
+    the current one by default.
 
     A model comes as a `RunInput`, whose `respond` answers. Any other type comes as its bare
     value, or `with_metadata` as an `AutomaticRunInput` that holds it.
@@ -321,7 +327,7 @@ def receive_input(
             name: _decoder_with_metadata(type_, run_id, with_metadata)
             for name, type_ in by_name.items()
         },
-        patience=Patience(timeout=timeout, poll_interval=poll_interval),
+        patience=Patience(timeout=timeout, poll_interval=poll_interval, deadline=deadline),
         raise_timeout_error=raise_timeout_error,
         exclude_keys=exclude_keys,
     )
