@@ -33,6 +33,7 @@ from runbus.execution.run_context import RunningFlow
 from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol import states
 from runbus.protocol.execution import Ending
+from runbus.protocol.secret_values import secret_in
 from runbus.protocol.values import encode
 from runbus.store.bus import bus_for, current_bus
 from runbus.store.connection.backoff import backoff
@@ -402,7 +403,9 @@ def _storable(value: object) -> bytes:
         return b""  # to read it would leave nothing for the caller
     try:
         return encode(value)
-    except NotSerializable:
+    except NotSerializable as error:
+        if secret_in(value) is not None:
+            _log.warning("the result is not kept: %s", error)
         return b""
 
 

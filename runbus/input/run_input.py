@@ -28,6 +28,7 @@ from runbus.errors import (
     UsageError,
 )
 from runbus.execution.current_run import run_id_or_current
+from runbus.forms.secrets import without_defaults
 from runbus.input.form import Form, Keyset, with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.input.send import send_input, send_response
@@ -220,7 +221,7 @@ class RunInput(BaseModel):
 def own_form(model: type[RunInput]) -> Form:
     """Return the form of a model that has no `save` of its own."""
     description = model._description  # pyright: ignore[reportPrivateUsage]
-    return Form(schema=json_schema(model), description=description or "")
+    return Form(schema=without_defaults(json_schema(model)), description=description or "")
 
 
 def own_answer(model: type[R], keyset: Keyset, run_id: UUID, pause: Pause) -> R:
