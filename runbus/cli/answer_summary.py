@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
-
-from pydantic_core import to_json
 
 from runbus.cli import output, times
 from runbus.forms.secrets import without_secrets
@@ -13,13 +10,6 @@ from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
     from runbus.protocol.records import Pause
-
-
-def veiled(pause: Pause) -> Pause:
-    """Return a pause in whose answer the secrets are hidden."""
-    if pause.value is None:
-        return pause
-    return replace(pause, value=to_json(without_secrets(pause.schema, read_json(pause.value))))
 
 
 def in_words(pause: Pause) -> str:

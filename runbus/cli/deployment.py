@@ -18,6 +18,7 @@ from runbus.errors import DeploymentMissing, RunNotEnded
 from runbus.forms.answers import in_one_line, validation_errors
 from runbus.forms.schema import names_of
 from runbus.protocol.printed import one_line
+from runbus.shown import shown_run
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -91,10 +92,10 @@ async def run(
     if deployment.workers == 0 and not started.state.is_final():
         output.note(f"No worker serves {one_line(name)} now: the run waits until one does.")
     if not wait:
-        _tell_started(started, json=json)
+        _tell_started(await shown_run(started), json=json)
         return DONE
     ended = await _ended(started)
-    _tell_ended(ended, json=json)
+    _tell_ended(await shown_run(ended), json=json)
     return DONE if ended.state.is_completed() else FAILED
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
@@ -17,6 +18,7 @@ from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidArgument
 from runbus.protocol.printed import one_line
 from runbus.protocol.run_filter import state_names
+from runbus.shown import shown_runs
 from runbus.store.maintenance import owners
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ async def list_(
     )
     found = await _pages(read, None if all else limit, offset)
     if json:
-        output.json(found)
+        output.json(await shown_runs(found))
     else:
         output.table(found, _columns(found), empty="There are no such runs.")
         _tell_of_more(len(found), None if all else limit, offset)
@@ -91,7 +93,8 @@ async def _list_waiting(limit: int | None, offset: int, *, json: bool) -> int:
     read = partial(get_client().read_waiting, check_owners=True)
     found = await _pages(read, limit, offset)
     if json:
-        output.json(found)
+        shown = await shown_runs(each.run for each in found)
+        output.json([replace(each, run=run) for each, run in zip(found, shown, strict=True)])
     else:
         output.table(found, _waiting_columns(found), empty="No run waits for an answer.")
         _tell_of_more(len(found), limit, offset)

@@ -13,13 +13,13 @@ from rich.text import Text
 
 from runbus import get_client
 from runbus.cli import output, times
-from runbus.cli.answer_summary import veiled
 from runbus.cli.terminal import is_terminal
 from runbus.forms import parts
 from runbus.forms.schema import SchemaReader
 from runbus.forms.wording import hint
 from runbus.protocol.printed import one_line, readable
 from runbus.protocol.values import read_json
+from runbus.shown import shown_pause, shown_run, shown_runs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,12 +64,12 @@ async def read(text: str, lines: int) -> Page:
     )
     pending = [each for each in pauses if each.state == "pending" and each.key == run.pause]
     return Page(
-        run=run,
+        run=await shown_run(run),
         pause=pending[0] if pending else None,
         history=history,
-        pauses=[veiled(each) for each in pauses],
+        pauses=[shown_pause(each) for each in pauses],
         streams=streams,
-        children=children,
+        children=await shown_runs(children),
         log=log,
     )
 

@@ -33,7 +33,6 @@ from runbus.execution.run_context import RunningFlow
 from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol import states
 from runbus.protocol.execution import Ending
-from runbus.protocol.secret_values import secret_in
 from runbus.protocol.values import encode
 from runbus.store.bus import bus_for, current_bus
 from runbus.store.connection.backoff import backoff
@@ -404,6 +403,8 @@ def _storable(value: object) -> bytes:
     try:
         return encode(value)
     except NotSerializable as error:
+        from runbus.protocol.secret_values import secret_in  # late: it loads pydantic's models
+
         if secret_in(value) is not None:
             _log.warning("the result is not kept: %s", error)
         return b""

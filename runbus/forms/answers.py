@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic_core import to_json
 
 from runbus.forms.references import fields_of
+from runbus.forms.secrets import veiled_text
 from runbus.forms.validator import validator
 from runbus.forms.values import Mistyped, read_json
 
@@ -95,7 +96,7 @@ def _by_field(schema: object, answer: object) -> dict[str, str]:
         if len(errors) == MOST_ERRORS:
             errors[""] = "there are more problems"
             break
-        errors.setdefault(_place(error), _words(error))
+        errors.setdefault(_place(error), _words(error, schema, answer))
     return errors
 
 
@@ -135,8 +136,10 @@ def _place(error: ValidationError) -> str:
     return ".".join([*path, _missing(error)] if _is_missing(error) else path)
 
 
-def _words(error: ValidationError) -> str:
-    return "it is required" if _is_missing(error) else error.message[:LONGEST_ERROR]
+def _words(error: ValidationError, schema: object, answer: object) -> str:
+    if _is_missing(error):
+        return "it is required"
+    return veiled_text(error.message, schema, answer)[:LONGEST_ERROR]
 
 
 def _is_missing(error: ValidationError) -> bool:

@@ -164,7 +164,9 @@ def _array(schema: Schema, told: JSONObject) -> Part:
 
 
 def _string(schema: Schema, told: JSONObject) -> Part:
-    return Text(format=_text(schema.get("format")), limits=limits_of(schema), **told)
+    is_secret = schema.get("writeOnly") is True
+    wanted = "password" if is_secret else _text(schema.get("format"))
+    return Text(format=wanted, limits=limits_of(schema), **told)
 
 
 def _number(schema: Schema, told: JSONObject) -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, cast
 
 from runbus.forms.references import fields_of, items_of, target_of
@@ -21,6 +22,26 @@ _DEEPEST = 8
 def without_secrets(schema: Schema | None, answer: object) -> JSONValue:
     """Return an answer with its secrets hidden, its fields in the order of the form."""
     return _veil(_in_order(schema, answer), hidden_names(schema))
+
+
+def veiled_text(text: str, schema: object, answer: object) -> str:
+    """Return a text, such as an error, without the secrets of the answer that it is about."""
+    names = hidden_names(cast("Schema", schema))
+    secrets = set(_secrets(answer, names)) if names else ()
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, VEIL)
+    return text
+
+
+def _secrets(value: object, names: Set[str], *, is_hidden: bool = False) -> Iterator[str]:
+    for name, each in fields_of(value).items():
+        yield from _secrets(each, names, is_hidden=is_hidden or name in names)
+    for each in items_of(value):
+        yield from _secrets(each, names, is_hidden=is_hidden)
+    if is_hidden and isinstance(value, (str, int, float)) and not isinstance(value, bool) and value:
+        # As JSON writes it, without the quotes.
+        written = json.dumps(value, ensure_ascii=False)
+        yield written.strip('"') or written
 
 
 def _in_order(schema: Schema | None, answer: object) -> JSONValue:

@@ -12,9 +12,6 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 if TYPE_CHECKING:
     from collections.abc import Set
 
-STARS = b'"**********"'
-"""What stands in JSON for a secret, and hardly for anything else."""
-
 
 def secret_in(value: object) -> str | None:
     """Return where in a value a secret is, empty for the value itself; None where there is none."""

@@ -17,7 +17,6 @@ from pydantic_core import SchemaSerializer, core_schema, from_json, to_jsonable_
 from runbus.errors import NotSerializable, UnsupportedType
 from runbus.protocol.byte_config import check_bytes_are_read_one_way, has_own_config
 from runbus.protocol.literals import ReadAsWritten
-from runbus.protocol.secret_values import STARS, secret_in
 from runbus.protocol.types import types_by_name
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from runbus.protocol.json_value import JSONObject, JSONValue
 
 _CONFIG = pydantic.ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=True)
+_STARS = b'"**********"'
+"""What pydantic writes for a secret, and hardly for anything else."""
 
 
 def load_pydantic() -> None:
@@ -44,7 +45,7 @@ def encode(value: object) -> bytes:
     """Return a value's JSON, in UTF-8. Raises `NotSerializable`, for a secret too."""
     try:
         data = _to_json(value)
-        if data.find(STARS) >= 0:
+        if data.find(_STARS) >= 0:
             _refuse_secrets(value)
         # Not `in`, which first takes the text for a number.
         return data if data.find(b"null") < 0 else _with_lost_numbers(data, value)
@@ -55,6 +56,8 @@ def encode(value: object) -> bytes:
 
 
 def _refuse_secrets(value: object) -> None:
+    from runbus.protocol.secret_values import secret_in  # late: it loads pydantic's models
+
     place = secret_in(value)
     if place is not None:
         raise NotSerializable(

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from runbus import send_input
 from runbus.errors import AlreadyAnswered, AnswerRefused, OwnerSilent
 from runbus.protocol.values import read_json
+from runbus.shown import shown_pause, shown_run, shown_runs
 from runbus.web.api_models import (
     AnswerIn,
     DeploymentOut,
@@ -84,14 +85,15 @@ def _reading(site: Site, router: APIRouter) -> None:
             limit=limit,
             offset=offset,
         )
-        return [RunOut.of(run) for run in runs]
+        return [RunOut.of(run) for run in await shown_runs(runs)]
 
     @router.get("/waiting", summary="List the runs that wait, the earliest deadline first")
     async def list_waiting(limit: Limit = 50, offset: Offset = 0) -> list[WaitingOut]:
         waiting = await client.read_waiting(limit=limit, offset=offset, check_owners=True)
+        runs = await shown_runs(each.run for each in waiting)
         return [
-            WaitingOut(run=RunOut.of(each.run), pause=each.pause and PauseOut.of(each.pause))
-            for each in waiting
+            WaitingOut(run=RunOut.of(run), pause=each.pause and PauseOut.of(each.pause))
+            for run, each in zip(runs, waiting, strict=True)
         ]
 
     @router.get("/deployments", summary="List deployments")
@@ -104,12 +106,12 @@ def _details(site: Site, router: APIRouter) -> None:
 
     @router.get("/runs/{run_id}", summary="Read a run")
     async def read_run(run_id: UUID) -> RunOut:
-        return RunOut.of(await client.read_flow_run(run_id))
+        return RunOut.of(await shown_run(await client.read_flow_run(run_id)))
 
     @router.get("/runs/{run_id}/pauses", summary="Read a run's pauses and their answers")
     async def read_pauses(run_id: UUID) -> list[PauseOut]:
         await client.read_flow_run(run_id)
-        return [PauseOut.of(pause) for pause in await client.read_pauses(run_id)]
+        return [PauseOut.of(shown_pause(pause)) for pause in await client.read_pauses(run_id)]
 
     @router.get("/runs/{run_id}/log", summary="Read a run's log")
     async def read_log(
@@ -188,4 +190,4 @@ def _changing(site: Site, router: APIRouter) -> None:
             flow_run_name=given.name,
             idempotency_key=given.idempotency_key,
         )
-        return RunOut.of(run)
+        return RunOut.of(await shown_run(run))

@@ -22,7 +22,9 @@ from runbus.errors import (
     RunbusError,
 )
 from runbus.forms.parts import UNSET
-from runbus.forms.values import read_json
+from runbus.forms.secrets import hidden_names, without_secrets
+from runbus.forms.values import Mistyped, json_text, read_json
+from runbus.shown import shown_pause, shown_run
 from runbus.web.form_page import Taken, blank_form, refuse, take
 from runbus.web.templating import last, read_posted, see_other
 
@@ -85,10 +87,10 @@ async def _show(
     pending = next((each for each in pauses if each.key == run.pause), None)
     is_unasked = run.pause is None and run.state.name == "Suspended"
     shown: JSONObject = {
-        "run": run,
+        "run": await shown_run(run),
         "pending": pending,
         "is_unasked": is_unasked,
-        "pauses": [each for each in reversed(pauses) if each is not pending],
+        "pauses": [shown_pause(each) for each in reversed(pauses) if each is not pending],
         "history": await site.client.read_history(run_id),
         "lines": await _newest_lines(site, run),
         "streams": await site.client.read_streams(run_id),
@@ -190,7 +192,13 @@ async def _too_late(site: Site, request: Request, run_id: UUID, posted: Posted) 
     about = next((each for each in pauses if _is_about(posted, each)), None)
     mine = await _typed(about, posted)
     return await _show(
-        site, request, run_id, 409, first=about, mine=mine, note="" if about else _GONE
+        site,
+        request,
+        run_id,
+        409,
+        first=about and shown_pause(about),
+        mine=mine,
+        note="" if about else _GONE,
     )
 
 
@@ -198,9 +206,18 @@ _GONE = "This run no longer waits for that answer."
 
 
 async def _typed(pause: Pause | None, posted: Posted) -> str:
+    if pause is None:
+        return last(posted, "json") if last(posted, "do") == "json" else ""
     if last(posted, "do") == "json":
-        return last(posted, "json")
-    return (await asyncio.to_thread(take, pause.schema, posted)).form.json if pause else ""
+        typed = last(posted, "json")
+    else:
+        typed = (await asyncio.to_thread(take, pause.schema, posted)).form.json
+    if not hidden_names(pause.schema):
+        return typed
+    try:
+        return json_text(without_secrets(pause.schema, read_json(typed)))
+    except Mistyped:
+        return ""
 
 
 def _is_about(posted: Posted, pause: Pause) -> bool:

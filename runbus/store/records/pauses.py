@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from pydantic_core import to_json
+
 from runbus.errors import (
     AlreadyAnswered,
     CannotPause,
@@ -25,6 +27,7 @@ from runbus.errors import (
 from runbus.protocol.fields import Fields, read_fields, read_time
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
+from runbus.protocol.values import read_json
 from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.backoff import backoff
 from runbus.store.receiving.consumer import Consumer
@@ -299,8 +302,16 @@ def too_late(flow_run_id: UUID, pause: Pause) -> AlreadyAnswered | NotPaused:
         key=pause.key,
         by=pause.by,
         when=pause.answered,
-        value=pause.value,
+        value=_without_secrets(pause),
     )
+
+
+def _without_secrets(pause: Pause) -> bytes | None:
+    from runbus.forms.secrets import hidden_names, without_secrets  # late: few are too late
+
+    if pause.value is None or not hidden_names(pause.schema):
+        return pause.value
+    return to_json(without_secrets(pause.schema, read_json(pause.value)))
 
 
 async def expire(bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: str = "") -> bool:

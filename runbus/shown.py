@@ -1,0 +1,60 @@
+"""Runs and pauses as the doors show them: without what their forms mark as secret."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pydantic_core import to_json
+
+from runbus.errors import UnreachableError
+from runbus.forms.secrets import hidden_names, without_secrets
+from runbus.protocol.values import read_json
+from runbus.store.bus import current_bus
+from runbus.store.records import deployments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from runbus.forms.parts import Schema
+    from runbus.protocol.records import FlowRun, Pause
+
+
+def shown_pause(pause: Pause) -> Pause:
+    """Return a pause in whose answer the secrets are hidden."""
+    if pause.value is None or not hidden_names(pause.schema):
+        return pause
+    return replace(pause, value=to_json(without_secrets(pause.schema, read_json(pause.value))))
+
+
+async def shown_run(run: FlowRun) -> FlowRun:
+    """Return a run in whose parameters the secrets are hidden."""
+    (shown,) = await shown_runs([run])
+    return shown
+
+
+async def shown_runs(runs: Iterable[FlowRun]) -> list[FlowRun]:
+    """Return runs in whose parameters the secrets are hidden.
+
+    What a flow that was called directly marks as secret was never stored.
+    """
+    runs = list(runs)
+    names = {run.deployment_id for run in runs if run.deployment_id and run.parameters}
+    schemas = {name: await _schema(name) for name in names}
+    return [_shown(run, schemas) for run in runs]
+
+
+def _shown(run: FlowRun, schemas: Mapping[str, Schema]) -> FlowRun:
+    schema = schemas.get(run.deployment_id or "")
+    if not run.parameters or not hidden_names(schema):
+        return run
+    shown = without_secrets(schema, dict(run.parameters))
+    return replace(run, parameters=shown)  # pyright: ignore[reportArgumentType]
+
+
+async def _schema(name: str) -> Schema:
+    found = None
+    with suppress(UnreachableError):
+        found = await deployments.read_info(current_bus(), name)
+    return {} if found is None else dict(found.parameters)

@@ -1,0 +1,62 @@
+"""Secrets of a form: which fields they are, and what is shown in their place."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field, SecretStr
+
+from runbus.forms.answers import validation_errors
+from runbus.forms.parts import Text
+from runbus.forms.schema import SchemaReader
+from runbus.forms.secrets import hidden_names, without_secrets
+
+
+class Box(BaseModel):
+    code: SecretStr
+
+
+class Hidden(BaseModel):
+    password: SecretStr = Field(min_length=20)
+    boxes: list[Box] = Field([])
+    codes: dict[str, SecretStr | None] = Field({})
+    pin: int = Field(0, json_schema_extra={"writeOnly": True})
+    items: str = ""
+
+
+HIDDEN = Hidden.model_json_schema()
+
+
+def test_what_is_secret_in_a_form() -> None:
+    """What a field marks, also in lists, maps and nested forms; nothing else."""
+    assert hidden_names(HIDDEN) == {"password", "code", "codes", "pin"}
+    given = {
+        "boxes": [{"code": "c"}],
+        "pin": 5,
+        "items": "seen",
+        "password": "p",
+        "codes": {"a": "b"},
+    }
+    assert without_secrets(HIDDEN, given) == {
+        "password": "…",
+        "boxes": [{"code": "…"}],
+        "codes": "…",
+        "pin": "…",
+        "items": "seen",
+    }
+
+
+def test_an_error_about_a_secret() -> None:
+    """It says what is wrong without what was typed."""
+    problems = validation_errors(HIDDEN, {"password": 'hunter"2', "pin": "31415", "items": 5})
+    assert problems.keys() == {"password", "pin", "items"}
+    assert "hunter" not in str(problems)
+    assert "31415" not in str(problems)
+    assert "5" in problems["items"]
+
+
+def test_a_secret_is_asked_for_unseen() -> None:
+    """However the schema marks it."""
+    reader = SchemaReader({})
+    marks = [{"format": "password"}, {"writeOnly": True}]
+    for part in (reader.part({"type": "string", **mark}) for mark in marks):
+        assert isinstance(part, Text)
+        assert part.is_secret

@@ -1,0 +1,141 @@
+"""Secrets behind every door: what a form or a flow marks as one comes out of none of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from page_process import done, until
+
+from runbus import get_client
+
+CANARY = "canary-7Qx"
+PARAMETERS = {
+    "account": {"user": "ada", "token": f"{CANARY}-token"},
+    "keys": [f"{CANARY}-key"],
+    "note": "not a secret",
+}
+ANSWER = {
+    "user": "ada",
+    "password": f"{CANARY}-password",
+    "spare": [f"{CANARY}-spare"],
+    "pin": "7314992",
+    "place": {"city": "Rome", "door_code": f"{CANARY}-door"},
+}
+SECRET = (CANARY, ANSWER["pin"])
+PAGES = ("/", "/runs", "/deployments", "/deployments/log-in/x", "/runs/{id}")
+API = ("/runs", "/waiting", "/deployments", "/runs/{id}")
+API_OF_RUN = ("/runs/{id}/pauses", "/runs/{id}/log", "/runs/{id}/inputs")
+COMMANDS = (
+    "run ls",
+    "run ls --json",
+    "run ls --waiting",
+    "run ls --waiting --json",
+    "run show {id}",
+    "run show {id} --json",
+    "run logs {id}",
+    "run logs {id} --json",
+    "deployment ls --json",
+)
+
+
+class Doors:
+    """What came out of all doors."""
+
+    def __init__(self, valkey, site, run_id):
+        self.url, self.site, self.run_id = valkey.url, site, run_id
+
+    def look(self):
+        with self.site.client() as client:
+            for path in (*PAGES, *(f"/api{each}" for each in (*API, *API_OF_RUN))):
+                found = client.get(path.format(id=self.run_id), follow_redirects=True)
+                assert found.status_code == 200, path
+                check(found.text, path)
+        for command in COMMANDS:
+            self.command(*command.format(id=self.run_id).split())
+
+    def command(self, *words):
+        ended = subprocess.run(
+            [sys.executable, "-m", "runbus", *words],
+            env={**os.environ, "RUNBUS_URL": self.url},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        check(ended.stdout + ended.stderr, " ".join(words[:3]))
+        return ended
+
+
+def check(text, door):
+    for secret in SECRET:
+        assert secret not in text, door
+
+
+@pytest.fixture
+def worker(valkey, tmp_path):
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "secret_flow"],
+            cwd=Path(__file__).parent,
+            env={**os.environ, "RUNBUS_URL": valkey.url},
+            stderr=said,
+        )
+        yield tmp_path / "said"
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.mark.long
+def test_no_door_shows_a_secret(valkey, site, worker):
+    """Not while the run waits, not to who is refused or too late, and not when it has ended."""
+    with site.client() as client:
+        until(lambda: client.get("/api/deployments").json())
+        begun = client.post("/api/deployments/log-in/x/runs", json={"parameters": PARAMETERS})
+        assert begun.status_code == 201
+        check(begun.text, "start")
+        assert begun.json()["parameters"]["note"] == "not a secret"
+        run_id = begun.json()["id"]
+        until(lambda: client.get("/api/waiting").json())
+        doors = Doors(valkey, site, run_id)
+        doors.look()
+
+        path = f"/api/runs/{run_id}/answer"
+        short = {"user": 5, "password": CANARY[:7], "pin": "x7314992", "spare": [[ANSWER["pin"]]]}
+        refused = client.post(path, json={"answer": short})
+        assert refused.status_code == 422
+        assert CANARY[:7] not in refused.text
+        check(refused.text, "refusal")
+        words = [f"{name}={value}" for name, value in short.items() if isinstance(value, str)]
+        doors.command("resume", run_id, *(each for word in words for each in ("--input", word)))
+
+        form = {
+            "pause": "1",
+            "generation": "1",
+            "do": "json",
+            "json": '{"password": "canary-7Qx-"}',
+        }
+        assert client.post(path, json={"answer": ANSWER}).status_code == 204
+        late = client.post(path, json={"answer": ANSWER, "pause": "1", "generation": 1})
+        assert late.status_code == 409
+        check(late.text, "too late")
+        page = client.post(f"/runs/{run_id}/answer", data=form)
+        assert page.status_code == 409, page.text
+        check(page.text, "too late, on the page")
+        assert "ada" in page.text
+        doors.command("resume", run_id, "--input", "user=bob")
+
+        ended = done(get_client().wait_for_flow_run(run_id, timeout=20))
+        assert ended.state.result() == "ada"
+        doors.look()
+    check(worker.read_text(), "the worker's terminal")
+    told = doors.command(
+        *("deployment", "run", "log-in/x", "--json", "-p", f'keys=["{CANARY}"]'),
+        *("-p", f'account={{"user": "bo", "token": "{CANARY}"}}'),
+    )
+    assert told.returncode == 0, told.stderr
+    done(get_client().cancel_flow_run(json.loads(told.stdout)["id"]))
