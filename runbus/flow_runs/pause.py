@@ -32,6 +32,7 @@ from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix
 from runbus.store.bus import current_bus
 from runbus.store.records import pauses, runs
+from runbus.store.records.answer_wait import AnswerWait
 from runbus.store.records.control import Control
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
     from runbus.execution.run_context import RunningFlow
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
-    from runbus.store.records.pauses import Form, Opened, Reopen
+    from runbus.store.records.answer_wait import Reopen
+    from runbus.store.records.pauses import Form, Opened
 
     T = TypeVar("T", default=None)
     V = TypeVar("V", default=Pending[None])
@@ -161,11 +163,14 @@ async def _wait(
         run.end(FlowRunSuspended(run.run_id))
         raise FlowRunSuspended(run.run_id)
     _log.info("%s is paused for %s", run.name, advice)
-    check = answer_check(form)
+    wait = AnswerWait(
+        *(current_bus(), run.run_id, opened),
+        poll_interval=poll_interval,
+        judge=answer_check(form),
+        reopen=reopen,
+    )
     async with run.waiting():
-        answered = await pauses.wait(
-            current_bus(), run.run_id, opened, poll_interval, check, reopen
-        )
+        answered = await wait.answered()
         await run.confirm()
     _log.info("%s goes on%s", run.name, f", resumed by {answered.by}" if answered.by else "")
     return answered
