@@ -418,7 +418,8 @@ async def _wait_connected(
     streams = {"resume": bus.keys.resume(flow_run_id)}
     consumer = Consumer(bus, flow_run_id, streams, poll_interval, marks=False, looks_again=True)
     stream = consumer.streams[0]
-    stream.cursor, stream.beside_key = opened.after, bus.keys.pause(flow_run_id, opened.key)
+    stream.position.cursor = opened.after
+    stream.beside_key = bus.keys.pause(flow_run_id, opened.key)
     deadline = _deadline(bus, opened)
     try:
         while await consumer.wait(None if deadline is None else max(0, deadline - bus.loop.time())):
