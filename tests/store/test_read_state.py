@@ -22,9 +22,9 @@ from runbus.store.receiving.read_state import (
     TRANSITIONS,
     UNDER_WAY,
     Action,
+    Actions,
     Event,
     State,
-    step,
 )
 from runbus.store.receiving.stream_consumer import StreamConsumer
 
@@ -383,6 +383,14 @@ TestOneStream = OneStream.TestCase
 TestFollowed = Followed.TestCase
 
 
+def step(state: State, event: Event) -> tuple[State, Actions]:
+    """Return what an event leads to when somebody waits and has nothing at hand."""
+    position = Position(KEYS[0], KEYS[0])
+    position.state = state
+    actions = position.handle(event, lambda: True)
+    return position.state, actions
+
+
 def test_replies_are_taken_while_one_reads_and_at_no_other_time() -> None:
     """The table has each reply in the states of reading; else only for what is read elsewhere."""
     for state in UNDER_WAY:
@@ -395,7 +403,7 @@ def test_replies_are_taken_while_one_reads_and_at_no_other_time() -> None:
 @pytest.mark.parametrize("state", State)
 def test_who_waits_is_never_left_without_anything_to_come(state: State, event: Event) -> None:
     """After each event, something comes; and what comes is begun when its state is entered."""
-    after, actions = step(state, event, wanted=True)
+    after, actions = step(state, event)
     assert after is not State.UNKNOWN or state is State.UNKNOWN
     if after in UNDER_WAY and state not in UNDER_WAY:
         assert Action.READ in actions
@@ -408,15 +416,15 @@ def test_who_waits_is_never_left_without_anything_to_come(state: State, event: E
 @pytest.mark.parametrize("event", [each for each in Event if each not in ENDS_OF_READS])
 def test_a_read_under_way_is_enough(event: Event) -> None:
     """Whatever happens meanwhile, no other is begun before its reply or the connection's end."""
-    assert step(State.READING, event, wanted=True)[1] == ()
+    assert step(State.READING, event)[1] == ()
 
 
 @pytest.mark.parametrize("state", CAUGHT_UP)
 def test_nothing_is_read_while_nothing_has_changed(state: State) -> None:
     """Neither by who begins to wait, nor when a blocking read or an earlier timer ends."""
     for event in (Event.WANTED, Event.BLOCKED, Event.UNBLOCKED):
-        assert step(state, event, wanted=True) == (state, ())
-    assert step(State.ARMED, Event.RESTED, wanted=True) == (State.ARMED, ())
+        assert step(state, event) == (state, ())
+    assert step(State.ARMED, Event.RESTED) == (State.ARMED, ())
 
 
 def test_a_push_costs_one_read() -> None:

@@ -6,9 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from runbus.store.connection.connection import settle
+from runbus.store.receiving.owner import ReceivingBus
 from runbus.store.receiving.position import Position, earliest
 from runbus.store.receiving.read_state import Event
-from runbus.store.receiving.stream_consumer import ReceivingBus, StreamConsumer
+from runbus.store.receiving.stream_consumer import StreamConsumer
 
 if TYPE_CHECKING:
     import asyncio

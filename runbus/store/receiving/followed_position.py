@@ -68,7 +68,7 @@ class FollowedPosition(Position):
         self.reading = Read(("XREVRANGE", self.key, "+", "-", "COUNT", 1), self.cursor)
         return self.reading
 
-    def take_reply(self, read: Read, reply: Any) -> Event:
+    def take_reply(self, read: Read, reply: Any, /) -> Event:
         """Take where the stream ends, or what comes next."""
         if self._end_asked_on is not None:
             return self._take_end(reply)

@@ -22,7 +22,7 @@ from runbus.store.receiving.stream_consumer import StreamConsumer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runbus.store.receiving.stream_consumer import ReceivingBus
+    from runbus.store.receiving.owner import ReceivingBus
 
 FollowedStream = StreamConsumer[FollowedPosition]
 LATE_SECONDS = 1.0

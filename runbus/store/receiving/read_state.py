@@ -3,7 +3,8 @@
 Who waits for entries must never wait for nothing. So whoever waits with nothing at hand is in a
 state in which something comes for certain: the reply to a read (`READING`, `READING_AGAIN`), a push
 of the server (`ARMED`), the end of a blocking read (`BLOCKING`), or a timer (`RESTING`,
-`ELSEWHERE`, `POLLING`). In `UNKNOWN` nothing comes, and so it is left at once: `step` reads.
+`ELSEWHERE`, `POLLING`). In `UNKNOWN` nothing comes, and so it is left at once, by a read
+(`Position.handle`).
 Without a connection nothing can be read, and its coming is told as a change.
 
 Nothing is read twice without need: what a read under way will see anyway (a push before its reply
@@ -179,14 +180,3 @@ TRANSITIONS: dict[State, Transitions] = {
 CAUGHT_UP = (State.ARMED, State.POLLING)
 """In these there were no more entries when it was looked last."""
 UNDER_WAY = (State.READING, State.READING_AGAIN)
-
-
-def step(state: State, event: Event, *, wanted: bool) -> tuple[State, Actions]:
-    """Return the state after an event, and what is to be done.
-
-    `wanted`: somebody waits, has nothing at hand, and there is a connection.
-    """
-    state, actions = TRANSITIONS[state].get(event, (state, ()))
-    if wanted and state is State.UNKNOWN:
-        return State.READING, (*actions, Action.READ)
-    return state, actions

@@ -14,7 +14,7 @@ from functools import partial
 from sys import intern
 from threading import Lock
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from hiredis import ReplyError
 
@@ -28,10 +28,10 @@ from runbus.store.receiving.read_state import Action, Event
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
-    from runbus.settings import Settings
     from runbus.store.connection.connection import Connection
-    from runbus.store.receiving.node_trackings import NodeTrackings
+    from runbus.store.receiving.owner import Owner
     from runbus.store.receiving.position import EntryId, Read
     from runbus.store.receiving.tracking import KeyTracking
 
@@ -47,63 +47,7 @@ os.register_at_fork(
 _log = logging.getLogger("runbus")
 
 
-class Commands(Protocol):
-    """Who asks a command until it is answered."""
-
-    async def command(self, *command: str | bytes | float) -> Any:
-        """Return the reply to a command. Raises `RunbusError`."""
-        ...
-
-
-class ReceivingBus(Protocol):
-    """What receiving needs of its event loop's bus."""
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop."""
-        ...
-
-    @property
-    def settings(self) -> Settings:
-        """The settings."""
-        ...
-
-    @property
-    def commands(self) -> Commands:
-        """What else is asked."""
-        ...
-
-    @property
-    def trackings(self) -> NodeTrackings:
-        """What tells of changes."""
-        ...
-
-
 P = TypeVar("P", bound=Position)
-
-
-class Owner(Protocol):
-    """Whom a stream is read for: a `Consumer`, or a `Follower`."""
-
-    @property
-    def bus(self) -> ReceivingBus:
-        """The bus of its event loop."""
-        ...
-
-    poll_interval: float
-
-    @property
-    def waits(self) -> bool:
-        """Whether entries are wanted now."""
-        ...
-
-    def on_read(self, stream: Any, /) -> None:
-        """Take note that a stream was read."""
-        ...
-
-    def fail(self, stream: Any, error: Exception, /) -> None:
-        """Raise an error in whoever waits."""
-        ...
 
 
 class StreamConsumer(Generic[P]):
@@ -159,16 +103,8 @@ class StreamConsumer(Generic[P]):
 
     def handle(self, event: Event) -> None:
         """Do what is to be done after an event."""
-        for action in self.position.handle(event, is_awaited=self._is_awaited()):
-            if action is Action.READ:
-                self._read()
-            elif action is Action.TELL:
-                self._tell()
-            elif action is Action.ASK_ELSEWHERE:
-                work = self._ask_elsewhere(self.position.reading)
-                self._elsewhere = self.owner.bus.loop.create_task(work)
-            else:
-                self._set_timer(action)
+        for action in self.position.handle(event, self._is_awaited):
+            self._DO[action](self)
 
     def poll(self) -> None:
         """Find out what there is by now, unless entries are at hand."""
@@ -177,12 +113,12 @@ class StreamConsumer(Generic[P]):
 
     def change(self) -> None:
         """Take note that the stream may have changed."""
-        is_served = self.tracking.blocking_read.serves(self)
-        awaited = self._is_awaited()
-        self.handle(self.position.changed(perf_counter(), is_awaited=awaited, is_served=is_served))
+        served = self.tracking.blocking_read.serves(self)
+        self.handle(self.position.changed(perf_counter(), self._is_awaited, is_served=served))
 
     def disarm(self) -> None:
         """Take note that the connection is gone, and with it what the server was to tell."""
+        self.position.reading = None
         self.handle(Event.LOST)
 
     def move(self, tracking: KeyTracking) -> None:
@@ -191,7 +127,7 @@ class StreamConsumer(Generic[P]):
         if waits:
             self.tracking.stop_waiting(self)
         self.tracking.discard(self)
-        self.tracking = tracking
+        self.tracking, self.position.reading = tracking, None
         tracking.add(self)
         if waits:
             tracking.start_waiting(self)
@@ -220,7 +156,7 @@ class StreamConsumer(Generic[P]):
     def _read(self) -> None:
         connection, position = self.tracking.connection.live, self.position
         if connection is None:  # it went a moment ago; on the next, it is read again
-            self.handle(Event.LOST)
+            self.disarm()
             return
         place = position.doubted(connection)
         if place is not None:
@@ -240,19 +176,29 @@ class StreamConsumer(Generic[P]):
         self.trouble = None
         self.owner.on_read(self)
 
-    def _set_timer(self, action: Action) -> None:
-        if action is Action.HOLD:
-            most = self.position.hold_seconds(is_served=self.tracking.blocking_read.serves(self))
-        else:
-            most = REST_SECONDS if action is Action.REST else RETRY_SECONDS
+    def _hold(self) -> None:
+        is_served = self.tracking.blocking_read.serves(self)
+        self._set_timer(self.position.hold_seconds(is_served=is_served))
+
+    def _retry(self) -> None:
+        self._set_timer(RETRY_SECONDS)
+
+    def _rest(self) -> None:
+        self._set_timer(REST_SECONDS)
+
+    def _set_timer(self, most: float) -> None:
         self.tracking.call_later(random.uniform(0.5, 1) * most, self.handle, Event.RESTED)  # noqa: S311
 
-    async def _ask_elsewhere(self, read: Read | None) -> None:
+    def _go_elsewhere(self) -> None:
+        work = self._ask_elsewhere(self.position.reading)
+        self._elsewhere = self.owner.bus.loop.create_task(work)
+
+    async def _ask_elsewhere(self, read: Read | None, /) -> None:
         """Read a stream that is on its way to another server, which tells nobody of it yet."""
         if read is not None:
             with suppress(RunbusError):  # the next time may have more luck
                 self._on_reply(read, await self.owner.bus.commands.command(*read.command))
-        self._set_timer(Action.RETRY)
+        self._retry()
 
     # What is answered.
 
@@ -270,7 +216,7 @@ class StreamConsumer(Generic[P]):
         if isinstance(reply, ReplyError):
             self._on_error(read, reply)
         elif isinstance(reply, ConnectionLost):
-            self.handle(Event.LOST)
+            self.disarm()
         else:
             with _changing:
                 event = self.position.take_reply(read, reply)
@@ -301,3 +247,12 @@ class StreamConsumer(Generic[P]):
         self.position.refused_since, self.trouble = 0.0, None  # who waits again is patient again
         self.handle(Event.DENIED)
         self.fail(error)
+
+    _DO: ClassVar[dict[Action, Callable[[Any], None]]] = {
+        Action.READ: _read,
+        Action.TELL: _tell,
+        Action.HOLD: _hold,
+        Action.RETRY: _retry,
+        Action.REST: _rest,
+        Action.ASK_ELSEWHERE: _go_elsewhere,
+    }

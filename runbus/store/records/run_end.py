@@ -100,9 +100,8 @@ class _EndsPosition(Position):
         self.checked, self.reading = connection, Read(("HGET", self.key, "final"), self.cursor)
         return self.reading
 
-    def take_reply(self, read: Read, reply: Any) -> Event:
+    def take_reply(self, _: Read, reply: Any, /) -> Event:
         """Take the answer."""
-        del read
         self.reading, self.is_final = None, reply is not None
         return Event.SOME if self.is_final else Event.NOTHING
 
@@ -118,10 +117,10 @@ class _EndsStream(StreamConsumer[_EndsPosition]):
 
     def change(self) -> None:
         """Have the run looked at, which then is watched again."""
-        self.position.handle(Event.CHANGED, is_awaited=False)
+        self.position.handle(Event.CHANGED, lambda: False)
         self._waiter.note_change()
 
-    async def _ask_elsewhere(self, _: Read | None) -> None:
+    async def _ask_elsewhere(self, _: Read | None, /) -> None:
         # Its slot is on its way to another server: the record is found, wherever it is.
         await asyncio.sleep(RETRY_SECONDS)
         self._waiter.note_change()
