@@ -11,7 +11,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import (
+from benchmarks import table
+from benchmarks.micro import (
     calls,
     conversations,
     deployments,
@@ -24,7 +25,6 @@ from benchmarks import (
     resuming,
     sends,
     server_cost,
-    table,
     waiters,
 )
 from benchmarks.program import benched
@@ -58,6 +58,8 @@ ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "suspended": pausing.suspended,
     "page": pages.reading,
     "import": imports.importing,
+    "help": imports.helping,
+    "list": imports.listing,
 }
 
 

@@ -319,7 +319,7 @@ class Client:
 
         The lists that were read meanwhile are without what is kept there.
         """
-        return current_bus().commands.away()
+        return current_bus().primaries.away()
 
     async def server_report(self) -> ServerReport:
         """Look at the server: what is wrong with it, and what to do. Changes nothing of any run."""

@@ -24,6 +24,7 @@ from runbus.protocol.ids import flow_run_id_for
 from runbus.protocol.values import encode
 from runbus.store.bus import current_bus
 from runbus.store.records import deployments, runs, workers
+from runbus.supervision import tasks
 from runbus.worker.deployment import Deployment
 
 if TYPE_CHECKING:
@@ -82,13 +83,11 @@ async def arun_deployment(
     await deployments.hint(bus, name, run_id)
     if timeout == 0:
         return run
-    telling = asyncio.create_task(_tell_unserved(bus, run))
-    try:
-        return await ended(run_id, timeout, poll_interval, run)
-    except TimeoutError:
-        return await runs.read(bus, run_id)
-    finally:
-        telling.cancel()
+    with tasks.started(_tell_unserved(bus, run)):
+        try:
+            return await ended(run_id, timeout, poll_interval, run)
+        except TimeoutError:
+            return await runs.read(bus, run_id)
 
 
 async def _tell_unserved(bus: Bus, run: FlowRun) -> None:

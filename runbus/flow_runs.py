@@ -30,14 +30,12 @@ from runbus.errors import (
     OwnerGone,
     OwnerSilent,
     RunbusError,
+    RunLost,
     RunMissing,
     RunNotEnded,
 )
 from runbus.execution.current_run import current_flow_run, get_run_context
 from runbus.execution.verbs import verb
-from runbus.forms.answers import validate_answer
-from runbus.input.form import answer_at_hand
-from runbus.input.question import answer_check, question_about, title_of_form
 from runbus.protocol import states
 from runbus.protocol.durability import Durability, check_durability
 from runbus.protocol.entries import check_text
@@ -46,10 +44,10 @@ from runbus.protocol.types import check_key_prefix
 from runbus.protocol.values import encode
 from runbus.store.bus import current_bus
 from runbus.store.maintenance import owners
+from runbus.store.maintenance.run_end import wait_for_end
 from runbus.store.records import child_runs, deployments, pauses, runs
 from runbus.store.records.control import Control
 from runbus.store.records.pauses import Resumed
-from runbus.store.records.run_end import wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,6 +103,8 @@ async def _pause(
     poll_interval: float | None,
     key: str | None,
 ) -> Any:
+    from runbus.input.question import question_about  # late: it needs pydantic's models
+
     question = await in_caller(partial(question_about, wait_for_input))
     check_timeout(timeout)
     if key is None:
@@ -141,14 +141,15 @@ async def _ask(
             opened = await ask()
             if opened.is_answered:
                 answered = await pauses.read(bus, run_id, key)
+                if answered is None:  # a failover has lost it just now
+                    raise RunLost(run_id)
             else:
                 answered = await _wait(run, opened, form, poll_interval, ask)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
         raise
     try:
-        with answer_at_hand(run_id, answered):
-            return await question.answer(key, run_id)
+        return await question.answer(run_id, answered)
     except ValidationError:
         await pauses.refuse(bus, run_id, opened)
         raise
@@ -161,6 +162,8 @@ async def _wait(
     poll_interval: float | None,
     reopen: Reopen,
 ) -> Pause:
+    from runbus.input.question import answer_check, title_of_form
+
     advice = f"{title_of_form(form)}; to answer: runbus resume {quote(run.name)}"
     if poll_interval is None:
         _log.info("%s is suspended for %s", run.name, advice)
@@ -308,6 +311,8 @@ async def answer_flow_run(
         return await _resume_unasked(run)
     if pause is None or not _is_meant(pause, key, generation):
         raise await _too_late(run, key, generation)
+    from runbus.forms.answers import validate_answer
+
     answer, errors = validate_answer(
         pause.schema, await in_caller(partial(_encode_answer, run_input))
     )
@@ -367,8 +372,8 @@ async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> No
 
     One that nobody executes has ended when this returns. The flows that it called end with it.
     With `children`, so do the runs of deployments that it started and that wait: for a worker, for
-    an answer, or for their next retry. Those that run go on, and so do those that were started with
-    an `idempotency_key`, since others may count on them.
+    an answer, or for their next retry; also where a flow that they called does. Those that run go
+    on, and so do those that were started with an `idempotency_key`, since others may count on them.
 
     Raises `AlreadyEnded` and `RunMissing`.
     """
@@ -395,9 +400,18 @@ async def _cancel_waiting_children(parent_run_id: UUID) -> None:
     for child in await child_runs.read(current_bus(), parent_run_id):
         if child.deployment_id is None:
             await _cancel_waiting_children(child.id)
-        elif child.state.name in states.WAITING:
+        elif await _waits(child):
             with suppress(AlreadyEnded, RunMissing):
                 await acancel_flow_run(child.id)
+
+
+async def _waits(run: FlowRun) -> bool:
+    """Whether a run waits, itself or in flows that it has called: all of them, if it has."""
+    if run.state.name in states.WAITING or run.state.is_final():
+        return run.state.name in states.WAITING
+    parts = await child_runs.read(current_bus(), run.id)
+    called = [each for each in parts if each.deployment_id is None and not each.state.is_final()]
+    return bool(called) and all([await _waits(each) for each in called])
 
 
 async def await_for_flow_run(

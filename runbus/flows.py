@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from runbus.errors import InvalidArgument
 from runbus.execution.call import FlowCall
 from runbus.execution.engine import run_async, run_sync
-from runbus.execution.parameters import Parameters
 from runbus.execution.run_names import friendly_name
 from runbus.worker.deployment import Deployment
 from runbus.worker.serving import serve
@@ -41,6 +40,9 @@ class Flow(Generic[P, R]):
         timeout_seconds: float | None = None,
         log_prints: bool | None = None,
     ) -> None:
+        # Late: it loads pydantic's models, and who sends and answers makes no flow.
+        from runbus.execution.parameters import Parameters
+
         if not callable(fn):
             raise InvalidArgument("fn", fn, "a flow is made of a function")
         if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):

@@ -146,7 +146,7 @@ def clean_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     for name in [name for name in os.environ if name.startswith("RUNBUS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(settings, "_current", None)
+    monkeypatch.setattr(settings, "in_use", None)
     # Not `tmp_path`: the path of a socket file in it would be longer than a system allows.
     with tempfile.TemporaryDirectory(prefix="runbus-", ignore_cleanup_errors=True) as home:
         monkeypatch.setenv("RUNBUS_HOME", home)

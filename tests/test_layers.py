@@ -128,3 +128,13 @@ def test_forms_and_the_protocol_are_pure(path: Path) -> None:
     }  # fmt: skip
     tree = ast.walk(ast.parse(path.read_text()))
     assert not [node for node in tree if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_supervision_makes_tasks(name: str) -> None:
+    """A task that nobody keeps ends when it is collected, and its error is never seen."""
+    called = {
+        node.attr for node in ast.walk(ast.parse(MODULES[name].read_text()))
+        if isinstance(node, ast.Attribute)
+    }  # fmt: skip
+    assert is_in(name, "runbus.supervision") or not called & {"create_task", "ensure_future"}

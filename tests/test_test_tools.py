@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import forked
 import pytest
 import redis
 import redis.asyncio
@@ -450,6 +451,106 @@ def test_a_frozen_server_is_felt_through_the_proxy(own_server: Server):
         with pytest.raises(TimeoutError):
             for _ in range(64):
                 connection.sendall(b"x" * 1_000_000)
+
+
+# --- Forked processes ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forked_script(tmp_path: Path) -> Callable[..., tuple[forked.Process, Path]]:
+    """Start a script, and return the file of what it prints."""
+
+    def start(code: str, *words: str, **more: str) -> tuple[forked.Process, Path]:
+        script, printed = tmp_path / "script.py", tmp_path / "printed"
+        script.write_text(code)
+        with printed.open("wb") as output, Path(os.devnull).open() as nothing:
+            streams = [nothing.fileno(), output.fileno(), output.fileno()]
+            environment = {**os.environ, **more}
+            return forked.script(script, *words, streams=streams, environment=environment), printed
+
+    return start
+
+
+TELLS_WHO_IT_IS = """
+import os, signal, sys
+print(os.getpid(), *sys.argv[1:], os.environ["WHO"], os.getcwd(), __name__)
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+print(signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL)
+print(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+print([name for name in os.listdir("/dev/fd") if os.path.exists(f"/dev/fd/{name}")])
+"""
+
+
+def test_a_fork_is_a_process_of_its_own(
+    forked_script: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It has its own id, words, environment, directory, signals and streams, and nothing more."""
+    monkeypatch.chdir(tmp_path)
+    process, printed = forked_script(TELLS_WHO_IT_IS, "a", "b", WHO="me")
+    assert process.wait(30) == 0
+    assert printed.read_text().splitlines() == [
+        f"{process.pid} a b me {tmp_path} __main__",
+        "True",
+        "True",
+        "set()",
+        "['0', '1', '2']",
+    ]
+
+
+def test_forks_share_nothing_that_is_drawn(forked_script: Callable[..., Any]):
+    """What is random in one is not what is random in the next."""
+    code = "import random, secrets; print(random.random(), secrets.token_hex())"
+    drawn = []
+    for _ in range(2):
+        process, printed = forked_script(code)
+        assert process.wait(30) == 0
+        drawn += printed.read_text().split()
+    assert len(set(drawn)) == 4
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "last_line"),
+    [
+        ("", 0, "exit handler"),
+        ("raise SystemExit(3)", 3, "exit handler"),
+        ("raise ValueError('on purpose')", 1, "exit handler"),
+        ("raise KeyboardInterrupt", -signal.SIGINT, "exit handler"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, "begun"),
+        ("os._exit(4)", 4, "begun"),
+        ("threading.Thread(target=lambda: print('thread')).start()", 0, "exit handler"),
+    ],
+)
+def test_a_fork_ends_as_python_ends(
+    forked_script: Callable[..., Any], code: str, exit_code: int, last_line: str
+):
+    """It has the exit code that the same script has on its own, and says the same at last."""
+    code = (
+        "import atexit, os, signal, threading\natexit.register(print, 'exit handler')\n"
+        f"print('begun', flush=True)\n{code}"
+    )
+    process, printed = forked_script(code)
+    alone = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    assert process.wait(30) == alone.returncode == exit_code
+    said = printed.read_text().splitlines()
+    assert said[-1] == alone.stdout.decode().splitlines()[-1] == last_line
+    process.kill()  # which is late, and no error
+
+
+def test_a_fork_can_be_signalled_and_awaited(forked_script: Callable[..., Any]):
+    """Signals reach it while it lives, and who waits for it waits as long as it is told to."""
+    process, _ = forked_script("import time; time.sleep(60)")
+    with process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.05)
+        assert process.poll() is None
+        process.send_signal(signal.SIGSTOP)
+        process.terminate()
+        assert process.poll() is None
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(30) == -signal.SIGTERM
+    assert process.poll() == -signal.SIGTERM
 
 
 # --- Fixtures and hooks ----------------------------------------------------------------------

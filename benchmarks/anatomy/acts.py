@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from benchmarks.bench import SENDER, TEXT
-from benchmarks.drains import drain, fill
 from benchmarks.measure import rate
-from benchmarks.sends import TASKS
+from benchmarks.micro.drains import drain, fill
+from benchmarks.micro.sends import TASKS
 from runbus import receive_input, send_input
 
 if TYPE_CHECKING:

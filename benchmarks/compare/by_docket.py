@@ -9,7 +9,7 @@ from docket import Docket
 
 from benchmarks.child import child
 from benchmarks.compare.side import CHECKED, KEPT, ORDER, REPEATED, RESTART, Side
-from benchmarks.docket_worker import nothing
+from benchmarks.micro.docket_worker import nothing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ _GUARANTEES = {
 async def side(bench: Bench) -> AsyncIterator[Side]:
     """`add` a task and wait for its `get_result`."""
     name = f"{bench.prefix}:docket"
-    with child("docket_worker", url=bench.url, name=name):
+    with child("micro.docket_worker", url=bench.url, name=name):
         async with Docket(name=name, url=bench.url) as docket:
             docket.register(nothing)
 

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from benchmarks.bench import Bench, plain_fields
 from benchmarks.compare.side import BACKLOG, CHECKED, KEPT, ORDER, REPEATED, RESTART, Side
-from benchmarks.conversations import PlainReader
-from benchmarks.drains import drain_plainly
+from benchmarks.micro.conversations import PlainReader
+from benchmarks.micro.drains import drain_plainly
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 from benchmarks.bench import SENDER, TEXT, Bench
 from benchmarks.compare.side import BACKLOG, CHECKED, KEPT, ORDER, REPEATED, RESTART, Side
-from benchmarks.deployments import serving
-from benchmarks.drains import drain, fill
+from benchmarks.micro.deployments import serving
+from benchmarks.micro.drains import drain, fill
 from runbus import receive_input, run_deployment, send_input
 
 if TYPE_CHECKING:

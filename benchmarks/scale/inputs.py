@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from benchmarks.bench import SENDER, TEXT, Bench, memory_of
-from benchmarks.drains import drain, fill
 from benchmarks.measure import rate
+from benchmarks.micro.drains import drain, fill
+from benchmarks.micro.sends import TASKS
 from benchmarks.scale.axis import DECADES, Axis, Costs, named, spent
-from benchmarks.sends import TASKS
 from runbus import receive_input, send_input
 
 if TYPE_CHECKING:

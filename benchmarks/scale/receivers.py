@@ -5,8 +5,8 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
+from benchmarks.micro.waiters import crowd_of
 from benchmarks.scale.axis import Axis, Costs
-from benchmarks.waiters import crowd_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

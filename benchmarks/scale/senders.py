@@ -12,8 +12,8 @@ from uuid import uuid4
 from benchmarks import child
 from benchmarks.bench import SENDER, TEXT
 from benchmarks.measure import rate
+from benchmarks.micro.sends import TASKS
 from benchmarks.scale.axis import Axis, Costs, spent
-from benchmarks.sends import TASKS
 from runbus import send_input
 from runbus.settings import temporary_settings
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from runbus.supervision import tasks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from threading import Lock
@@ -79,7 +81,7 @@ class BackgroundCall(Generic[T]):
 
     def start(self) -> asyncio.Task[None]:
         """Start it; on its loop."""
-        self._task = self._loop.create_task(self._run())
+        self._task = tasks.start(self._run(), self._loop)
         return self._task
 
     def cancel(self) -> None:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from runbus import settings
 from runbus.background.bridge import new_event_loop
 from runbus.errors import RunbusError, ServerUnreachable
 from runbus.store.bus import bus_for
@@ -136,7 +137,7 @@ class Renewal:
     def _is_over(self) -> bool:
         with self._lock:
             held, recent = self._holdings.tags(), self._holdings.recent_tags()
-            idle = not held and not (recent and self._settings.are_current())
+            idle = not held and not (recent and self._settings is settings.in_use)
             if idle or self._closing:
                 self._thread = self._loop = None
                 self._on_idle()  # under the lock: who needs it from here on starts it anew

@@ -110,6 +110,7 @@ class Upkeep:
                 self._supervisor = None
 
     async def _take_up(self) -> None:
+        self._holdings.drop_abandoned()
         before = boot_time() - OWN_TRY_SECONDS
         for end in self._holdings.kept_ends():
             if not end.is_tried and end.kept_at < before:

@@ -1,4 +1,8 @@
-"""Records for people and for programs: a table, lines with tabs, or JSON."""
+"""Records for people and for programs: a table, lines with tabs, or JSON.
+
+Rich is imported where something is drawn on a terminal: a script that asks again and again gets
+its lines sooner without it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 from cyclopts import Parameter
-from rich.highlighter import JSONHighlighter
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from runbus.cli import json_output
 from runbus.cli.terminal import console, is_terminal
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
+    from rich.table import Table
+    from rich.text import Text
 
 T = TypeVar("T")
 
@@ -66,6 +68,8 @@ def table(records: Sequence[T], columns: Sequence[Column[T]], *, empty: str = ""
 
 
 def _table(records: Sequence[T], columns: Sequence[Column[T]]) -> Table:
+    from rich.table import Table
+
     found = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         found.add_column(column.title, style=column.style, overflow="fold")
@@ -75,6 +79,8 @@ def _table(records: Sequence[T], columns: Sequence[Column[T]]) -> Table:
 
 
 def _cell(value: str | Text) -> Text:
+    from rich.text import Text
+
     return value if isinstance(value, Text) else Text(one_line(value))
 
 
@@ -82,8 +88,10 @@ def pairs(rows: Mapping[str, str | Text], *, indent: int = 0) -> None:
     """Show names with their values, aligned on a terminal, `name: value` in a pipe."""
     if not is_terminal(sys.stdout):
         for name, value in rows.items():
-            line(f"{name}: {_cell(value).plain}")
+            line(f"{name}: {one_line(value) if isinstance(value, str) else value.plain}")
         return
+    from rich.table import Table
+
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")  # a path must not be cut
@@ -94,11 +102,12 @@ def pairs(rows: Mapping[str, str | Text], *, indent: int = 0) -> None:
 
 def line(text: str | Text = "", style: str = "") -> None:
     """Print a line whose text is harmless already."""
-    found = Text(text, style) if isinstance(text, str) else text
-    if is_terminal(sys.stdout):
-        console().print(found)
-    else:
-        sys.stdout.write(found.plain + "\n")  # rich would make spaces of tabs
+    if not is_terminal(sys.stdout):  # where rich would make spaces of tabs
+        sys.stdout.write((text if isinstance(text, str) else text.plain) + "\n")
+        return
+    from rich.text import Text
+
+    console().print(Text(text, style) if isinstance(text, str) else text)
 
 
 def record(*, plain: Sequence[str], shown: Text) -> None:
@@ -117,7 +126,8 @@ def block(what: RenderableType) -> None:
 
 def markdown(text: str, *, indent: int = 0) -> None:
     """Print Markdown. It has no hyperlinks, so that one sees where a link leads."""
-    from rich.markdown import Markdown  # late: it takes a fifth of a second to load
+    from rich.markdown import Markdown  # which takes a fifth of a second to load
+    from rich.padding import Padding
 
     block(Padding(_Readable(Markdown(readable(text), hyperlinks=False)), (0, 0, 0, indent)))
 
@@ -135,6 +145,8 @@ class _Readable:
 
 def note(text: str) -> None:
     """Tell a person something beside the output: on standard error."""
+    from rich.text import Text
+
     console(stderr=True).print(Text(readable(text)))
 
 
@@ -150,14 +162,23 @@ def json_line(value: Any) -> None:
 
 def _print_json(text: str) -> None:
     if is_terminal(sys.stdout):
-        console().print(JSONHighlighter()(Text(text)), soft_wrap=True)
+        _highlight(text)
     else:
         sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
+def _highlight(text: str) -> None:
+    from rich.highlighter import JSONHighlighter
+    from rich.text import Text
+
+    console().print(JSONHighlighter()(Text(text)), soft_wrap=True)
+
+
 def state(name: str) -> Text:
     """Return a state's name in its colour."""
+    from rich.text import Text
+
     return Text(one_line(name), COLOURS.get(TYPES.get(name), ""))
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 from cyclopts import App, Parameter
 
-from runbus import get_client
-from runbus.cli import output, run_page, times
+from runbus import get_client, settings
+from runbus.cli import output, times
 from runbus.cli.exits import DONE, WrongCall
 from runbus.cli.output import Column
 from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidArgument
-from runbus.forms.title import title_of
 from runbus.protocol.printed import one_line
 from runbus.protocol.run_filter import state_names
+from runbus.store.maintenance import owners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,6 +133,8 @@ def _columns(runs: list[FlowRun]) -> list[Column[FlowRun]]:
 
 
 def _waiting_columns(found: list[Waiting]) -> list[Column[Waiting]]:
+    from runbus.forms.title import title_of  # late: other lists show no question
+
     return [
         *_names([each.run for each in found], lambda each: each.run),
         Column(
@@ -175,6 +178,8 @@ async def show_(
     json: output.Json = False,
 ) -> int:
     """Show a run: its states, parameters, question and answers, streams, log and children."""
+    from runbus.cli import run_page  # late: a list shows no page
+
     page = await run_page.read(run, lines)
     if json:
         output.json(page)
@@ -194,6 +199,8 @@ async def logs(
     json: output.JsonLines = False,
 ) -> int:
     """Print the log of a run, its oldest line first."""
+    from runbus.cli import run_page  # late, too
+
     client = get_client()
     run_id = (await client.find_flow_run(run)).id
     if json and not follow:
@@ -214,6 +221,13 @@ async def cancel(run: output.Run, /, *, json: output.Json = False) -> int:
     client = get_client()
     found = await client.find_flow_run(run)
     await client.cancel_flow_run(found.id)
+    now = await client.read_flow_run(found.id)
+    is_told = False
+    while (await client.check_owners([now])).get(now.id) == owners.UNSURE:
+        if not is_told:
+            output.note(f"{now.name}: its process says nothing; looking whether it lives …")
+        is_told = True
+        await asyncio.sleep(settings.current().lease_seconds / 3)
     now = await client.read_flow_run(found.id)
     if json:
         output.json(now)

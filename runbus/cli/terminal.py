@@ -6,22 +6,18 @@ import sys
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
-from rich.console import Console
-
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        # Rich would end the process with 1. Who has read enough, as `head` has, is not an error.
-        raise BrokenPipeError
+    from rich.console import Console
 
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console that takes texts as they are; what goes into a pipe is not wrapped."""
+    from runbus.cli.patient_console import PatientConsole  # late: a pipe needs nothing of rich
+
     to_terminal = is_terminal(sys.stderr if stderr else sys.stdout)
-    return _Console(
+    return PatientConsole(
         stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=not to_terminal
     )
 

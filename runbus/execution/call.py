@@ -62,6 +62,7 @@ class Claim:
     interrupt: BaseException | None = None
     """Why it has to end before it has begun."""
     is_waiting: bool = False
+    is_abandoned: bool = False
 
     @property
     def run_id(self) -> UUID:

@@ -14,8 +14,9 @@ from runbus.execution.call import CallResult
 from runbus.execution.current_run import bound_run, entered
 from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
 from runbus.execution.sync_run import SyncRun
-from runbus.monitoring.blocked_loop import watch
 from runbus.store.connection.connection import settle
+from runbus.supervision import tasks
+from runbus.supervision.blocked_loop import watch
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -57,7 +58,7 @@ async def _to_its_end(work: Coroutine[Any, Any, T]) -> tuple[T, asyncio.Cancelle
     Who cancels does not want to wait for a server that does not answer: then it is raised.
     """
     loop = asyncio.get_running_loop()
-    task = loop.create_task(work)
+    task = tasks.start(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

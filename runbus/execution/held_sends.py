@@ -6,14 +6,16 @@ the run is another process's by then, they are not sent.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
 from runbus.background import bridge
 from runbus.errors import TooMuchUnsent
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
+    import asyncio
+
     from runbus.execution.run_context import FlowRunContext
     from runbus.store.sending.receipt import Sent
 
@@ -39,7 +41,7 @@ class HeldSends:
         self._check_room(sent, run)
         self._waiting.append(sent)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._send_all(run))
+            self._task = tasks.start(self._send_all(run))
 
     def _check_room(self, sent: Sent, run: FlowRunContext) -> None:
         if run.holder is None:

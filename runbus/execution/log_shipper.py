@@ -18,6 +18,7 @@ from runbus.errors import RunbusError
 from runbus.protocol.printed import one_line
 from runbus.store.bus import current_bus
 from runbus.store.records import logs
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
     from runbus.store.records.logs import Line
@@ -102,7 +103,7 @@ class LogShipper(logging.Handler):
             del self._lines[run_id]
 
     def _ship_later(self) -> None:
-        self._task = bridge.background.loop.create_task(self.ship())
+        self._task = tasks.start(self.ship(), bridge.background.loop)
 
     def _start_afresh(self) -> None:
         # The lines are the parent's, which takes them itself.

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ConfigDict, TypeAdapter, validate_call
 
+from runbus.protocol.values import load_pydantic
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+load_pydantic()
 _CONFIG = ConfigDict(arbitrary_types_allowed=True)
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 

@@ -167,6 +167,7 @@ class Execution:
             parameters=self._flow_call.parameters,
             timeout_seconds=self._flow_call.timeout_seconds,
             holder=self._holder,
+            loop=self._bus.loop,
             slot=self._slot(),
             activity=self._activity,
             caller=self._parent,

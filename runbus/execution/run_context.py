@@ -44,6 +44,8 @@ class FlowRunContext:
     """Whether it is recorded that the run has left its process."""
     holder: LeaseHolder | None = None
     """By which this process has the run."""
+    loop: asyncio.AbstractEventLoop | None = None
+    """On which it is executed, or what its thread asks for is done."""
     slot: Slot | None = None
     """What it takes of the limit of its worker, with the runs that it is part of."""
     activity: Activity | None = None
@@ -75,6 +77,11 @@ class FlowRunContext:
     def is_waiting(self) -> bool:
         """Whether all that the run does is to wait, so that others execute in its place."""
         return self.slot is not None and not self.slot.is_held
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its loop was closed before it has ended: then it never does."""
+        return self.loop is not None and self.loop.is_closed()
 
     def begin_time(self) -> None:
         """Let the time run that the flow may take."""

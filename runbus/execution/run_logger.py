@@ -1,8 +1,8 @@
 """The logger of a run: its lines carry the name of the run, and do nothing but be read.
 
-What runbus itself says names runs and their errors, which others wrote: it is one readable line in
-every handler. What a flow says stays as it is for the handlers of its program; on the terminal of a
-program without any, it can neither steer the terminal nor look like another line.
+What a flow says stays as it is for the handlers of its program; on the terminal of a program
+without any, it can neither steer the terminal nor look like another line. What runbus itself says
+is one readable line everywhere (`store/readable_log.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbus.execution.current_run import get_run_context
 from runbus.execution.log_shipper import prefix_of, shipper
-from runbus.protocol.printed import one_line, readable
+from runbus.protocol.printed import readable
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -40,20 +40,6 @@ class TerminalFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the readable lines of a record; those after the first are indented."""
         return readable(super().format(record)).replace("\n", f"\n{_MARGIN}")
-
-
-def one_readable_line(record: logging.LogRecord) -> bool:
-    """Clean what runbus says, in place: a filter, which lets every record through."""
-    if not hasattr(record, "flow_run_id"):  # a flow's own words have it
-        said = record.getMessage()
-        cleaned = one_line(said)
-        if cleaned != said:
-            record.msg, record.args = cleaned, ()
-    return True
-
-
-for _name in ("runbus", "runbus.flow_runs"):
-    logging.getLogger(_name).addFilter(one_readable_line)
 
 
 def get_run_logger() -> RunLogger:

@@ -1,15 +1,19 @@
 """Typed inputs between runs."""
 
-from runbus.input.form import Form, Keyset
-from runbus.input.inbox import Inbox
-from runbus.input.run_input import (
-    AutomaticRunInput,
-    RunInput,
-    RunInputMetadata,
-    receive_input,
-    send_input,
-)
-from runbus.store.sending.receipt import Sent
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runbus.input.form import Form, Keyset
+    from runbus.input.inbox import Inbox
+    from runbus.input.run_input import (
+        AutomaticRunInput,
+        RunInput,
+        RunInputMetadata,
+        receive_input,
+    )
+    from runbus.input.send import send_input
+    from runbus.store.sending.receipt import Sent
 
 __all__ = [
     "AutomaticRunInput",
@@ -22,3 +26,27 @@ __all__ = [
     "receive_input",
     "send_input",
 ]
+
+_HOMES = {
+    "AutomaticRunInput": "runbus.input.run_input",
+    "Form": "runbus.input.form",
+    "Inbox": "runbus.input.inbox",
+    "Keyset": "runbus.input.form",
+    "RunInput": "runbus.input.run_input",
+    "RunInputMetadata": "runbus.input.run_input",
+    "Sent": "runbus.store.sending.receipt",
+    "receive_input": "runbus.input.run_input",
+    "send_input": "runbus.input.send",
+}
+"""Each is imported when it is asked for: who only sends needs no models."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, create_model
 
@@ -15,7 +13,7 @@ from runbus.store.bus import current_bus
 from runbus.store.records import pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Mapping
     from uuid import UUID
 
     from pydantic.fields import FieldInfo
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from runbus.protocol.records import Pause
 
 M = TypeVar("M", bound=BaseModel)
-
-_at_hand: ContextVar[tuple[UUID, Pause] | None] = ContextVar("runbus_answer", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,49 +33,30 @@ class Form:
     """Markdown, to show above the form."""
 
 
-class Keyset(TypedDict):
-    """The names of what one pause stores, each unique in its run."""
+class Keyset(dict[str, str]):
+    """The names of what one pause stores, each unique in its run.
 
-    description: str
-    response: str
-    schema: str
+    They are those of its `description`, `response` and `schema`.
+    """
 
+    def __init__(
+        self, pause_key: str, flow_run_id: UUID | None = None, answered: Pause | None = None
+    ) -> None:
+        """`answered` is the pause of a run as it was read after its answer."""
+        parts = ("description", "response", "schema")
+        super().__init__((part, f"pause-{pause_key}-{part}") for part in parts)
+        self.pause_key = pause_key
+        self._of_run = flow_run_id, answered
 
-def keyset_of(pause_key: str) -> Keyset:
-    """Return the names of what the pause of this key stores."""
-    names = {part: f"pause-{pause_key}-{part}" for part in ("description", "response", "schema")}
-    return Keyset(**names)
-
-
-@contextmanager
-def answer_at_hand(flow_run_id: UUID, pause: Pause | None) -> Generator[None]:
-    """Let the code in the block read this pause without asking the server once more."""
-    token = _at_hand.set(None if pause is None else (flow_run_id, pause))
-    try:
-        yield
-    finally:
-        _at_hand.reset(token)
-
-
-def find_at_hand(keyset: Keyset, flow_run_id: UUID) -> Pause | None:
-    """Return the pause whose answer is named in a keyset, if it is at hand."""
-    at_hand = _at_hand.get()
-    is_meant = at_hand is not None and (at_hand[0], at_hand[1].key) == (flow_run_id, _key(keyset))
-    return at_hand[1] if at_hand is not None and is_meant else None
-
-
-async def read_answered(keyset: Keyset, flow_run_id: UUID) -> Pause:
-    """Read the pause whose answer is named in a keyset. Raises `NotPaused` before that."""
-    key, pause = _key(keyset), find_at_hand(keyset, flow_run_id)
-    if pause is None:
-        pause = await pauses.read(current_bus(), flow_run_id, key)
-    if pause is None or pause.value is None:
-        raise NotPaused(flow_run_id=flow_run_id, state=f"without an answer to {key!r}")
-    return pause
-
-
-def _key(keyset: Keyset) -> str:
-    return keyset["response"].removeprefix("pause-").removesuffix("-response")
+    async def read_answered(self, flow_run_id: UUID) -> Pause:
+        """Read the pause of a run that these are the names of. Raises `NotPaused` before that."""
+        run_id, pause = self._of_run
+        if pause is None or run_id != flow_run_id:
+            pause = await pauses.read(current_bus(), flow_run_id, self.pause_key)
+        if pause is None or pause.value is None:
+            state = f"without an answer to {self.pause_key!r}"
+            raise NotPaused(flow_run_id=flow_run_id, state=state)
+        return pause
 
 
 def with_defaults(model: type[M], defaults: Mapping[str, Any]) -> type[M]:

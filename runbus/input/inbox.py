@@ -34,7 +34,7 @@ SHORT_WAIT_SECONDS = 0.05
 _NOTHING: Any = object()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
     """How long a receiver waits."""
 
@@ -57,6 +57,11 @@ class Inbox(Generic[T]):
     `ValidationError` or as `MalformedEntry`, and the next call moves on past it. A call that is
     cancelled loses nothing.
     """
+
+    __slots__ = (
+        *("__weakref__", "_consumer", "_decoders", "_excluded", "_lock", "_patience"),
+        *("_raise_timeout_error", "_waiting", "flow_run_id"),
+    )
 
     def __init__(
         self,

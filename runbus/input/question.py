@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
@@ -14,12 +15,12 @@ from runbus.errors import InvalidArgument
 from runbus.forms.answers import in_one_line, schema_error, validate_answer
 from runbus.forms.fingerprint import fingerprint
 from runbus.forms.title import first_line, title
-from runbus.input.form import keyset_of
 from runbus.input.run_input import (
     AutomaticRunInput,
     RunInput,
     answer_of,
     form_of,
+    inherits,
     run_input_subclass_from_type,
 )
 from runbus.store.records.pauses import Form as StoredForm
@@ -27,6 +28,12 @@ from runbus.store.records.pauses import Form as StoredForm
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
+
+    from runbus.protocol.records import Pause
+
+
+_forms: WeakKeyDictionary[type[RunInput], StoredForm] = WeakKeyDictionary()
+"""The forms of models without a `save` of their own: a schema takes longer than a question."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +49,26 @@ class Question:
         """Return what the pause of this key stores. Raises `UsageError` for an unusable schema."""
         if self.model is None:
             return StoredForm()
-        asked = await in_caller(partial(form_of, self.model, keyset_of(key), run_id))
+        if (known := _forms.get(self.model)) is not None:
+            return known
+        asked = await in_caller(partial(form_of, self.model, key, run_id))
         if error := schema_error(asked.schema):
             reason = f"its JSON Schema cannot be used: {error}"
             raise InvalidArgument("wait_for_input", self.model, reason)
-        return StoredForm(
+        form = StoredForm(
             schema=to_json(asked.schema),
             shape=fingerprint(asked.schema),
             description=asked.description,
         )
+        if inherits(self.model, "save"):
+            _forms[self.model] = form
+        return form
 
-    async def answer(self, key: str, run_id: UUID) -> Any:
-        """Read the answer to the pause of this key. Raises pydantic's `ValidationError`."""
+    async def answer(self, run_id: UUID, pause: Pause) -> Any:
+        """Read the answer to a pause. Raises pydantic's `ValidationError`."""
         if self.model is None:
             return None
-        return self.unwrap(await in_caller(partial(answer_of, self.model, keyset_of(key), run_id)))
+        return self.unwrap(await in_caller(partial(answer_of, self.model, run_id, pause)))
 
 
 def title_of_form(form: StoredForm) -> str:

@@ -18,39 +18,37 @@ from typing import (
     cast,
     overload,
 )
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from runbus.background import bridge
 from runbus.errors import (
     InvalidArgument,
     InvalidRunId,
     NobodyToAnswer,
-    NotSerializable,
     UsageError,
 )
-from runbus.execution.current_run import bound_run, current_run, run_id_or_current
-from runbus.input.form import Form, find_at_hand, read_answered, with_defaults
+from runbus.execution.current_run import run_id_or_current
+from runbus.input.form import Form, Keyset, with_defaults
 from runbus.input.inbox import Inbox, Patience
-from runbus.input.random_keys import random_digits
-from runbus.protocol.durability import Durability, check_durability
-from runbus.protocol.entries import Entry, check_text, new_key
-from runbus.protocol.ids import parse_run_id, text_of
+from runbus.input.send import send_input
+from runbus.protocol.ids import parse_run_id
 from runbus.protocol.literals import with_literals_read_as_written
-from runbus.protocol.types import check_key_prefix, name_of_value, types_by_name
-from runbus.protocol.values import decoder, encode, json_schema
-from runbus.store.sending.receipt import Sent
+from runbus.protocol.types import check_key_prefix, types_by_name
+from runbus.protocol.values import decoder, encode, json_schema, load_pydantic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+    from uuid import UUID
 
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
-    from runbus.input.form import Keyset
+    from runbus.protocol.durability import Durability
+    from runbus.protocol.entries import Entry
     from runbus.protocol.records import Pause
+    from runbus.store.sending.receipt import Sent
 
+load_pydantic()
 # Among the model's private values, so that a copy has it too. Not a `PrivateAttr`, whose set-up
 # takes longer than reading a small model.
 _RECEIVED = "_received"
@@ -97,6 +95,7 @@ class RunInput(BaseModel):
     model_config = ConfigDict(
         ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings"
     )
+    __runbus_input__: ClassVar[str] = "model"  # how `send_input` knows it
     _description: ClassVar[str | None] = None
 
     @classmethod
@@ -165,7 +164,7 @@ class RunInput(BaseModel):
         pause makes a refused answer. For a sync flow it is awaited as `save` is.
         """
         run_id = run_id_or_current(flow_run_id, "load")
-        return own_answer(cls, keyset, run_id, await read_answered(keyset, run_id))
+        return own_answer(cls, keyset, run_id, await keyset.read_answered(run_id))
 
     def respond(
         self,
@@ -222,78 +221,30 @@ def own_answer(model: type[R], keyset: Keyset, run_id: UUID, pause: Pause) -> R:
     return _as_received(model.decode(pause.value or b""), received)
 
 
-def form_of(model: type[RunInput], keyset: Keyset, run_id: UUID) -> Form | Awaitable[Form]:
+def form_of(model: type[RunInput], key: str, run_id: UUID) -> Form | Awaitable[Form]:
     """Return the form that a pause for a model stores; to be awaited, where `save` is its own."""
-    return own_form(model) if _inherits(model, "save") else model.save(keyset, run_id)
+    return own_form(model) if inherits(model, "save") else model.save(Keyset(key), run_id)
 
 
-def answer_of(model: type[R], keyset: Keyset, run_id: UUID) -> R | Awaitable[R]:
+def answer_of(model: type[R], run_id: UUID, pause: Pause) -> R | Awaitable[R]:
     """Return the answer of a pause for a model; to be awaited, where `load` is its own."""
-    pause = find_at_hand(keyset, run_id)
-    if pause is None or not _inherits(model, "load"):
-        return model.load(keyset, run_id)
-    return own_answer(model, keyset, run_id, pause)
+    keyset = Keyset(pause.key, run_id, pause)
+    if inherits(model, "load"):
+        return own_answer(model, keyset, run_id, pause)
+    return model.load(keyset, run_id)
 
 
-def _inherits(model: type[RunInput], method: str) -> bool:
+def inherits(model: type[RunInput], method: str) -> bool:
+    """Whether a model has no method of its own under this name."""
     return getattr(getattr(model, method), "__func__", None) is vars(RunInput)[method].__func__
 
 
 class AutomaticRunInput(RunInput, Generic[T]):
     """What a value of a type that is no model is received as, `with_metadata`."""
 
+    __runbus_input__: ClassVar[str] = "value"
+
     value: T
-
-
-def send_input(
-    run_input: object,
-    flow_run_id: UUID | str,
-    sender: UUID | str | None = None,
-    key_prefix: str | None = None,
-    key: str | None = None,
-    durability: Durability = "memory",
-) -> Sent:
-    """Send a value to a run.
-
-    In a thread the call returns when the value is stored. On an event loop it is under way when
-    the call returns, and `await` waits until it is stored. Sends to one stream keep their order.
-
-    `sender` is the current run by default. `key_prefix` names the stream, instead of the type.
-    `key` makes the send idempotent: a run stores one input under a key, however often it is sent.
-
-    `durability` is what must have happened before it counts as stored: `"memory"`, the server has
-    it; `"fsync"`, it is in the append-only file on the server's disk; `Replicated(n)`, n replicas
-    have it too.
-
-    Raises `UsageError` and `SendRefused`, `ServerUnreachable`, and `NotDurable` where it is stored,
-    but no more than that is known.
-    """
-    run = current_run()
-    receiver = parse_run_id(flow_run_id)
-    if _is_automatic(type(run_input)):
-        run_input = cast("AutomaticRunInput[Any]", run_input).value
-    name = name_of_value(run_input) if key_prefix is None else check_key_prefix(key_prefix)
-    # Without names, as a class that is called with them takes twice as long.
-    sent = Sent(
-        receiver,
-        name,
-        new_key(name, random_digits()) if key is None else check_text("key", key),
-        key is not None,
-        _sender_text(sender, run),
-        _encoder(type(run_input))(run_input),
-        check_durability(durability),
-    )
-    if run is None:
-        bridge.send(sent)
-    else:
-        run.send(sent)
-    return sent
-
-
-def _sender_text(sender: UUID | str | None, run: bound_run | None) -> str | None:
-    if sender is None:
-        return None if run is None else run.id_text
-    return text_of(sender) if isinstance(sender, UUID) else check_text("sender", sender)
 
 
 @overload
@@ -377,7 +328,7 @@ def _decoder_with_metadata(
 
 
 def _model_decoder(model: type[R]) -> Callable[[bytes], R]:
-    return decoder(model) if _inherits(model, "decode") else model.decode
+    return decoder(model) if inherits(model, "decode") else model.decode
 
 
 def _as_received(run_input: R, received: tuple[str, str | None, UUID]) -> R:
@@ -392,24 +343,6 @@ def _as_received(run_input: R, received: tuple[str, str | None, UUID]) -> R:
 def _automatic(decode: Callable[[bytes], Any]) -> Callable[[bytes], AutomaticRunInput[Any]]:
     model = cast("type[AutomaticRunInput[Any]]", AutomaticRunInput)
     return lambda data: model.model_construct(value=decode(data))
-
-
-# By the class, as `isinstance` asks a model's metaclass, which takes a while.
-@lru_cache(maxsize=1024)
-def _is_automatic(cls: type[Any]) -> bool:
-    return issubclass(cls, AutomaticRunInput)
-
-
-@lru_cache(maxsize=1024)
-def _encoder(cls: type[Any]) -> Callable[[Any], bytes]:
-    return _encode_own_way if issubclass(cls, RunInput) else encode
-
-
-def _encode_own_way(value: RunInput) -> bytes:
-    data: Any = value.encode()
-    if not isinstance(data, bytes):
-        raise NotSerializable(value, f"its encode() returned a {type(data).__name__}, not bytes")
-    return data
 
 
 def _unpickle(model: type[BaseModel], state: dict[Any, Any]) -> RunInput:

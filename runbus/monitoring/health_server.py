@@ -142,7 +142,7 @@ async def _ping() -> None:
     # Of a cluster's primaries one may be away: the duties that need it say so.
     bus = current_bus()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await bus.commands.available(*(("EXISTS", bus.keys.events(tag)) for tag in TAGS))
+        await bus.primaries.available(*(("EXISTS", bus.keys.events(tag)) for tag in TAGS))
 
 
 class _Server(ThreadingMixIn, WSGIServer):

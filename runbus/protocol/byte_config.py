@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import pydantic
-from pydantic.dataclasses import is_pydantic_dataclass
 
 from runbus.errors import UsageError
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 def has_own_config(cls: type[Any]) -> bool:
     """Tell a pydantic model or pydantic dataclass from what takes the config around it."""
-    return issubclass(cls, pydantic.BaseModel) or is_pydantic_dataclass(cls)
+    return issubclass(cls, pydantic.BaseModel) or pydantic.dataclasses.is_pydantic_dataclass(cls)
 
 
 def check_bytes_are_read_one_way(annotation: Any, schema: Any) -> None:

@@ -34,7 +34,6 @@ from unicodedata import category
 from uuid import UUID
 
 import pydantic
-from pydantic import networks  # now: pydantic's own late import may be interrupted in a verb
 
 from runbus.errors import InvalidKeyPrefix, UnnamedType
 
@@ -217,11 +216,11 @@ def _stand_ins() -> dict[Any, tuple[type, ...]]:
     # At the first use: many programs never ask.
     # fmt: off
     return {
-        networks.EmailStr: (str,),
+        pydantic.EmailStr: (str,),
         pydantic.AwareDatetime: (datetime,), pydantic.NaiveDatetime: (datetime,),
         pydantic.PastDatetime: (datetime,), pydantic.FutureDatetime: (datetime,),
         pydantic.PastDate: (date,), pydantic.FutureDate: (date,),
-        networks.IPvAnyAddress: (IPv4Address, IPv6Address),
+        pydantic.IPvAnyAddress: (IPv4Address, IPv6Address),
         pydantic.JsonValue: (dict, list, str, bool, int, float, NoneType),
     }
     # fmt: on

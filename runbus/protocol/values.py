@@ -11,19 +11,30 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, NewType
 
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+import pydantic
 from pydantic_core import SchemaSerializer, core_schema, from_json, to_jsonable_python
 
 from runbus.errors import NotSerializable, UnsupportedType
 from runbus.protocol.byte_config import check_bytes_are_read_one_way, has_own_config
 from runbus.protocol.literals import ReadAsWritten
+from runbus.protocol.types import types_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
-_CONFIG = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=True)
+_CONFIG = pydantic.ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=True)
+
+
+def load_pydantic() -> None:
+    """Let pydantic import now what it imports at its first use: most values are sent without that.
+
+    A signal that interrupts an import in a verb leaves Python's import lock held, and the
+    background loop hangs in its own. So this is for modules that come with a flow or a model.
+    """
+    types_by_name(str)
+    decoder(str)
 
 
 def encode(value: object) -> bytes:
@@ -129,17 +140,17 @@ def _cached_adapter(annotation: Any, _order: str) -> TypeAdapter[Any]:
 def _new_adapter(annotation: Any) -> TypeAdapter[Any]:
     try:
         return _adapt(annotation)
-    except PydanticUserError as error:  # such as a `typing.TypedDict` before Python 3.12
+    except pydantic.PydanticUserError as error:  # such as a `typing.TypedDict` before Python 3.12
         raise UnsupportedType(annotation, error.message) from error
 
 
 def _adapt(annotation: Any) -> TypeAdapter[Any]:
     if isinstance(annotation, type) and has_own_config(annotation):
-        return TypeAdapter(annotation)
+        return pydantic.TypeAdapter(annotation)
     # TypeAdapter refuses a config for a bare dataclass or TypedDict, though they would use it.
     as_written = Annotated[annotation, ReadAsWritten()]
     received = NewType("received", as_written)  # pyright: ignore[reportGeneralTypeIssues]
-    adapter: TypeAdapter[Any] = TypeAdapter(received, config=_CONFIG)
+    adapter: TypeAdapter[Any] = pydantic.TypeAdapter(received, config=_CONFIG)
     adapter.rebuild()  # raises if a forward reference has no meaning yet
     check_bytes_are_read_one_way(annotation, adapter.core_schema)
     return adapter

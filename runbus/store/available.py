@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runbus.errors import ServerUnreachable
+from runbus.supervision.tasks import started
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -21,16 +22,12 @@ async def available(
     One that `needs_one` waits for all as long as none has returned, and raises `ServerUnreachable`
     when none does. Raises whatever else one of them raises.
     """
-    tasks = [asyncio.ensure_future(work) for work in works]
-    waiting = {*tasks}
-    try:
+    with started(*works) as tasks:
+        waiting = {*tasks}
         if waiting:
             _, waiting = await asyncio.wait(waiting, timeout=seconds)
         while needs_one and waiting and not any(map(_has_returned, tasks)):
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
     for task in tasks:
         if task.done() and not task.cancelled():
             task.exception()  # one of them is raised, of the others nobody need be told

@@ -13,15 +13,19 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from runbus import settings
 from runbus.errors import RunbusError, UnsentInputs
 from runbus.green_threads import refuse_green_threads
 from runbus.protocol.keys import Keys
+from runbus.store import readable_log
 from runbus.store.commands import Commands
 from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.connection import ConnectionLost
+from runbus.store.notifier import Notifier
+from runbus.store.primaries import Primaries
 from runbus.store.receiving.node_trackings import NodeTrackings
 from runbus.store.sending.outbox import Outbox
-from runbus.store.topology import topology_for
+from runbus.supervision.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -32,12 +36,16 @@ if TYPE_CHECKING:
     from runbus.store.connection.connector import Connector
 
 _log = logging.getLogger("runbus")
+readable_log.clean_all()
 
 
 class Bus:
     """One event loop's connections, and what goes over them."""
 
     def __init__(self, settings: Settings) -> None:
+        # Late: redis-py takes longer to load than all of runbus, and a program may never connect.
+        from runbus.store.topology import topology_for
+
         self.settings = settings
         self.lifetime_ms = int(settings.retention_seconds * 1000)
         """How long keys outlive what they belong to, in milliseconds."""
@@ -47,11 +55,13 @@ class Bus:
         self.trackings = NodeTrackings(self.topology, self.keys, settings)
         self.outbox = Outbox(self.topology, self.keys, settings)
         self.commands = Commands(self.topology, settings)
+        self.primaries = Primaries(self.topology, self.commands)
+        self.notifier = Notifier(self.topology, self.commands)
         self.flows: dict[str, tuple[bytes, float]] = {}
         """Deployments that were found: the flow of each, and when that was, by the loop's clock."""
         self.renewed: dict[str, tuple[Connection | None, float]] = {}
         """Queues whose lifetime was renewed: on which connection, and when."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._marking = Tasks()
         self._life = self._live()
         _step(self._life)
 
@@ -71,9 +81,7 @@ class Bus:
         if connection is not None:
             scripts.MARK_READ.run(connection, call, _note_refusal)
         else:
-            task = self.loop.create_task(self._connect_and_mark(connector, call))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._marking.start(self._connect_and_mark(connector, call))
 
     async def _connect_and_mark(self, connector: Connector, call: Command) -> None:
         try:
@@ -98,7 +106,7 @@ class Bus:
         _of_thread.bus = None
         await self._drain()
         self.report_unsent()
-        self.commands.close()
+        self.notifier.close()
         self.topology.close()
         await asyncio.sleep(0)  # the transports end in the next turn
         await asyncio.sleep(0)
@@ -108,7 +116,7 @@ class Bus:
             async with asyncio.timeout(self.settings.reply_timeout_seconds):
                 for sent in [*self.outbox.unsettled(), *self.outbox.durability.pending()]:
                     await sent.settlement()
-                await self.commands.all_told()
+                await self.notifier.all_told()
 
     def report_unsent(self) -> None:
         """Say loudly which sends are lost, now that their loop is over."""
@@ -133,10 +141,7 @@ def current_bus() -> Bus:
 def bus_of(loop: asyncio.AbstractEventLoop) -> Bus:
     """Return the bus of this event loop, which runs in this thread, for the current settings."""
     bus: Bus | None = getattr(_of_thread, "bus", None)
-    if bus is None or bus.loop is not loop or not bus.settings.are_current():
-        # Late, because pydantic-settings takes a sixth of the time that importing runbus takes.
-        from runbus import settings
-
+    if bus is None or bus.loop is not loop or bus.settings is not settings.in_use:
         bus = _of_thread.bus = bus_for(settings.current())
     return bus
 

@@ -25,6 +25,7 @@ from uuid import UUID
 from runbus import settings
 from runbus.errors import RunbusError, RunMissing
 from runbus.protocol.printed import readable
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -114,7 +115,7 @@ class Fanout:
     def begin(self) -> None:
         """Follow the source from now on."""
         if self._follower is None or self._follower.done():  # a failover takes ends back
-            self._follower = asyncio.create_task(self._follow())
+            self._follower = tasks.start(self._follow())
 
     def since(self, told: int) -> list[Message]:
         """Return what was told after so many messages, each different one once."""
@@ -214,9 +215,9 @@ class Live:
         if self._is_away:
             listener.put(AWAY)
         if self._watcher is None:
-            self._watcher = asyncio.create_task(self._watch())
+            self._watcher = tasks.start(self._watch())
         if self._looker is None or self._looker.done():
-            self._looker = asyncio.create_task(self._look_after_owners())
+            self._looker = tasks.start(self._look_after_owners())
         fanouts = [self._events, *(self._of_run(run_id) if run_id else ())]
         for fanout in fanouts:
             fanout.add(listener)

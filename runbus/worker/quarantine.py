@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from runbus.errors import RunbusError
 from runbus.store.maintenance import recovery
 from runbus.store.records import executions
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -82,12 +83,11 @@ class Quarantine:
     def entered(self, bus: Bus, claim: Claim) -> Generator[None]:
         """Execute in the block a run that has begun."""
         run = claim.run
-        probation = asyncio.create_task(self._probation(bus, claim)) if run.crash_count else None
+        probation = [self._probation(bus, claim)] if run.crash_count else []
         try:
-            yield
+            with tasks.started(*probation):
+                yield
         finally:
-            if probation is not None:
-                probation.cancel()
             del self._slots[run.id]
             self._end(run.id)
 

@@ -88,7 +88,7 @@ class Registration:
 
     def _is_of_one_server(self, error: BaseException) -> TypeGuard[ServerUnreachable]:
         """Whether one of several servers is away, without which this worker does its work."""
-        return isinstance(error, ServerUnreachable) and not self._bus.commands.has_one_server
+        return isinstance(error, ServerUnreachable) and not self._bus.primaries.has_one_server
 
 
 def _passes(error: BaseException) -> bool:

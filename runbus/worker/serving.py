@@ -9,16 +9,17 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runbus.background import bridge, lease_holder
 from runbus.protocol.printed import one_line
-from runbus.store.bus import current_bus
+from runbus.worker.blocked_end import end_if_blocked
 from runbus.worker.deployment import Deployment, check_served
 from runbus.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from runbus.background.lease_holder import LeaseHolder
 
@@ -35,12 +36,12 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
     Raises `SystemExit` when ends of runs could not be recorded; they are named.
     """
     check_served(served, limit)
-    worker, holder = Worker(served, limit), lease_holder.of(current_bus().settings)
+    worker = Worker(served, limit)
     from runbus.monitoring.health_server import monitored  # late: it imports an HTTP server
 
-    with _stopped_by_signals(worker.stop, holder), monitored(worker.slots):
+    with _stopped_by_signals(worker), monitored(worker.slots):
         await worker.run()
-        left = await asyncio.to_thread(holder.unrecorded)
+        left = await asyncio.to_thread(worker.holder.unrecorded)
         lease_holder.say_unrecorded(left)
     if left:
         raise SystemExit(1)
@@ -56,41 +57,74 @@ def serve(*served: Deployment, limit: int | None = None) -> Any:
 
 
 @contextmanager
-def _stopped_by_signals(stop: Callable[[], None], holder: LeaseHolder) -> Generator[None]:
-    # On the background loop: the loop of this thread may be blocked by a flow, and a handler of
-    # the loop's own would never run.
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop, heard = bridge.background.loop, 0
-
-    def hear(number: int, _: Any) -> None:
-        nonlocal heard
-        heard += 1
-        if heard > 1:
-            _end_at_once(number, holder)
-        loop.call_soon_threadsafe(stop)
-
-    before = {each: signal.signal(each, hear) for each in SIGNALS}
+def _stopped_by_signals(worker: Worker) -> Generator[None]:
+    # Whichever worker of this process was started first, or in another thread: a signal is for all.
+    _signalled.workers.append(worker)
+    handles = threading.current_thread() is threading.main_thread()
+    if handles:
+        _signalled.begin()
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        worker.has_ended = True
+        _signalled.workers.remove(worker)
+        if handles:
+            _signalled.end()
 
 
-def _end_at_once(number: int, holder: LeaseHolder) -> None:
+class _Signalled:
+    """The workers of this process that its signals stop; the second signal ends it at once."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+        self._served = 0
+        self._heard = 0
+        self._before: dict[signal.Signals, Any] = {}
+
+    def begin(self) -> None:
+        """Listen, for one more worker of the main thread."""
+        self._served += 1
+        if self._served == 1:
+            self._heard = 0
+            self._before = {each: signal.signal(each, self._hear) for each in SIGNALS}
+
+    def end(self) -> None:
+        """Listen no more when none of them is left."""
+        self._served -= 1
+        if not self._served:
+            for each, handler in self._before.items():
+                signal.signal(each, handler)
+
+    def _hear(self, number: int, _: Any) -> None:
+        self._heard += 1
+        if self._heard > 1:
+            _end_at_once(number, [each.holder for each in self.workers])
+        # On the background loop: the loop of this thread may be blocked by a flow, and a handler
+        # of the loop's own would never run.
+        for worker in self.workers:
+            bridge.background.loop.call_soon_threadsafe(_stop, worker)
+
+
+_signalled = _Signalled()
+
+
+def _stop(worker: Worker) -> None:
+    worker.stop()
+    bridge.start(partial(end_if_blocked, worker))
+
+
+def _end_at_once(number: int, holders: list[LeaseHolder]) -> None:
     # What it executes is found by others when its leases have ended.
     _say("ended at once; others go on with its runs")
     # In a thread: this one may have been interrupted while it had the lock of what is held.
-    naming = threading.Thread(target=_name_kept, args=(holder,), daemon=True)
+    naming = threading.Thread(target=_name_kept, args=(holders,), daemon=True)
     naming.start()
     naming.join(NAMING_SECONDS)
     os._exit(128 + number)
 
 
-def _name_kept(holder: LeaseHolder) -> None:
-    for end in holder.holdings.kept_ends():
+def _name_kept(holders: list[LeaseHolder]) -> None:
+    for end in {end for holder in holders for end in holder.holdings.kept_ends()}:
         _say(str(end))
 
 

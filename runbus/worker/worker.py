@@ -14,6 +14,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from runbus.background import bridge, caller, lease_holder
 from runbus.background.caller import in_caller
 from runbus.errors import FlowInterrupt, FlowRunHandedBack, RunbusError
@@ -26,6 +28,7 @@ from runbus.store.bus import Bus, bus_for, current_bus
 from runbus.store.connection.connection import settle
 from runbus.store.maintenance import deadlines, index_repair, recovery
 from runbus.store.records import deployments, runs
+from runbus.supervision import tasks
 from runbus.supervision.duty import Duty, periodic
 from runbus.supervision.supervisor import Supervisor
 from runbus.worker.claims import Claims
@@ -68,13 +71,17 @@ class Worker:
         limit: int | None = None,
         grace_seconds: float | None = None,
     ) -> None:
-        self._grace = Grace(GRACE_SECONDS if grace_seconds is None else grace_seconds)
+        self.has_ended = False
+        """Whether nobody serves by it any more."""
+        self.grace = Grace(GRACE_SECONDS if grace_seconds is None else grace_seconds)
         self._served = {deployment.name: deployment for deployment in served}
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._bus = current_bus()
-        self._holder: LeaseHolder = lease_holder.of(self._bus.settings)
+        self.holder: LeaseHolder = lease_holder.of(self._bus.settings)
+        """By which this process has the runs."""
         self._executing: dict[Any, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
+        self._starting = anyio.CancelScope()
         self._is_stopped = False
         self._is_handed_back = False
         shared = SlotLimit(limit, self._use_slot)
@@ -85,10 +92,10 @@ class Worker:
         self._limits = limits
         lease_seconds = self._bus.settings.lease_seconds
         self._quarantine = Quarantine(lease_seconds, self._wake_claims)
-        self._claims = Claims(self._bus, self._holder, limits, self._quarantine, self._begin)
+        self._claims = Claims(self._bus, self.holder, limits, self._quarantine, self._begin)
         self._sweep_seconds = min(SWEEP_SECONDS, lease_seconds / 3)
         self._registration = Registration(
-            self._bus.settings, self._holder.owner.process, self._served
+            self._bus.settings, self.holder.owner.process, self._served
         )
 
     async def run(self) -> None:
@@ -96,8 +103,12 @@ class Worker:
 
         Cancelled, it hands back at once what it executes.
         """
-        await self._registration.begin()  # first: who reads that they are served may start runs
+        with self._starting:  # a signal ends that, too: the server may be away
+            await self._registration.begin()  # first: who reads that they are served may start runs
         show_on_terminal()
+        if self._starting.cancelled_caught:
+            _log.info("ended before %s was served", ", ".join(self._served))
+            return
         _log.info("serving %s", ", ".join(self._served))
         beside = bridge.start(self._serve_all)
         try:
@@ -114,11 +125,11 @@ class Worker:
         """Claim no more runs. Any thread may call it: a run may block the worker's own loop."""
         self._is_stopped = True
         self._claims.stop()
-        self._grace.begin()
-        self._grace.tell_of_runs(sum(not each.is_waiting for each in self._mine()))
+        self.grace.begin()
+        self.grace.tell_of_runs(sum(not each.is_waiting for each in self._mine()))
         self._hand_back(waiting=True)
         with suppress(RuntimeError):  # its loop has ended meanwhile
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            self.loop.call_soon_threadsafe(self._note_stop)
 
     def slots(self) -> list[str]:
         """Say of each limit which deployments share it, and how many slots are taken."""
@@ -181,14 +192,18 @@ class Worker:
                 async with asyncio.timeout(interval):
                     await self._claims.has_room.wait()
 
+    def _note_stop(self) -> None:
+        self._starting.cancel()
+        self._stopping.set()
+
     # What it executes.
 
     def _begin(self, run: FlowRun, slot: Slot) -> None:
-        claim = Claim(run=run, holder=self._holder, slot=slot)
+        claim = Claim(run=run, holder=self.holder, slot=slot)
         self._quarantine.begin(run, slot)
-        self._holder.add(claim)
+        self.holder.add(claim)
         work = self._execute(self._served[run.deployment_id or ""], claim)
-        task = self._executing[run.id, run.epoch] = self._loop.create_task(work)
+        task = self._executing[run.id, run.epoch] = tasks.start(work)
         task.add_done_callback(lambda _: self._executing.pop((run.id, run.epoch), None))
 
     async def _execute(self, deployment: Deployment, claim: Claim) -> None:
@@ -204,7 +219,7 @@ class Worker:
             _log.debug("%s: recorded by the engine: %r", run.name, error)
         finally:
             claim.slot.close()
-            self._holder.discard(claim)
+            self.holder.discard(claim)
 
     def _use_slot(self) -> None:
         if self._is_stopped:
@@ -213,11 +228,11 @@ class Worker:
             self._wake_claims()
 
     def _wake_claims(self) -> None:
-        if bridge.running_loop() is self._loop:
+        if bridge.running_loop() is self.loop:
             self._claims.wake()
             return
         with suppress(RuntimeError):  # its loop has ended meanwhile
-            self._loop.call_soon_threadsafe(self._claims.wake)
+            self.loop.call_soon_threadsafe(self._claims.wake)
 
     # How it ends.
 
@@ -225,21 +240,21 @@ class Worker:
         executing = set(self._executing)
         return [
             each
-            for each in self._holder.holdings.executions()
+            for each in self.holder.holdings.executions()
             if (each.run_id, each.epoch) in executing
         ]
 
     async def _close_claims(self) -> None:
         with suppress(TimeoutError):  # what is claimed all the same is given back at the end
-            async with asyncio.timeout(self._grace.left):
+            async with asyncio.timeout(self.grace.left):
                 await self._claims.close()
 
     async def _end_runs(self) -> None:
         async with Supervisor() as supervisor:
-            telling = partial(self._grace.tell_of_ends, self._holder.holdings.kept_ends)
+            telling = partial(self.grace.tell_of_ends, self.holder.holdings.kept_ends)
             supervisor.spawn(telling, "telling what is waited for")
             self._hand_back(waiting=True)
-            await self._wait_for_runs(self._grace.left)
+            await self._wait_for_runs(self.grace.left)
             await self._hand_back_all()
 
     async def _hand_back_all(self) -> None:
@@ -263,12 +278,16 @@ class Worker:
         if not self._is_handed_back:
             await self._hand_back_all()
         beside.cancel()
-        for execution in self._mine():  # code that does not let itself be interrupted
-            self._holder.discard(execution)  # ends with this process: so others need not find out
         with suppress(RunbusError, TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await bridge.in_background(self._holder.reconcile_now)  # a claim was cancelled
-                await self._registration.end()
+                await self.give_back()
+
+    async def give_back(self) -> None:
+        """Let others have what is not interrupted here, and ends with this process; on any loop."""
+        for execution in self._mine():
+            self.holder.discard(execution)
+        await bridge.in_background(self.holder.reconcile_now)  # a claim may have been cancelled
+        await self._registration.end()
 
 
 async def _prepared(prepare: Callable[[], FlowCall], claim: Claim) -> FlowCall | None:

@@ -54,7 +54,9 @@ def test_costs_grow_along_an_axis(tmp_path: Path) -> None:
 
 def test_more_primaries_have_a_connection_each(tmp_path: Path) -> None:
     """A send is measured on clusters of each size, and each primary has one connection."""
-    found = measured("primaries", "--quick", "--sends", "600", file=tmp_path / "primaries.json")
+    found = measured(
+        "scale.primaries", "--quick", "--sends", "600", file=tmp_path / "primaries.json"
+    )
     rows = {row["name"]: row for row in found["rows"]}
     for primaries in (3, 6):
         for figure in ("processor time of the client", "time in the script", "reads from sockets"):

@@ -21,6 +21,7 @@ from uuid import UUID
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import forked
 from pydantic import Field
 
 from chaos.history import Recorder
@@ -63,17 +64,19 @@ class Party:
         self._arguments = [str(directory), name, *map(str, runs)]
         self._environment = {**os.environ, **environment}
         self._log = (directory / f"{name}.log").open("a+b")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: forked.Process | None = None
         self._lives = 0
         self.start()
 
     def start(self) -> None:
         self._lives += 1
         directory, name, *runs = self._arguments
-        command = [sys.executable, __file__, self.role, directory, f"{name}.{self._lives}", *runs]
-        self._process = subprocess.Popen(
-            command, env=self._environment, stdin=subprocess.DEVNULL, stderr=self._log
-        )
+        words = [self.role, directory, f"{name}.{self._lives}", *runs]
+        with Path(os.devnull).open() as nothing:
+            streams = [nothing.fileno(), 1, self._log.fileno()]
+            self._process = forked.script(
+                Path(__file__), *words, streams=streams, environment=self._environment
+            )
 
     @property
     def process_name(self) -> str:

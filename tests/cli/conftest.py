@@ -17,7 +17,6 @@ from runbus.errors import RunbusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from multiprocessing.process import BaseProcess
 
     from servers import Server
 
@@ -38,26 +37,26 @@ def address(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def processes() -> Iterator[list[BaseProcess]]:
+def processes() -> Iterator[list[forked.Process]]:
     """Processes that end with the test, after their runs have ended."""
-    found: list[BaseProcess] = []
+    found: list[forked.Process] = []
     yield found
     with suppress(RunbusError):
         asyncio.run(_cancel_all())
     for process in found:
         process.terminate()
     for process in found:
-        process.join(PATIENCE)
+        process.wait(PATIENCE)
 
 
-def _start(call: Callable[..., None], *words: str) -> BaseProcess:
+def _start(call: Callable[..., None], *words: str) -> forked.Process:
     with open(os.devnull, "r+") as nothing:  # noqa: PTH123
         streams = [nothing.fileno()] * 3
-        return forked.start(call, *words, streams=streams, environment=dict(os.environ))
+        return forked.call(call, *words, streams=streams, environment=dict(os.environ))
 
 
 @pytest.fixture
-def ask(address: str, processes: list[BaseProcess]) -> Ask:
+def ask(address: str, processes: list[forked.Process]) -> Ask:
     """`ask("publish")` calls a flow of `asked.py` in a process, and returns its run."""
 
     def start(name: str, state: str = "Paused") -> FlowRun:
@@ -75,7 +74,7 @@ def ask(address: str, processes: list[BaseProcess]) -> Ask:
 
 
 @pytest.fixture
-def worker(address: str, processes: list[BaseProcess]) -> BaseProcess:
+def worker(address: str, processes: list[forked.Process]) -> forked.Process:
     """A worker that serves `greet/demo`."""
     process = _start(asked.serve)
     processes.append(process)

@@ -21,7 +21,6 @@ import pexpect.fdpexpect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from multiprocessing.process import BaseProcess
 
 SECONDS = 30
 COLUMNS = 80
@@ -33,7 +32,7 @@ PROMPT = r"(> |\[y/N\] |\[Y/n\] )$"
 class Ended:
     """How a command ended."""
 
-    returncode: int | None
+    returncode: int
     stdout: str
     stderr: str
 
@@ -55,23 +54,23 @@ def run(*words: object, stdin: str = "", **more: str) -> Ended:
         given.seek(0)
         with _started(words, given.fileno(), told.fileno(), **more) as (process, output):
             printed = output.read()
-            process.join(SECONDS)
+            code = process.wait(SECONDS)
             told.seek(0)
-            return Ended(process.exitcode, printed, told.read())
+            return Ended(code, printed, told.read())
 
 
 @contextlib.contextmanager
 def _started(
     words: tuple[object, ...], stdin: int, stderr: int, **more: str
-) -> Iterator[tuple[BaseProcess, IO[str]]]:
+) -> Iterator[tuple[forked.Process, IO[str]]]:
     ours, theirs = os.pipe()
-    process = forked.start(
+    process = forked.call(
         *(forked.command, *map(str, words)),
         streams=(stdin, theirs, stderr),
         environment=environment(**more),
     )
     os.close(theirs)
-    with forked.running(process), open(ours) as output:  # noqa: PTH123
+    with process, open(ours) as output:  # noqa: PTH123
         yield process, output
 
 
@@ -104,14 +103,14 @@ def failed(code: int, *words: object, stdin: str = "", **more: str) -> str:
 
 
 @contextlib.contextmanager
-def started(*words: object) -> Iterator[tuple[BaseProcess, IO[str]]]:
+def started(*words: object) -> Iterator[tuple[forked.Process, IO[str]]]:
     """A command that goes on, and the pipe with its output; it is ended with the test."""
     with open(os.devnull) as nothing, _started(words, nothing.fileno(), 2) as found:  # noqa: PTH123
         yield found
 
 
 @contextlib.contextmanager
-def closed_early(*words: object) -> Iterator[tuple[BaseProcess, IO[str]]]:
+def closed_early(*words: object) -> Iterator[tuple[forked.Process, IO[str]]]:
     """A command whose reader has left before it began, and the file of its errors."""
     with (
         open(os.devnull) as nothing,  # noqa: PTH123
@@ -128,7 +127,7 @@ class Terminal:
     def __init__(self, *words: object, **more: str) -> None:
         ours, theirs = pty.openpty()
         fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
-        self.process = forked.start(
+        self.process = forked.call(
             *(forked.command, *map(str, words)),
             streams=(theirs, theirs, theirs),
             environment=environment(**more),
@@ -175,17 +174,16 @@ class Terminal:
         self._side.expect(PROMPT)
         self.raw += f"{self._side.before}{self._side.after}"
 
-    def end(self) -> int | None:
+    def end(self) -> int:
         """Wait for the end of the command; return its exit code."""
         with contextlib.suppress(pexpect.EOF, OSError):
             self._side.expect(pexpect.EOF)
         self.raw += str(self._side.before or "")
-        self.process.join(SECONDS)
-        return self.process.exitcode
+        return self.process.wait(SECONDS)
 
     def close(self) -> None:
         self.process.kill()
-        self.process.join()
+        self.process.wait()
         self._side.close()
 
 

@@ -15,10 +15,10 @@ from console import as_json, closed_early, done, failed, logged, run, started, t
 from runbus import get_client
 
 if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
     from conftest import Ask
+    from forked import Process
     from servers import Server
 
     from runbus.protocol.records import FlowRun
@@ -172,8 +172,7 @@ def test_the_log(ask: Ask) -> None:
             line = json.loads(output.readline())
         done("resume", found.id, "--input", '{"approved": true}')
         rest = [json.loads(line) for line in output]
-        following.join(30)
-        assert following.exitcode == 0
+        assert following.wait(30) == 0
     ended(found)
     stored = as_json("run", "logs", found.id)
     assert stored[-len(rest) :] == rest if rest else True
@@ -209,14 +208,14 @@ def test_an_answer_in_words_in_a_file_and_in_a_pipe(ask: Ask, tmp_path: Path) ->
 
 
 def test_an_answer_to_a_dead_process(
-    ask: Ask, processes: list[BaseProcess], valkey: Server, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, processes: list[Process], valkey: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is said that nobody waits, after a look for the time of a lease, and the run is not listed
     any more."""
     monkeypatch.setenv("RUNBUS_LEASE_SECONDS", "1.5")
     found = ask("count")
     processes[-1].kill()
-    processes[-1].join()
+    processes[-1].wait()
     with valkey.client() as client:
         while client.keys("*:lease:*"):
             time.sleep(0.02)
@@ -345,8 +344,7 @@ def test_a_reader_that_has_enough(ask: Ask, words: str) -> None:
     with closed_early(*words.format(found.id).split()) as (process, stderr):
         if "--follow" in words:
             done("run", "cancel", found.id)
-        process.join(30)
-        assert process.exitcode == 0
+        assert process.wait(30) == 0
         stderr.seek(0)
         assert stderr.read() == ""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import forked
 import pytest
 from faults import LEASE_SECONDS, PATIENCE
 
@@ -36,11 +35,11 @@ def start_process(server: Server) -> Iterator[StartProcess]:
 
     `said` is a file for what it says; what else is named are settings (`retry_seconds=1`).
     """
-    processes: list[subprocess.Popen[bytes]] = []
+    processes: list[forked.Process] = []
 
     def start(
         script: str, *arguments: str, fault: str = "", said: Path | None = None, **settings: Any
-    ) -> subprocess.Popen[bytes]:
+    ) -> forked.Process:
         settings = {"url": server.url, "lease_seconds": LEASE_SECONDS, **settings}
         environment = {
             **os.environ,
@@ -48,25 +47,28 @@ def start_process(server: Server) -> Iterator[StartProcess]:
             "FAULT_POINT": fault,
         }
         scripts = [HERE / name for name in (["fault_points.py"] if fault else []) + [script]]
-        command = [sys.executable, *map(str, scripts), *arguments]
+        words = [*map(str, scripts[1:]), *arguments]
+        reads, writes = os.pipe()
         with Path(said or os.devnull).open("ab") as terminal:
-            process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stderr=terminal
-            )
+            streams = [reads, 1, terminal.fileno()]
+            process = forked.script(scripts[0], *words, streams=streams, environment=environment)
+        os.close(reads)
+        process.stdin = os.fdopen(writes, "wb")
         processes.append(process)
         return process
 
     yield start
     for process in processes:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdin.close()
 
 
 @pytest.fixture
 def start_worker(start_process: StartProcess) -> StartWorker:
     """`start_worker("shop", limit=2)` serves flows in a process, all of them without a name."""
 
-    def start(*names: str, limit: int = 0, fault: str = "") -> subprocess.Popen[bytes]:
+    def start(*names: str, limit: int = 0, fault: str = "") -> forked.Process:
         return start_process("served.py", str(limit), *names, fault=fault)
 
     return start

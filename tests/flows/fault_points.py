@@ -18,10 +18,17 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from runbus.store.commands import Commands
+from runbus.store.notifier import Notifier
+from runbus.store.primaries import Primaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+REQUESTS: list[tuple[type, str]] = [
+    *((Commands, name) for name in ("command", "together", "script")),
+    (Primaries, "each"),
+    (Notifier, "tell"),
+]
 _is_inside: ContextVar[bool] = ContextVar("is_inside", default=False)
 
 
@@ -34,8 +41,8 @@ def set_fault(point: str) -> None:
         owner = attrgetter(".".join(parents))(owner)
     setattr(owner, name, _marked(getattr(owner, name)))
     left = iter(range(int(number) - 1))
-    for request in ("command", "together", "each", "script", "tell"):
-        setattr(Commands, request, _fatal(getattr(Commands, request), left))
+    for asker, request in REQUESTS:
+        setattr(asker, request, _fatal(getattr(asker, request), left))
 
 
 def _marked(function: Callable[..., Any]) -> Callable[..., Any]:

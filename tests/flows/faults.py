@@ -11,14 +11,14 @@ from runbus.background.bridge import run as block
 from runbus.errors import DeploymentMissing, NotPaused
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
     from uuid import UUID
 
     from chaos.faults import Fault
+    from forked import Process
 
-    StartProcess = Callable[..., subprocess.Popen[bytes]]
-    StartWorker = Callable[..., subprocess.Popen[bytes]]
+    StartProcess = Callable[..., Process]
+    StartWorker = Callable[..., Process]
     Call = Callable[..., int]
 
 LEASE_SECONDS = 1.5

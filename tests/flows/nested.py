@@ -208,6 +208,11 @@ async def ask_later(key: str) -> int:
 
 
 @flow
+async def start_and_wait(name: str) -> None:
+    await run_deployment(name)
+
+
+@flow
 async def bring_up(observer: UUID) -> None:
     """Start runs that wait, each in its own way, and wait for one of them."""
     for name in ("ask/x", "ask-later/x", "leaf/x", "listen/x"):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from faults import PATIENCE, result_of, started, state_of, until
 
 from runbus import flow, get_run_context
-from runbus.monitoring.blocked_loop import watch
+from runbus.supervision.blocked_loop import watch
 
 if TYPE_CHECKING:
     from pathlib import Path

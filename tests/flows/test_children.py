@@ -12,10 +12,10 @@ from runbus import cancel_flow_run, flow, get_client, get_run_context, wait_for_
 from runbus.background.bridge import run as block
 
 if TYPE_CHECKING:
-    import subprocess
     from uuid import UUID
 
     from faults import Call, StartWorker
+    from forked import Process
     from servers import Server
 
     from runbus.protocol.records import FlowRun
@@ -34,7 +34,7 @@ def only_child_of(run_id: UUID) -> UUID:
     return child.id
 
 
-def end(worker: subprocess.Popen[bytes], number: int) -> None:
+def end(worker: Process, number: int) -> None:
     worker.send_signal(number)
     worker.wait(PATIENCE)
 

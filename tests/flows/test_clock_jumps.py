@@ -19,10 +19,10 @@ from runbus.background.bridge import run as block
 from runbus.settings import temporary_settings
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
     from faults import StartWorker
+    from forked import Process
 
     from runbus.client import WorkerInfo
 
@@ -47,7 +47,7 @@ def executions_of(run_id: UUID) -> int:
     return int(epoch.partition("-")[0])
 
 
-def serve_two(start_worker: StartWorker) -> list[subprocess.Popen[bytes]]:
+def serve_two(start_worker: StartWorker) -> list[Process]:
     """Start two workers, and wait until they work."""
     processes = [start_worker("spin"), start_worker("spin")]
     until(lambda: len(workers()) == 2)

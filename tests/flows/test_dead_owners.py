@@ -27,11 +27,11 @@ from runbus.store.connection import scripts
 from runbus.store.records import deployments, workers
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from uuid import UUID
 
     from faults import StartProcess, StartWorker
+    from forked import Process
     from servers import Server
 
     from runbus.protocol.records import FlowRun
@@ -47,13 +47,13 @@ def waiting(**options: bool) -> list[UUID]:
     return [each.run.id for each in found]
 
 
-def asked_by(process: subprocess.Popen[bytes]) -> UUID:
+def asked_by(process: Process) -> UUID:
     """The run in which a process waits."""
     (run_id,) = until(lambda: process.poll() is None and waiting())
     return run_id
 
 
-def killed(process: subprocess.Popen[bytes]) -> None:
+def killed(process: Process) -> None:
     process.kill()
     process.wait()
 
@@ -129,6 +129,22 @@ def test_a_ghost_leaves_the_list_while_somebody_looks(start_process: StartProces
     (run_id,) = waiting(check_owners=True)
     resume_flow_run(run_id, {"value": 1})
     assert living.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("name", ["ask", "ask_in_a_child"])
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["killed", "cancelled"])
+def test_who_waits_for_the_run_of_a_dead_process_is_told(
+    server: Server, start_process: StartProcess, name: str, is_cancelled: bool
+) -> None:
+    """Though no worker is there to see it, and nobody else looks."""
+    process = start_process("direct.py", name)
+    asked_by(process)
+    killed(process)
+    run_id = run_named(name.replace("_", "-")).id
+    if is_cancelled:
+        cancel_flow_run(run_id)
+    ended = wait_for_flow_run(run_id, timeout=10 * LEASE_SECONDS)
+    assert ended.state.name == ("Cancelled" if is_cancelled else "Crashed")
 
 
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)

@@ -21,9 +21,8 @@ from runbus.background.bridge import run as block
 from runbus.errors import NotPaused
 
 if TYPE_CHECKING:
-    import subprocess
-
     from faults import StartProcess
+    from forked import Process
 
     from runbus.protocol.records import FlowRun
 
@@ -45,7 +44,7 @@ def waiting_runs() -> set[UUID]:
     return {each.run.id for each in block(lambda: get_client().read_waiting())}
 
 
-def ended(worker: subprocess.Popen[bytes], number: int) -> None:
+def ended(worker: Process, number: int) -> None:
     worker.send_signal(number)
     worker.wait(PATIENCE)
 
@@ -156,7 +155,23 @@ def test_runs_of_deployments_that_wait_are_cancelled_with_their_parent(
             wait_for_flow_run(run, timeout=PATIENCE)
 
 
-def served_leaf(start_process: StartProcess) -> subprocess.Popen[bytes]:
+@in_processes
+@by_both
+def test_a_deployed_child_that_waits_in_a_flow_that_it_called_is_cancelled(
+    start_process: StartProcess, name: str
+) -> None:
+    """Nobody is left who wants the answer."""
+    start_process("nested.py", "0", "start-and-wait", name)
+    run_id = started("start-and-wait/x", {"name": f"{name}/x"})
+    child = only_child_of(run_id, "Running")
+    asked = only_child_of(child)
+    cancel_flow_run(run_id)
+    for each in (run_id, child, asked):
+        assert wait_for_flow_run(each, timeout=PATIENCE).state.name == "Cancelled"
+    assert waiting_runs() == set()
+
+
+def served_leaf(start_process: StartProcess) -> Process:
     worker = start_process("nested.py", "0", "leaf")
     assert result_of(started("leaf/x", {"number": 1})) == 1
     return worker

@@ -14,7 +14,7 @@ from owners import claimed, ended
 from runbus import get_client, run_deployment
 from runbus.client import Client
 from runbus.deployments import arun_deployment
-from runbus.errors import RunMissing
+from runbus.errors import RightMissing, RunMissing
 from runbus.store.bus import current_bus
 from runbus.store.records import deployments
 
@@ -48,6 +48,27 @@ async def test_a_key_gives_the_same_run_until_its_record_expires(
             await asyncio.sleep(0.05)
     assert await start() == (run_id, "Scheduled")
     await _complete(run_id)
+
+
+@pytest.mark.parametrize("right", ["xadd", "zadd"])
+async def test_a_run_that_could_not_be_made_leaves_nothing(
+    server: Server, configure: Any, right: str
+) -> None:
+    """A user who lacks a right for a while starts it under the same key later."""
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "some", "on", ">pw", "~*", "&*", "+@all")
+        configure(url=server.url.replace("://", "://some:pw@"))
+        await deployments.register(current_bus(), "f/x", {"flow": "f"})
+        client.execute_command("ACL", "SETUSER", "some", f"-{right}")
+        for _ in range(2):
+            with pytest.raises(RightMissing):
+                await run_deployment("f/x", timeout=0, idempotency_key="order 7")
+            assert not client.keys("*:run")
+        client.execute_command("ACL", "SETUSER", "some", f"+{right}")
+        run_id, state = await start()
+        assert state == "Scheduled"
+        await _complete(run_id)
+        client.execute_command("ACL", "DELUSER", "some")
 
 
 async def _complete(run_id: UUID) -> None:

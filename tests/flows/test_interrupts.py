@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 import warnings
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -17,6 +19,7 @@ import anyio
 import pytest
 from faults import PATIENCE, state_of, until
 
+import runbus
 from runbus import flow, get_client, pause_flow_run, wait_for_flow_run
 from runbus.background.bridge import run as block
 from runbus.store.sending.receipt import Sent
@@ -72,6 +75,38 @@ print(interrupts, done, flush=True)
 send_input("afterwards", run_id)
 print(receive_input(str, flow_run_id=run_id, timeout=10).next(), flush=True)
 input()
+"""
+
+IMPORTS = """
+import re, sys, threading
+from dataclasses import dataclass
+from uuid import UUID
+from pydantic import AnyUrl
+from runbus import flow, pause_flow_run, receive_input, send_input
+run_id = UUID(sys.argv[1])
+
+@dataclass
+class Word:
+    text: str
+
+@flow
+def talk(word: Word):
+    send_input(re.compile("a"), run_id)
+    send_input(word, run_id)
+    print(receive_input(Word | AnyUrl, flow_run_id=run_id, timeout=10).next())
+    try:
+        pause_flow_run(Word, timeout=0.01)
+    except TimeoutError:
+        pass
+
+def note(event, arguments):
+    if event == "import" and threading.current_thread() is threading.main_thread():
+        late.append(arguments[0])
+
+late = []
+sys.addaudithook(note)
+talk({"text": "hi"})
+print(*late)
 """
 
 # What a thread imports while a Ctrl-C ends the process may make CPython (3.11) forget that it was
@@ -157,6 +192,13 @@ def test_a_storm_of_interrupts(valkey: Server, loop: str) -> None:
     assert not re.findall(r".*(?:never awaited|never retrieved|pending|Error\b).*", errors)
 
 
+def test_no_verb_of_a_flow_imports_anything_where_it_is_called(valkey: Server) -> None:
+    """An import that an interrupt leaves half done would block those of the background loop."""
+    script = start(valkey, IMPORTS, uuid4())
+    told, errors = script.communicate("", timeout=PATIENCE)
+    assert told.splitlines() == ["Word(text='hi')", ""], errors
+
+
 def running() -> list[UUID]:
     """The runs that have not ended."""
     runs = block(lambda: get_client().read_flow_runs(limit=1000))
@@ -230,13 +272,18 @@ async def test_an_async_flow_that_is_cancelled_at_any_moment(valkey: Server, sco
     assert await client.count_waiting() == 0
 
 
+def module_of(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts)
+
+
 def classes_with_an_end() -> list[type]:
     """The classes of runbus that do something when an object of theirs goes."""
+    root = Path(runbus.__file__).parent
     found = {
         cls
-        for name, module in sys.modules.items()
-        if name.startswith("runbus.")
-        for cls in vars(module).values()
+        for path in root.rglob("*.py")
+        if "def __del__" in path.read_text()
+        for cls in vars(import_module(module_of(path.relative_to(root.parent)))).values()
         if isinstance(cls, type) and "__del__" in vars(cls)
     }
     return sorted(found, key=lambda cls: cls.__name__)

@@ -45,8 +45,9 @@ FAULTS: dict[str, Callable[[Server], Fault]] = {
 REFUSALS = [name for name in FAULTS if name not in {"frozen", "killed"}]
 """Those in which the server answers, each engine in its own words."""
 RETRY_SECONDS = 1.0
-HASTY_SECONDS = 6
-"""The grace time of a worker for which a test waits."""
+HASTY_SECONDS = 3
+"""The grace time of a worker for which a test waits: there is time to tell of an end, and then to
+try on."""
 A_FEW_SECONDS = 10
 
 

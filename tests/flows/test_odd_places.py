@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from faults import PATIENCE, answer, result_of, started, state_of, until
+from faults import LEASE_SECONDS, PATIENCE, answer, result_of, started, state_of, until
 
 from runbus import flow, get_run_context, pause_flow_run, wait_for_flow_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from faults import StartWorker
     from servers import Server
 
@@ -39,6 +41,23 @@ FORK = """
     assert receive_input(str, key_prefix="back", timeout=20).next() == "from the child"
     assert os.waitpid(child, 0)[1] == 0
 """
+CLOSE = """
+import asyncio, sys
+from runbus import *
+@flow
+async def ask():
+    print(get_run_context().run_id, flush=True)
+    await pause_flow_run(int)
+@flow
+async def execute():
+    print(get_run_context().run_id, flush=True)
+    await asyncio.sleep(1000)
+loop = asyncio.new_event_loop()
+tasks = [loop.create_task(each()) for each in (ask, execute)]
+loop.run_until_complete(asyncio.sleep(1))
+loop.close()
+sys.stdin.read()
+"""
 
 
 def start_waiting(server: Server, fork: str = "") -> tuple[subprocess.Popen[str], UUID]:
@@ -55,6 +74,27 @@ def start_waiting(server: Server, fork: str = "") -> tuple[subprocess.Popen[str]
     run_id = UUID(script.stdout.readline().strip())
     until(lambda: state_of(run_id) == "Paused")
     return script, run_id
+
+
+def test_a_loop_that_is_closed_with_flows_in_it(
+    valkey: Server, configure: Callable[..., None]
+) -> None:
+    """Nothing can go on with them: their runs crash, though the process lives."""
+    configure(lease_seconds=LEASE_SECONDS)
+    script = subprocess.Popen(
+        [sys.executable, "-c", CLOSE],
+        env={"RUNBUS_URL": valkey.url, "RUNBUS_LEASE_SECONDS": str(LEASE_SECONDS)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert script.stdout is not None
+    for run_id in [UUID(script.stdout.readline().strip()) for _ in range(2)]:
+        until(lambda run_id=run_id: state_of(run_id) == "Crashed")
+    assert script.poll() is None
+    _, said = script.communicate("")
+    assert "blocks its event loop" not in said
 
 
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)

@@ -163,9 +163,9 @@ def test_an_answer_says_where_it_comes_from(valkey: Server) -> None:
 def test_an_answer_is_read_again_later(valkey: Server) -> None:
     """`load` reads what a pause was answered with, from outside of the run too."""
     run_id, _ = answered(Sealed, {"body": "x"}, is_async=False)
-    names = Keyset(description="", response="pause-1-response", schema="")
+    names = Keyset("1")
     assert block(lambda: Sealed.load(names, run_id)).body == "x"
-    other = Keyset(description="", response="pause-2-response", schema="")
+    other = Keyset("2")
     with pytest.raises(NotPaused):
         block(lambda: Sealed.load(other, run_id))
 

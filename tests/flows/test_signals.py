@@ -61,6 +61,48 @@ def test_the_second_signal_ends_a_worker_at_once(
     assert result_of(run_id) == "held"
 
 
+@pytest.mark.parametrize("where", ["loop", "thread"])
+def test_a_signal_ends_all_workers_of_a_process(
+    server: Server, start_process: StartProcess, diary: Diary, where: str
+) -> None:
+    """Two that are served on one event loop, and two in threads."""
+    worker = start_process("two_workers.py", where)
+    run_ids = [started(f"{name}/x", diary.given) for name in ("ask", "listen")]
+    until(lambda: diary.count("begins") == 2)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(SOON) == 0
+    for run_id in run_ids:
+        assert state_of(run_id) == "Scheduled"
+        cancel_flow_run(run_id)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_worker_that_waits_for_its_server(
+    own_server: Server, start_process: StartProcess, said: Path, number: int
+) -> None:
+    """It does not try for `retry_seconds` first."""
+    own_server.freeze()
+    worker = start_process("lasting.py", "0", "ask", said=said, url=own_server.url)
+    until(lambda: "no connection" in said.read_text())
+    worker.send_signal(number)
+    assert worker.wait(SOON) == 0
+    assert "ended before ask/x was served" in said.read_text()
+
+
+def test_the_grace_time_ends_for_a_flow_that_blocks_its_loop(
+    server: Server, start_process: StartProcess, diary: Diary, said: Path
+) -> None:
+    """What the worker executes goes back, though nothing comes through on the worker's own loop."""
+    worker = start_process("blocked_worker.py", said=said)
+    run_id = started("block/x", diary.given)
+    until(lambda: diary.count("begins") == 1)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(PATIENCE) == 1
+    assert state_of(run_id) == "Scheduled"
+    assert "ended: a flow blocks the event loop" in said.read_text()
+    cancel_flow_run(run_id)
+
+
 @pytest.mark.parametrize("name", ["listen", "ask"])
 def test_a_worker_whose_run_only_waits_ends_quickly(
     server: Server, start_process: StartProcess, diary: Diary, said: Path, name: str

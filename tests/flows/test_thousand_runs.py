@@ -24,9 +24,8 @@ from runbus.store.bus import current_bus
 from runbus.store.records import executions, runs
 
 if TYPE_CHECKING:
-    import subprocess
-
     from faults import StartWorker
+    from forked import Process
     from servers import Server
 
     from runbus.protocol.records import FlowRun
@@ -75,7 +74,7 @@ class Ward:
             if worker.poll() is not None:
                 self._workers[number] = self._new()
 
-    def _new(self) -> subprocess.Popen[bytes]:
+    def _new(self) -> Process:
         return self._start("nap", "leave-at-once", limit=self._at_once)
 
 
@@ -110,6 +109,7 @@ def test_a_thousand_runs_among_dying_workers(server: Server, start_worker: Start
     assert {sum("Completed" in entry for entry in history) for history in histories} == {1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)
 def test_the_neighbours_of_a_killer_complete(server: Server, start_worker: StartWorker) -> None:
     """It takes them down twice; the third time it is alone, and crashed."""

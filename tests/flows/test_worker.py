@@ -76,6 +76,7 @@ def test_a_killed_workers_paused_run_goes_on_elsewhere(
     assert result_of(run_id) == ["tea", 3, True]
 
 
+@pytest.mark.long
 def test_a_run_that_kills_its_process_each_time_is_crashed(start_worker: StartWorker) -> None:
     """It takes down three processes, and no more."""
     started_workers = [start_worker("die")]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import forked
 
 from runbus import get_client, run_deployment
 from runbus.protocol.keys import Keys
@@ -46,12 +46,10 @@ def serving(url: str, lease_seconds: float = 1) -> Iterator[None]:
         "RUNBUS_PREFIX": PREFIX,
         "RUNBUS_LEASE_SECONDS": str(lease_seconds),
     }
-    with subprocess.Popen([sys.executable, str(FLOWS)], env=environment) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait()
+    with forked.script(FLOWS, streams=[0, 1, 2], environment=environment) as process:
+        yield
+        process.terminate()
+        process.wait()
 
 
 async def started(name: str, *parameters: object) -> UUID:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from simulated_server import LEASE, THIRD, UNIT_MS
-from simulated_wire import Commands
+from simulated_wire import Asker
 
 from runbus.errors import RunbusError
 from runbus.protocol.execution import Ending, Owner
@@ -75,8 +75,11 @@ class Process:
         self.is_reconciling = False
         self.is_fresh = True
         """Whether it has renewed its leases since the server was last in trouble."""
+        asker = Asker(wire, self)
         self.bus: Any = SimpleNamespace(
-            commands=Commands(wire, self),
+            commands=asker,
+            primaries=asker,
+            notifier=asker,
             keys=Keys("runbus"),
             lifetime_ms=LIFETIME_MS,
             settings=SimpleNamespace(lease_seconds=SECONDS, retention_seconds=LIFETIME_MS / 1000),

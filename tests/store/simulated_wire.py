@@ -150,15 +150,15 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-class Commands:
-    """What the code of a process knows as `bus.commands`."""
+class Asker:
+    """What the code of a process knows as the commands, primaries and notifier of its bus."""
 
     def __init__(self, wire: Wire, process: Process) -> None:
         self._wire = wire
         self._process = process
 
     async def each(self, *commands: Command) -> list[Any]:
-        """As `Commands.each`: one error where nothing answered."""
+        """As `Primaries.each`: one error where nothing answered."""
         return await self._ask(commands) if commands else []
 
     async def together(self, *commands: Command) -> list[Any]:
@@ -181,7 +181,7 @@ class Commands:
         """Nothing is forbidden here."""
 
     async def tell(self, *commands: Command) -> None:
-        """As `Commands.tell`: nobody here listens to hints."""
+        """As `Notifier.tell`: nobody here listens to hints."""
 
     async def _ask(self, commands: tuple[Command, ...]) -> list[Any]:
         future = asyncio.get_running_loop().create_future()

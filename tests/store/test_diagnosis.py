@@ -65,6 +65,7 @@ async def test_a_server_that_forgets(engine) -> None:
     assert checks["memory"].ok is False, "an empty server takes most of a megabyte"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 @pytest.mark.parametrize("of", ["00", "01"])  # the tag that is asked for first, and another
 async def test_a_part_of_a_cluster_is_gone(how: str, of: str) -> None:

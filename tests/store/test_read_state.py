@@ -419,6 +419,28 @@ def test_a_read_under_way_is_enough(event: Event) -> None:
     assert step(State.READING, event)[1] == ()
 
 
+def test_a_question_asked_meanwhile_is_read_for() -> None:
+    """What is under way may have been read before, and then finds nothing."""
+    for state in UNDER_WAY:
+        assert step(state, Event.POLLED) == (State.READING_AGAIN, ())
+    assert step(State.READING_AGAIN, Event.NOTHING) == (State.READING, (Action.READ,))
+    assert step(State.ELSEWHERE, Event.POLLED) == (State.READING, (Action.READ,))
+
+
+@pytest.mark.parametrize("state", [State.UNKNOWN, State.ARMED, State.BLOCKING, State.POLLING])
+def test_what_is_to_be_looked_for_later_is_not_read_at_once(state: State) -> None:
+    """A timer has it looked."""
+    assert step(state, Event.CHANGED_SOON) == (State.RESTING, (Action.HOLD,))
+
+
+def test_what_a_blocking_read_brings_is_not_read_as_well() -> None:
+    """Unless somebody waits for whom it may not end in time, or when it is over."""
+    for state in (State.UNKNOWN, State.RESTING):
+        assert step(state, Event.BLOCKED) == (State.BLOCKING, ())
+    for event in (Event.WANTED, Event.UNBLOCKED):
+        assert step(State.BLOCKING, event) == (State.READING, (Action.READ,))
+
+
 @pytest.mark.parametrize("state", CAUGHT_UP)
 def test_nothing_is_read_while_nothing_has_changed(state: State) -> None:
     """Neither by who begins to wait, nor when a blocking read or an earlier timer ends."""

@@ -13,8 +13,8 @@ from runbus import send_input
 from runbus.errors import RunMissing
 from runbus.protocol.execution import Ending, Owner
 from runbus.store.bus import current_bus
+from runbus.store.maintenance.run_end import wait_for_end
 from runbus.store.records import executions, runs
-from runbus.store.records.run_end import wait_for_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

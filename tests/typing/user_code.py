@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
+import runbus
 from runbus import (
+    AnswerRefused,
     RunInput,
     bound_run,
     cancel_flow_run,
@@ -124,3 +126,12 @@ async def from_outside(run_id: UUID) -> None:
 def in_a_worker() -> None:
     """Flows of every kind are served together."""
     serve(ask.to_deployment("x"), ask_in_a_thread.to_deployment("y", limit=2), limit=10)
+
+
+def by_the_package_alone(run_id: UUID) -> None:
+    """What is imported when it is asked for has its type without that, too."""
+    assert_type(runbus.runtime.flow_run.id, str | None)
+    try:
+        runbus.resume_flow_run(run_id, {"text": "hi"})
+    except AnswerRefused as refused:
+        assert_type(refused.problems, dict[str, str])

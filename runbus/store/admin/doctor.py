@@ -189,7 +189,7 @@ async def _read(connection: Connection, address: str, key: str) -> None:
 async def _leases(bus: Bus, _: Info) -> Check:
     owners = await executions.owners(bus)
     covered = sorted({(tag(run_id), owner) for owner, ids in owners.items() for run_id in ids})
-    alive = await bus.commands.each(*(("EXISTS", bus.keys.lease(*each)) for each in covered))
+    alive = await bus.primaries.each(*(("EXISTS", bus.keys.lease(*each)) for each in covered))
     dead = {owner for (_, owner), lives in zip(covered, alive, strict=True) if lives == 0}
     return report.judge_leases({owner: len(ids) for owner, ids in owners.items()}, dead)
 

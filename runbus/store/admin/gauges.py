@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from runbus.protocol.keys import TAGS
 from runbus.store.available import available
-from runbus.store.commands import AWAY_SECONDS
 from runbus.store.connection import script_calls, scripts
+from runbus.store.primaries import AWAY_SECONDS
 from runbus.store.records import deployments, inputs, run_lists, runs
 
 if TYPE_CHECKING:
@@ -72,5 +72,5 @@ async def _longest_wait(bus: Bus) -> int:
         )
         for tag in TAGS
     )
-    waits = await bus.commands.available(*map(scripts.OLDEST_WAIT.command, calls))
+    waits = await bus.primaries.available(*map(scripts.OLDEST_WAIT.command, calls))
     return max(int(wait or 0) for wait in waits)

@@ -24,6 +24,7 @@ from runbus.store.connection.connection import (
 )
 from runbus.store.connection.counters import counts
 from runbus.store.connection.error_replies import refused
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -85,7 +86,7 @@ class ReconnectingConnection:
     def connect(self) -> None:
         """Begin to connect, unless there is a connection or one is being made."""
         if self.live is None and self._connecting is None and not self._closed:
-            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+            self._connecting = tasks.start(self._connect())
             self._connecting.add_done_callback(self._note_cancelled)
 
     async def connected(self, after: Exception | None = None) -> Connection:

@@ -33,19 +33,20 @@ if redis.call('EXISTS', run) == 1 then
   return redis.call('HGETALL', run)
 end
 local now = time_ms()
-redis.call('HSET', run, 'created', now)
+-- What may be denied comes first: entries of indexes without a run are dropped, half a run would stay.
+redis.call('ZADD', active, now, run_id)
 if process == '' then
-  enter(run, history, run_id, nil, 'Scheduled', now)
   redis.call('ZADD', scheduled, now, run_id)
+  enter(run, history, run_id, nil, 'Scheduled', now)
 else
   grant_lease(lease, lease_value)
   local epoch = next_epoch(nil, digits)
+  redis.call('ZADD', executing, 0, process .. ' ' .. run_id .. ' ' .. epoch)
   enter(run, history, run_id, nil, 'Running', now)
   redis.call('HSET', run, 'started', now, 'run_count', 1, 'owner', process, 'epoch', epoch,
     'lease', lease_length(lease_value))
-  redis.call('ZADD', executing, 0, process .. ' ' .. run_id .. ' ' .. epoch)
 end
-redis.call('HSET', run, unpack(ARGV, fields_at))
+redis.call('HSET', run, 'created', now, unpack(ARGV, fields_at))
 for _, field in ipairs(redis.call('HKEYS', streams)) do
   if string.sub(field, 1, 5) == 'read:' then
     redis.call('PERSIST', input_base .. string.sub(field, 6))
@@ -59,7 +60,6 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', ended, '-inf', now, 'LIMIT', 0
   redis.call('ZREM', ended, gone)
 end
 redis.call('ZADD', runs, now, run_id)
-redis.call('ZADD', active, now, run_id)
 redis.call('PERSIST', runs)
 redis.call('PERSIST', ended)
 return redis.call('HGETALL', run)

@@ -22,8 +22,8 @@ async def expire_overdue(bus: Bus) -> None:
     tags = await occupied(bus, bus.keys.pending)
     while tags:
         commands = [_expire(bus, tag) for tag in tags]
-        replies = await bus.commands.each(*commands)
-        bus.commands.raise_if_forbidden(commands, replies)
+        replies = await bus.primaries.each(*commands)
+        bus.primaries.raise_if_forbidden(commands, replies)
         pages = {
             tag: reply
             for tag, reply in zip(tags, replies, strict=True)

@@ -44,6 +44,8 @@ class Execution(Protocol):
     @property
     def is_waiting(self) -> bool: ...
     @property
+    def is_abandoned(self) -> bool: ...
+    @property
     def interrupt(self) -> BaseException | None: ...
     def end(self, interrupt: BaseException) -> None: ...
 
@@ -106,6 +108,12 @@ class Holdings:
         """Return the runs that are executed."""
         with self._lock:
             return [each for of_tag in self._executions.values() for each in of_tag.values()]
+
+    def drop_abandoned(self) -> None:
+        """Execute those runs no more that nothing can go on with, or end, in this process."""
+        for execution in self.executions():
+            if execution.is_abandoned:
+                self.discard(execution)
 
     def note_loss(self, held: Held) -> None:
         """Have lost a run to another process; the server is yet to hear that this one lives."""

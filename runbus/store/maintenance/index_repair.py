@@ -46,7 +46,7 @@ class IndexRepair:
         tags = self._tags[:TAGS_AT_ONCE]
         commands = [_call(self._bus, tag, self._passed[tag]) for tag in tags]
         try:
-            replies = await self._bus.commands.each(*commands)
+            replies = await self._bus.primaries.each(*commands)
             found = dict(zip(tags, replies, strict=True))
             works = [self._settle(tag, reply) for tag, reply in found.items()]
             repaired = sum(each or 0 for each in await available(works, 5.0, needs_one=False))
@@ -57,7 +57,7 @@ class IndexRepair:
             self._tags = [*more, *self._tags[len(tags) :], *done]
         if repaired:
             _log.warning("%d entries of indexes did not fit the records of runs", repaired)
-        self._bus.commands.raise_if_forbidden(commands, replies)
+        self._bus.primaries.raise_if_forbidden(commands, replies)
         return repaired
 
     async def _settle(self, tag: str, reply: Any) -> int:

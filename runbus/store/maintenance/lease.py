@@ -67,7 +67,7 @@ class Lease:
         wanted, asked_at = sorted(tags), boot_time()
         keys = [bus.keys.lease(tag, self.owner.process) for tag in wanted]
         calls = (script_calls.renew_lease(lease=key, lease_value=self.owner.lease) for key in keys)
-        replies = await bus.commands.each(*map(scripts.RENEW_LEASE.command, calls))
+        replies = await bus.primaries.each(*map(scripts.RENEW_LEASE.command, calls))
         renewed: list[str] = []
         error: Exception | None = None
         for tag, reply in zip(wanted, replies, strict=True):
@@ -81,4 +81,4 @@ class Lease:
     async def give_up(self, bus: Bus, tags: Iterable[str]) -> None:
         """End the leases of these tags, so that others need not wait for their end."""
         keys = [bus.keys.lease(tag, self.owner.process) for tag in sorted(tags)]
-        await bus.commands.each(*(("DEL", key) for key in keys))
+        await bus.primaries.each(*(("DEL", key) for key in keys))

@@ -19,8 +19,8 @@ async def occupied(bus: Bus, index: Callable[[str], str]) -> list[str]:
     and `RightMissing`.
     """
     commands = [("ZCARD", index(tag)) for tag in TAGS]
-    replies = await bus.commands.each(*commands)
-    bus.commands.raise_if_forbidden(commands, replies)
+    replies = await bus.primaries.each(*commands)
+    bus.primaries.raise_if_forbidden(commands, replies)
     found = [
         tag
         for tag, count in zip(TAGS, replies, strict=True)

@@ -88,7 +88,7 @@ async def _first_callers(bus: Bus, called: list[FlowRun]) -> list[FlowRun | None
         parents = {at: parent for at, run in enumerate(found) if (parent := _caller_of(run))}
         if not parents:
             break
-        replies = await bus.commands.available(
+        replies = await bus.primaries.available(
             *(("HGETALL", bus.keys.run(parent)) for parent in parents.values())
         )
         for (at, parent), reply in zip(parents.items(), replies, strict=True):

@@ -54,8 +54,8 @@ async def recover_orphaned_runs(bus: Bus) -> int:
     count = 0
     while after:
         commands = [call(bus, tag, start) for tag, start in after.items()]
-        replies = await bus.commands.each(*commands)
-        bus.commands.raise_if_forbidden(commands, replies)
+        replies = await bus.primaries.each(*commands)
+        bus.primaries.raise_if_forbidden(commands, replies)
         pages = dict(zip(after, replies, strict=True))
         found = [each for reply in replies for each in _read(reply)]
         count += len(found)

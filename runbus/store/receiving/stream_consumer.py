@@ -25,6 +25,7 @@ from runbus.store.connection.error_replies import refused
 from runbus.store.connection.hash_slots import hash_tag
 from runbus.store.receiving.position import Position
 from runbus.store.receiving.read_state import Action, Event
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
     import asyncio
@@ -191,7 +192,7 @@ class StreamConsumer(Generic[P]):
 
     def _go_elsewhere(self) -> None:
         work = self._ask_elsewhere(self.position.reading)
-        self._elsewhere = self.owner.bus.loop.create_task(work)
+        self._elsewhere = tasks.start(work, self.owner.bus.loop)
 
     async def _ask_elsewhere(self, read: Read | None, /) -> None:
         """Read a stream that is on its way to another server, which tells nobody of it yet."""

@@ -51,13 +51,13 @@ async def _store(bus: Bus, name: str, fields: Mapping[str, str | bytes]) -> None
     key = bus.keys.deployment(name)
     store = ("HSET", key, *(part for item in fields.items() for part in item))
     renew = ("PEXPIRE", key, bus.lifetime_ms)
-    await bus.commands.soon(key, lambda: bus.commands.together(store, renew))
+    await bus.primaries.soon(key, lambda: bus.commands.together(store, renew))
 
 
 async def _list(bus: Bus, name: str) -> None:
     key = bus.keys.deployments(tag_of_name(name))
     add, renew = ("SADD", key, name), ("PEXPIRE", key, bus.lifetime_ms)
-    await bus.commands.soon(key, lambda: bus.commands.together(add, renew))
+    await bus.primaries.soon(key, lambda: bus.commands.together(add, renew))
 
 
 async def read(bus: Bus, name: str) -> dict[str, bytes] | None:
@@ -77,9 +77,9 @@ async def flow_of(bus: Bus, name: str) -> bytes | None:
         return known
     key = bus.keys.deployment(name)
     try:
-        found = await bus.commands.soon(key, lambda: bus.commands.command("HGET", key, "flow"))
+        found = await bus.primaries.soon(key, lambda: bus.commands.command("HGET", key, "flow"))
     except ServerUnreachable:
-        if bus.commands.has_one_server:
+        if bus.primaries.has_one_server:
             raise
         return known or name.partition("/")[0].encode()
     if found is None:
@@ -99,7 +99,7 @@ async def read_info(bus: Bus, name: str) -> DeploymentInfo | None:
 
 async def names(bus: Bus) -> list[str]:
     """List the names of the deployments; without those that are not to be read now."""
-    replies = await bus.commands.available(
+    replies = await bus.primaries.available(
         *(("SMEMBERS", bus.keys.deployments(tag)) for tag in TAGS)
     )
     members = (member for reply in replies for member in reply or ())
@@ -109,7 +109,7 @@ async def names(bus: Bus) -> list[str]:
 async def read_all(bus: Bus) -> list[DeploymentInfo]:
     """List the deployments by their names; without those that are not to be read now."""
     found_names = await names(bus)
-    replies = await bus.commands.available(
+    replies = await bus.primaries.available(
         *(("HGETALL", bus.keys.deployment(name)) for name in found_names)
     )
     serving = await workers.serving(bus)
@@ -125,7 +125,7 @@ async def hint(bus: Bus, name: str, *flow_run_ids: UUID) -> None:
     key = bus.keys.queue(name)
     add = ("XADD", key, "MAXLEN", "~", LONGEST_QUEUE, "*", "run")
     renew = (("PEXPIRE", key, bus.lifetime_ms),) if _renews(bus, key) else ()
-    await bus.commands.tell(*((*add, str(each)) for each in flow_run_ids), *renew)
+    await bus.notifier.tell(*((*add, str(each)) for each in flow_run_ids), *renew)
 
 
 def _renews(bus: Bus, key: str) -> bool:

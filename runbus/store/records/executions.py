@@ -60,7 +60,7 @@ async def claim(
     executed alone; or why that is not known.
     """
     commands = [_claim(bus, each, owner) for each in wanted]
-    replies = await bus.commands.each(*commands)
+    replies = await bus.primaries.each(*commands)
     return [
         _read_claim(bus, each.run_id, command, reply)
         for each, command, reply in zip(wanted, commands, replies, strict=True)
@@ -177,7 +177,7 @@ async def check_owner(bus: Bus, run: FlowRun) -> tuple[str, str]:
 async def check_owners(bus: Bus, wanted: Sequence[FlowRun]) -> list[tuple[str, str]]:
     """Look the same way after several runs; a verdict is empty where that cannot be done now."""
     calls = (scripts.CHECK_OWNER.command(_check_call(bus, run)) for run in wanted)
-    replies = await bus.commands.each(*calls)
+    replies = await bus.primaries.each(*calls)
     return [
         ("", "") if isinstance(reply, Exception) else (reply[0].decode(), reply[1].decode())
         for reply in replies
@@ -208,8 +208,8 @@ async def held_by(bus: Bus, process: str, tags: Sequence[str]) -> dict[str, set[
     """Read which runs a process has by the server's word, in each tag that can be read."""
     first, last = f"[{process} ", f"[{process}!"  # `!` follows the space
     commands = [("ZRANGE", bus.keys.executing(tag), first, last, "BYLEX") for tag in tags]
-    replies = await bus.commands.each(*commands)
-    bus.commands.raise_if_forbidden(commands, replies)
+    replies = await bus.primaries.each(*commands)
+    bus.primaries.raise_if_forbidden(commands, replies)
     return {
         tag: {(run_id, epoch) for _, run_id, epoch in map(_member, reply) if run_id is not None}
         for tag, reply in zip(tags, replies, strict=True)
@@ -219,7 +219,7 @@ async def held_by(bus: Bus, process: str, tags: Sequence[str]) -> dict[str, set[
 
 async def owners(bus: Bus) -> dict[str, list[UUID]]:
     """List the runs that processes have, of all that can be read: process → run ids."""
-    replies = await bus.commands.available(
+    replies = await bus.primaries.available(
         *(("ZRANGE", bus.keys.executing(each), 0, -1) for each in TAGS)
     )
     found: dict[str, list[UUID]] = {}

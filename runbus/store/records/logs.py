@@ -37,7 +37,7 @@ async def append(bus: Bus, flow_run_id: UUID, lines: Iterable[Line]) -> None:
 
 async def tell(bus: Bus, flow_run_id: UUID, lines: Iterable[Line]) -> None:
     """Add lines as `append` does, without waiting: they arrive before what is sent after this."""
-    await bus.commands.tell(*_additions(bus, flow_run_id, lines))
+    await bus.notifier.tell(*_additions(bus, flow_run_id, lines))
 
 
 def _additions(bus: Bus, flow_run_id: UUID, lines: Iterable[Line]) -> list[Command]:

@@ -10,6 +10,7 @@ from unicodedata import category
 
 from pydantic_core import from_json
 
+from runbus import settings
 from runbus.errors import InvalidArgument, NotSerializable
 from runbus.protocol.entries import check_text
 from runbus.protocol.values import encode
@@ -28,9 +29,6 @@ def check_name(name: object) -> str:
 
 def to_stored(value: object) -> bytes:
     """Return a value as it is stored. Raises `NotSerializable` and `InvalidArgument`."""
-    # Late, because pydantic-settings takes a sixth of the time that importing runbus takes.
-    from runbus import settings
-
     data = encode(value)
     limit = settings.current().max_input_bytes
     if len(data) > limit:

@@ -22,7 +22,6 @@ from runbus.errors import (
     RunMissing,
     ServerUnreachable,
 )
-from runbus.forms.answers import stored_with_defaults
 from runbus.protocol.fields import Fields, read_fields, read_time
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
@@ -177,18 +176,20 @@ def _read_pause(key: str, record: Fields, entry: tuple[bytes, list[bytes]] | Non
     pause = read_pause(key, record, entry)
     if pause is None or pause.value is None:
         return pause
+    from runbus.forms.answers import stored_with_defaults  # late: few read answers
+
     return replace(pause, value=stored_with_defaults(pause.schema, pause.value))
 
 
 async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pause | None]:
     """Read pauses, each by its run and its key; None for each that is not there, or not now."""
     wanted = list(pauses)
-    replies = await bus.commands.available(
+    replies = await bus.primaries.available(
         *(("HGETALL", bus.keys.pause(flow_run_id, key)) for flow_run_id, key in wanted)
     )
     records = [read_fields(reply or {}) for reply in replies]
     named = [record.get("entry", b"") for record in records]
-    replies = await bus.commands.available(
+    replies = await bus.primaries.available(
         *(
             ("XRANGE", bus.keys.resume(flow_run_id), entry_id, entry_id)
             for (flow_run_id, _), entry_id in zip(wanted, named, strict=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 async def read(bus: Bus, flow_run_ids: list[UUID]) -> list[Waiting]:
     """Read runs with the pauses in which they wait; without those that are not to be had."""
-    replies = await bus.commands.available(
+    replies = await bus.primaries.available(
         *(("HGETALL", bus.keys.run(flow_run_id)) for flow_run_id in flow_run_ids)
     )
     records = (read_fields(reply or {}) for reply in replies)

@@ -2,7 +2,7 @@
 
 Each tag has an index of its own, which may hold the whole page or nothing of it. So each is asked
 for its share first, and those that may have more of the page are asked for more. Tags whose primary
-is away are left out (see `Commands.available`).
+is away are left out (see `Primaries.available`).
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Newest:
             )
             for each in sections
         )
-        replies = await self._bus.commands.available(*map(scripts.LIST_RUNS.command, calls))
+        replies = await self._bus.primaries.available(*map(scripts.LIST_RUNS.command, calls))
         return [_found(*parts) for parts in zip(sections, replies, strict=True)]
 
 
@@ -163,7 +163,7 @@ def _found(section: Section, reply: list[Any] | None) -> list[Place]:
 async def _read_on(
     bus: Bus, sections: list[Section], count: int, commands: Iterable[Command]
 ) -> list[list[Place]]:
-    answers = await bus.commands.available(*((*each, "WITHSCORES") for each in commands))
+    answers = await bus.primaries.available(*((*each, "WITHSCORES") for each in commands))
     replies: list[list[Place]] = [reply or [] for reply in answers]
     for section, reply in zip(sections, replies, strict=True):
         section.looked_at += len(reply)
@@ -184,7 +184,7 @@ async def read_runs(bus: Bus, chosen: RunFilter, offset: int, limit: int) -> lis
 
 
 async def _read(bus: Bus, flow_run_ids: list[UUID]) -> list[FlowRun]:
-    replies = await bus.commands.available(
+    replies = await bus.primaries.available(
         *(("HGETALL", bus.keys.run(flow_run_id)) for flow_run_id in flow_run_ids)
     )
     found = (
@@ -201,5 +201,5 @@ async def page(order: Order, offset: int, limit: int) -> list[UUID]:
 
 async def count_waiting(bus: Bus) -> int:
     """Return how many runs wait for an answer."""
-    counts = await bus.commands.available(*(("ZCARD", bus.keys.pending(tag)) for tag in TAGS))
+    counts = await bus.primaries.available(*(("ZCARD", bus.keys.pending(tag)) for tag in TAGS))
     return sum(count or 0 for count in counts)

@@ -128,8 +128,8 @@ async def scheduled(bus: Bus, deployments: Iterable[str], count: int) -> list[tu
         ("ZRANGE", bus.keys.scheduled(each, name), 0, count - 1, "WITHSCORES")
         for each, name in wanted
     ]
-    replies = await bus.commands.each(*commands)
-    bus.commands.raise_if_forbidden(commands, replies)
+    replies = await bus.primaries.each(*commands)
+    bus.primaries.raise_if_forbidden(commands, replies)
     found = sorted(
         (score, member, name)
         for (_, name), reply in zip(wanted, replies, strict=True)
@@ -143,7 +143,7 @@ async def scheduled(bus: Bus, deployments: Iterable[str], count: int) -> list[tu
 async def count_scheduled(bus: Bus, deployments: Iterable[str]) -> dict[str, int]:
     """Count the runs that wait for a worker, by deployment, of those whose primary answers."""
     wanted = [(each, name) for each in TAGS for name in deployments]
-    replies = await bus.commands.available(
+    replies = await bus.primaries.available(
         *(("ZCARD", bus.keys.scheduled(each, name)) for each, name in wanted)
     )
     found: dict[str, int] = {}

@@ -15,7 +15,7 @@ from runbus.errors import ServerUnreachable
 from runbus.protocol.deployment_info import WorkerInfo, read_worker
 from runbus.protocol.fields import read_fields
 from runbus.protocol.keys import TAGS, tag_of_process
-from runbus.store.commands import AWAY_SECONDS
+from runbus.store.primaries import AWAY_SECONDS
 from runbus.store.records import executions
 
 SERVED_SECONDS = 5.0
@@ -47,7 +47,7 @@ async def register(bus: Bus, process: str, fields: Mapping[str, str | int | byte
 
     Raises `ServerUnreachable`: within a second where there are other servers.
     """
-    await bus.commands.soon(bus.keys.worker(process), lambda: _store(bus, process, fields))
+    await bus.primaries.soon(bus.keys.worker(process), lambda: _store(bus, process, fields))
 
 
 async def _store(bus: Bus, process: str, fields: Mapping[str, str | int | bytes]) -> None:
@@ -73,9 +73,9 @@ async def forget(bus: Bus, process: str) -> None:
 async def count(bus: Bus) -> int:
     """Return how many workers are known to be there; those that are gone are forgotten."""
     names, _ = await _names(bus)
-    found = await bus.commands.available(*(("EXISTS", bus.keys.worker(name)) for name in names))
+    found = await bus.primaries.available(*(("EXISTS", bus.keys.worker(name)) for name in names))
     gone = [name for name, exists in zip(names, found, strict=True) if exists == 0]
-    await bus.commands.available(
+    await bus.primaries.available(
         *(("SREM", bus.keys.workers(tag_of_process(name)), name) for name in gone)
     )
     return len(names) - len(gone)
@@ -119,14 +119,14 @@ async def is_served(bus: Bus, name: str) -> bool | None:
 
 async def _read_records(bus: Bus) -> tuple[dict[str, Fields], bool]:
     names, is_all = await _names(bus)
-    replies = await bus.commands.available(*(("HGETALL", bus.keys.worker(name)) for name in names))
+    replies = await bus.primaries.available(*(("HGETALL", bus.keys.worker(name)) for name in names))
     records = {name: read_fields(reply or {}) for name, reply in zip(names, replies, strict=True)}
     return records, is_all and None not in replies
 
 
 async def _names(bus: Bus) -> tuple[list[str], bool]:
     # With whether these are all.
-    replies = await bus.commands.available(*(("SMEMBERS", bus.keys.workers(tag)) for tag in TAGS))
+    replies = await bus.primaries.available(*(("SMEMBERS", bus.keys.workers(tag)) for tag in TAGS))
     members = (member for reply in replies for member in reply or ())
     return sorted(member.decode(errors="replace") for member in members), None not in replies
 

@@ -22,6 +22,7 @@ from runbus.protocol.durability import Durability, Replicated
 from runbus.store.connection.backoff import backoff
 from runbus.store.connection.connection import ConnectionLost, is_transient, settle
 from runbus.store.connection.reconnecting_connection import ReconnectingConnection
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
@@ -78,7 +79,7 @@ class DurabilityWaiter:
     def settle(self, sent: Sent, stored: Stored, entry_id: str, duplicate: bool) -> None:
         """Settle the receipt of a stored input once it is as durable as its sender wants it."""
         work = self._settle(sent, stored, entry_id, duplicate=duplicate)
-        task = asyncio.get_running_loop().create_task(work)
+        task = tasks.start(work)
         self._settling[task] = sent
         task.add_done_callback(self._settling.pop)
 
@@ -135,8 +136,7 @@ class DurabilityWaiter:
         future: asyncio.Future[Durability] = asyncio.get_running_loop().create_future()
         group.joining.append((stored, future))
         if group.rounds is None or group.rounds.done():
-            rounds = self._go_round(group, wanted)
-            group.rounds = asyncio.get_running_loop().create_task(rounds)
+            group.rounds = tasks.start(self._go_round(group, wanted))
         return await future
 
     async def _go_round(self, group: Group, wanted: Durability) -> None:

@@ -56,6 +56,7 @@ from runbus.store.connection.connection import ConnectionLost, is_transient
 from runbus.store.connection.counters import counts
 from runbus.store.connection.error_replies import refused
 from runbus.store.sending.durability import DurabilityWaiter, Stored
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,8 +227,7 @@ class StreamProducer:
 
     def _recover(self, batch: Batch, cause: Exception | None = None) -> None:
         counts.retries += cause is not None
-        work = self._repeat(batch, cause)
-        self._recovery = asyncio.get_running_loop().create_task(work)
+        self._recovery = tasks.start(self._repeat(batch, cause))
         self._recovery.add_done_callback(partial(self._recover_again, batch))
 
     def _recover_again(self, batch: Batch, recovery: asyncio.Task[None]) -> None:

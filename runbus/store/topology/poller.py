@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from runbus.supervision import tasks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -29,7 +31,7 @@ class Poller:
         if self._polling is None:
             if self._timer is not None:
                 self._timer.cancel()
-            self._polling = self._loop.create_task(self._poll())
+            self._polling = tasks.start(self._poll(), self._loop)
             self._polling.add_done_callback(self._poll_later)
         return self._polling
 

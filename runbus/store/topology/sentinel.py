@@ -22,6 +22,7 @@ from runbus.store.connection.connection import Connection, closed_on_error, is_t
 from runbus.store.topology import tls
 from runbus.store.topology.known_primary import UNNUMBERED, Named, known_primary
 from runbus.store.topology.server import RemoteServer
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
@@ -130,12 +131,8 @@ class SentinelServer:
         return self._known.learn(named, are_most=len(named) >= self._majority)
 
     async def _ask_all(self) -> list[Answer]:
-        asking = [asyncio.ensure_future(self._ask_in_time(each)) for each in self._sentinels]
-        try:
+        with tasks.started(*map(self._ask_in_time, self._sentinels)) as asking:
             await self._wait_for_enough(asking)
-        finally:
-            for each in asking:
-                each.cancel()
         return [each.result() for each in asking if each.done()]
 
     async def _wait_for_enough(self, asking: list[asyncio.Task[Answer]]) -> None:

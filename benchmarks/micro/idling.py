@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.deployments import serving
 from benchmarks.measure import Goal, Row, limited
+from benchmarks.micro.deployments import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

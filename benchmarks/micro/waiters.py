@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from benchmarks.child import Child, child
 from benchmarks.measure import Goal, Row, compared, limited
-from benchmarks.waiting import run_id_of
+from benchmarks.micro.waiting import run_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +120,7 @@ def crowd_of(bench: Bench, size: int) -> Iterator[Crowd]:
     """Let so many receivers wait in a process of their own."""
     first = (uuid4().int >> 64) << 64
     arguments: dict[str, Any] = {"url": bench.url, "prefix": bench.prefix, "first": first}
-    with bench.control() as control, child("waiting", **arguments) as process:
+    with bench.control() as control, child("micro.waiting", **arguments) as process:
         crowd = Crowd(size, process, control, bench, first)
         crowd.gather()
         crowd.wakes(1)

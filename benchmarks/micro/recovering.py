@@ -62,7 +62,7 @@ async def _ours(client: AsyncRedis, count: int) -> float:
     await _orphan(client, count)
     began = time.perf_counter()
     taken = await recovery.recover_orphaned_runs(current_bus())
-    await current_bus().commands.all_told()
+    await current_bus().notifier.all_told()
     seconds = time.perf_counter() - began
     assert taken == count
     return count / seconds

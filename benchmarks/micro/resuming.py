@@ -34,7 +34,7 @@ def resuming(bench: Bench) -> Iterator[Row]:
     """`resume_flow_run` until the flow goes on, in another process."""
     receiver, plain = uuid4(), bench.plain_key()
     given = {"url": bench.url, "prefix": bench.prefix, "receiver": str(receiver), "plain": plain}
-    with bench.settings(), child("waking", **given) as process:
+    with bench.settings(), child("micro.waking", **given) as process:
         paused = UUID(process.answer())
         answers, inputs, entries = asyncio.run(_measure(bench, process, paused, receiver, plain))
     name = "resume until the flow goes on, p50"

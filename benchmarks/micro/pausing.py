@@ -21,8 +21,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.bench import memory_of
-from benchmarks.deployments import serving
 from benchmarks.measure import Goal, Row, compared, limited
+from benchmarks.micro.deployments import serving
 from runbus import resume_flow_run, run_deployment, send_input
 from runbus.protocol.keys import TAGS, Keys
 

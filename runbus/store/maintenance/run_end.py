@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from runbus.store.connection.connection import settle
+from runbus.store.maintenance import owners
 from runbus.store.receiving.position import Position, Read
 from runbus.store.receiving.read_state import Event
 from runbus.store.receiving.stream_consumer import RETRY_SECONDS, StreamConsumer
@@ -32,14 +33,18 @@ async def wait_for_end(
     """Wait until a run has ended, and return it. `known` is what was just read of it.
 
     It is looked at when one of its executions has ended, after whatever may have hidden that, and
-    every `poll_interval` seconds. Raises `RunMissing`, also when its record is lost later.
+    every `poll_interval` seconds, or every third of a lease: no worker looks after a run that was
+    called directly, so who waits for it does. Raises `RunMissing`, also when its record is lost
+    later.
     """
+    poll_interval = min(poll_interval, bus.settings.lease_seconds / 3)
     with closing(_Waiter(bus, flow_run_id, max(SHORTEST_POLL_SECONDS, poll_interval))) as waiter:
         while True:
             run = await runs.read(bus, flow_run_id) if known is None else known
             if run.state.is_final():
                 return run
             known = None
+            await owners.check(bus, [run])
             await waiter.change()
 
 

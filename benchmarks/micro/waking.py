@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis as AsyncRedis
 
 from benchmarks import child
-from benchmarks.conversations import PlainReader
+from benchmarks.micro.conversations import PlainReader
 from runbus import flow, get_run_context, pause_flow_run, receive_input
 from runbus.settings import temporary_settings
 

@@ -1,4 +1,4 @@
-"""What a send costs with 1, 3 and 6 primaries: `python -m benchmarks.primaries`.
+"""What a send costs with 1, 3 and 6 primaries: `python -m benchmarks.scale.primaries`.
 
 The same sends, from 100 tasks for each primary to a run of each tag, go in turns to three clusters
 without replicas, one of which is a single primary. Told is what each send took: microseconds of
@@ -22,7 +22,7 @@ from redis import Redis
 from benchmarks import table
 from benchmarks.bench import SENDER, TEXT, Bench
 from benchmarks.measure import compared, limited, rate
-from benchmarks.sends import TASKS
+from benchmarks.micro.sends import TASKS
 from benchmarks.server import running_cluster
 from runbus import send_input
 from runbus.protocol.keys import TAGS
@@ -93,7 +93,9 @@ class Setup:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.primaries", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale.primaries", description=__doc__
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller ones")
     parser.add_argument("--sends", type=int, default=SENDS, help="in each round, for each primary")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/primaries.json"))

@@ -11,7 +11,8 @@ import asyncio
 import time
 from uuid import UUID
 
-from benchmarks import child, process
+from benchmarks import child
+from benchmarks.micro import process
 from runbus import receive_input
 from runbus.settings import temporary_settings
 

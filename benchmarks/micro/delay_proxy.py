@@ -21,7 +21,7 @@ _DELAY_SECONDS = 0.001
 def delayed(url: str) -> Iterator[str]:
     """Run the proxy for the time of the block; give the URL by which it leads to the server."""
     parts = urlsplit(url)
-    with child.child("delay_proxy", host=parts.hostname, port=parts.port or 6379) as proxy:
+    with child.child("micro.delay_proxy", host=parts.hostname, port=parts.port or 6379) as proxy:
         login, at, _ = parts.netloc.rpartition("@")
         yield urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{proxy.answer()}"))
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from docket import Docket
 
 from benchmarks.child import Child, child
-from benchmarks.docket_worker import nothing
 from benchmarks.measure import Goal, Row, compared, limited, rate
+from benchmarks.micro.docket_worker import nothing
 from runbus import resume_flow_run, run_deployment
 from runbus.client import get_client
 
@@ -34,7 +34,7 @@ _PAUSE_SECONDS = 0.005
 
 def to_results(bench: Bench) -> Iterator[Row]:
     """`run_deployment` of a flow that does nothing, until its result is here, beside docket."""
-    with serving(bench), child("docket_worker", url=bench.url, name=_docket_name(bench)):
+    with serving(bench), child("micro.docket_worker", url=bench.url, name=_docket_name(bench)):
         at_once, singly = asyncio.run(_to_results(bench))
     name, versus = "run_deployment to its result", "docket add, get_result"
     yield compared(f"{name}, {TASKS} tasks", at_once, unit="/s", versus=versus, goal=Goal(">=", 2))
@@ -116,7 +116,7 @@ async def _milliseconds_since(began: int, process: Child) -> float:
 @contextmanager
 def serving(bench: Bench) -> Iterator[Child]:
     """Serve the flows of `served` in a process of its own."""
-    with child("served", url=bench.url, prefix=bench.prefix) as process:
+    with child("micro.served", url=bench.url, prefix=bench.prefix) as process:
         with bench.control() as control:
             deadline = time.monotonic() + _PATIENCE_SECONDS
             while not control.exists(f"{bench.prefix}:deployment:{{pause/bench}}"):

@@ -55,7 +55,9 @@ class WatchedLoop:
     def look(self) -> None:
         """Judge the loop, and ask it anew; in the watchdog's thread."""
         now, asked = time.monotonic(), self._asked
-        if asked is None:
+        if not self.loop.is_running():  # nobody blocks it: it was left, or closed
+            self._asked = None
+        elif asked is None:
             if now - self._last_asked >= ASK_SECONDS:
                 self._ask(now)
         elif self._blamed is None and now - asked >= BLOCKED_SECONDS:

@@ -1,4 +1,4 @@
-"""The settings: `RUNBUS_*` in the environment, then a TOML file.
+"""What the settings are, and how they are read: `RUNBUS_*` in the environment, then a TOML file.
 
 The file is `$RUNBUS_CONFIG`, by default `~/.config/runbus/config.toml`; its keys are the names
 below in lower case, without the prefix.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -21,9 +20,6 @@ from pydantic_settings import (
 )
 
 from runbus.errors import SettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 24 * 3600, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
@@ -111,26 +107,11 @@ class Settings(BaseSettings):
         file = TomlConfigSettingsSource(settings_cls, config_file_path())
         return init_settings, env_settings, file
 
-    def are_current(self) -> bool:
-        """Whether these are the settings in use."""
-        return self is _current
-
 
 def config_file_path() -> Path:
     """Where the settings file is, whether or not it exists."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(os.environ.get("RUNBUS_CONFIG") or Path(base) / "runbus" / "config.toml")
-
-
-_current: Settings | None = None
-
-
-def current() -> Settings:
-    """Read the settings at the first use and keep them. Raises `SettingsError`."""
-    global _current  # noqa: PLW0603
-    if _current is None:
-        _current = read()
-    return _current
 
 
 def read(**values: Any) -> Settings:
@@ -139,7 +120,7 @@ def read(**values: Any) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
-    except ValueError as error:  # the file is not TOML
+    except (OSError, ValueError) as error:  # the file cannot be read, or is not TOML
         raise SettingsError(f"{config_file_path()}: {error}") from None
 
 
@@ -149,15 +130,3 @@ def _explain(error: ValidationError) -> str:
         f"{item['msg'].removeprefix('Value error, ')} (in the environment or {config_file_path()})"
         for item in error.errors(include_input=False, include_url=False)
     )
-
-
-@contextmanager
-def temporary_settings(**values: Any) -> Generator[Settings]:
-    """Use other settings inside a `with` block, in the whole process; for tests and programs."""
-    global _current  # noqa: PLW0603
-    before = _current
-    _current = read(**values)
-    try:
-        yield _current
-    finally:
-        _current = before

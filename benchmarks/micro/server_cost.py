@@ -21,7 +21,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from benchmarks.bench import SENDER, TEXT, Bench, memory_of, plain_fields
 from benchmarks.measure import Goal, Row, compared, rate
-from benchmarks.sends import TASKS
+from benchmarks.micro.sends import TASKS
 from runbus import send_input
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How long the page of what waits takes with many runs stored: `python -m benchmarks.page`.
+"""How long the page of what waits takes with many runs stored: `python -m benchmarks.scale.page`.
 
 Stores 100,000 runs on a server of its own, of which 1,000 wait, serves the page as a process and
 asks for it 50 times, one after the other. A time is that of the whole request, on loopback, beside

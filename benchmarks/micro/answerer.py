@@ -8,7 +8,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from benchmarks import child
 from benchmarks.bench import plain_fields
-from benchmarks.conversations import Note, PlainReader
+from benchmarks.micro.conversations import Note, PlainReader
 from runbus.settings import temporary_settings
 
 

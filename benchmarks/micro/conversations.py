@@ -18,8 +18,8 @@ from redis.asyncio import Redis as AsyncRedis
 
 from benchmarks.bench import TEXT, Bench, plain_fields
 from benchmarks.child import child
-from benchmarks.delay_proxy import delayed
 from benchmarks.measure import Goal, Row, compared
+from benchmarks.micro.delay_proxy import delayed
 from runbus import RunInput, receive_input, send_input
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _rows(bench: Bench, url: str, name: str, exchanges: int, goal: Goal) -> Iter
     with (
         bench.settings(url),
         child(
-            "answerer",
+            "micro.answerer",
             url=url,
             prefix=bench.prefix,
             flow_run_id=str(answerer),

@@ -12,7 +12,8 @@ import asyncio
 import logging
 import time
 
-from benchmarks import child, process
+from benchmarks import child
+from benchmarks.micro import process
 from runbus import flow, pause_flow_run, receive_input, serve, suspend_flow_run
 from runbus.settings import temporary_settings
 
