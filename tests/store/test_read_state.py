@@ -118,7 +118,7 @@ class Machine(RuleBasedStateMachine):
         for stream in self.owner.streams:
             stream.handle(Event.WANTED)
 
-    @precondition(lambda self: self.may_wait())
+    @precondition(lambda self: self.may_poll())
     @rule()
     def poll(self) -> None:
         self.owner.waits = self.owner.is_polling = True
@@ -128,6 +128,9 @@ class Machine(RuleBasedStateMachine):
 
     def may_wait(self) -> bool:
         return not self.owner.waits and earliest(self.positions) is None
+
+    def may_poll(self) -> bool:
+        return not self.owner.is_polling and earliest(self.positions) is None
 
     @precondition(lambda self: self.owner.waits)
     @rule()
@@ -346,6 +349,8 @@ class Followed(Machine):
 
     def may_wait(self) -> bool:
         return False  # it waits for ever
+
+    may_poll = may_wait
 
     @precondition(lambda self: False)
     @rule()

@@ -189,14 +189,14 @@ class Consumer:
 
     def _is_served(self, timeout: float | None) -> bool:
         """Whether a blocking read brings what comes, so that it need not be watched for as well."""
-        first, *others = self.streams
-        blocking_read = first.tracking.blocking_read
-        return not others and blocking_read.offer(first, self.poll_interval, timeout)
+        stream = self.streams[-1]
+        blocking_read = stream.tracking.blocking_read
+        is_one = len(self.streams) == 1
+        return is_one and blocking_read.offer(stream, self.poll_interval, timeout)
 
     def _end_wait(self, future: asyncio.Future[bool]) -> None:
-        self._futures = tuple(each for each in self._futures if each is not future)
-        if self._polls:
-            self._polls = tuple(each for each in self._polls if each is not future)
+        self._futures = _without(self._futures, future)
+        self._polls = _without(self._polls, future)
         if not self._futures:
             for stream in self.streams:
                 stream.tracking.stop_waiting(stream)
@@ -230,3 +230,12 @@ class Consumer:
             # Later: whoever waits for the entry comes first.
             mark, count = self.bus.mark_read, position.read_count
             self.bus.loop.call_soon(mark, self.flow_run_id, position.name, count)
+
+
+def _without(
+    futures: tuple[asyncio.Future[bool], ...], future: asyncio.Future[bool]
+) -> tuple[asyncio.Future[bool], ...]:
+    # Most often it is the only one, or there is none.
+    if not futures or futures == (future,):
+        return ()
+    return tuple(each for each in futures if each is not future)
