@@ -58,7 +58,12 @@ def _reason(value: object, error: Exception) -> str:
 
 def decoder(annotation: Any) -> Callable[[bytes], Any]:
     """Return the function that reads JSON as a type. It raises pydantic's `ValidationError`."""
-    validate = _adapter(annotation).validator.validate_json
+    return _decoder_of(_adapter(annotation))
+
+
+@lru_cache(maxsize=1024)  # one for all who receive a type: tens of thousands may wait
+def _decoder_of(adapter: TypeAdapter[Any]) -> Callable[[bytes], Any]:
+    validate = adapter.validator.validate_json
     return lambda data: validate(data, by_alias=True, by_name=True)
 
 

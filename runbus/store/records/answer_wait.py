@@ -87,7 +87,7 @@ class AnswerWait:
             self._bus, self._run_id, streams, self._poll_interval, marks=False, looks_again=True
         )
         stream, opened = consumer.streams[0], self._opened
-        stream.cursor = opened.after
+        stream.position.cursor = opened.after
         stream.beside_key = self._bus.keys.pause(self._run_id, opened.key)
         try:
             while await consumer.wait(self._seconds_left()):
