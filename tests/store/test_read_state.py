@@ -1,6 +1,7 @@
 """When streams are read: nothing is lost, doubled or waited for in vain, whatever comes when.
 
 No server: each step of one (a command executed, a reply or a push that arrives, a timer) is drawn.
+More of it, with `RUNBUS_TESTS_MACHINE_EXAMPLES=5000` in the environment.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from runbus.store.receiving.read_state import (
 )
 from runbus.store.receiving.stream_consumer import StreamConsumer
 
-EXAMPLES = int(os.environ.get("RUNBUS_TESTS_MACHINE_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("RUNBUS_TESTS_MACHINE_EXAMPLES", "50"))
 KEYS = ("runbus:{00}:a", "runbus:{00}:b")
 LONG = 700
 """More entries than fit on the first three pages."""
