@@ -425,6 +425,14 @@ def test_a_read_under_way_is_enough(event: Event) -> None:
     assert step(State.READING, event)[1] == ()
 
 
+@pytest.mark.parametrize("event", [Event.SOME, Event.FULL, Event.BACKLOG, Event.PLACED])
+@pytest.mark.parametrize("state", [*UNDER_WAY, State.ELSEWHERE])
+def test_what_comes_is_told(state: State, event: Event) -> None:
+    """Entries and places; and that there is nothing, unless that may be too old."""
+    assert Action.TELL in step(state, event)[1]
+    assert (Action.TELL in step(state, Event.NOTHING)[1]) is (state is not State.READING_AGAIN)
+
+
 def test_a_question_asked_meanwhile_is_read_for() -> None:
     """What is under way may have been read before, and then finds nothing."""
     for state in UNDER_WAY:
