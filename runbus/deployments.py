@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pydantic_core import from_json
@@ -17,7 +17,7 @@ from runbus.execution.current_run import current_flow_run
 from runbus.execution.run_names import friendly_name
 from runbus.execution.subflows import ordinal_ids
 from runbus.execution.verbs import verb
-from runbus.flow_runs import check_timeout, ended
+from runbus.flow_runs.wait import check_timeout, ended
 from runbus.flows import serve
 from runbus.protocol.entries import check_text
 from runbus.protocol.ids import flow_run_id_for
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
+    from runbus.execution.run_context import RunningFlow
+    from runbus.protocol.json_value import JSONValue
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
 
@@ -40,7 +42,7 @@ _log = logging.getLogger("runbus.flow_runs")
 
 async def arun_deployment(
     name: str,
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, JSONValue] | None = None,
     timeout: float | None = None,
     poll_interval: float = 5,
     as_subflow: bool = True,
@@ -106,14 +108,14 @@ async def _tell_unserved(bus: Bus, run: FlowRun) -> None:
 
 def run_deployment(
     name: str,
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, JSONValue] | None = None,
     timeout: float | None = None,
     poll_interval: float = 5,
     as_subflow: bool = True,
     flow_run_name: str | None = None,
     idempotency_key: str | None = None,
     tags: Iterable[str] | None = None,
-) -> Any:
+) -> FlowRun:
     """Start a run of the deployment `flow/name` and wait until it has ended.
 
     See `arun_deployment`. `idempotency_key` gives the same run until RUNBUS_RETENTION_SECONDS after
@@ -123,7 +125,7 @@ def run_deployment(
     return verb("run_deployment", arun_deployment, name, parameters, *options)
 
 
-def _run_id(name: str, idempotency_key: str | None, parent: Any) -> UUID:
+def _run_id(name: str, idempotency_key: str | None, parent: RunningFlow | None) -> UUID:
     if idempotency_key is not None:
         return flow_run_id_for(f"deployment {name}", check_text("idempotency_key", idempotency_key))
     if parent is None:
@@ -131,7 +133,7 @@ def _run_id(name: str, idempotency_key: str | None, parent: Any) -> UUID:
     return next(ordinal_ids(parent))
 
 
-def _parameters(parameters: Mapping[str, Any] | None) -> bytes:
+def _parameters(parameters: Mapping[str, JSONValue] | None) -> bytes:
     data = encode(dict(parameters or {}))
     if not isinstance(from_json(data), dict):
         raise InvalidArgument("parameters", parameters, 'pass {"name": value, …}')

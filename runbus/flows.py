@@ -17,6 +17,10 @@ from runbus.worker.serving import serve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runbus.background.bridge import Finished, Pending
+    from runbus.execution.parameters import Args, Kwargs
+    from runbus.protocol.json_value import JSONObject
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -79,7 +83,7 @@ class Flow(Generic[P, R]):
         """Return the same flow with other options, those of `flow`."""
         return Flow(self.fn, **{**self._options(), **options})
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self) -> Kwargs:
         return {
             "name": self.name,
             "description": self.description,
@@ -94,7 +98,7 @@ class Flow(Generic[P, R]):
         """Return this flow as something to `serve` under `flow/name`."""
         return Deployment(flow=self, name=f"{self.name}/{name}", limit=limit)
 
-    def serve(self, name: str, *, limit: int | None = None) -> Any:
+    def serve(self, name: str, *, limit: int | None = None) -> Pending[None] | Finished:
         """Execute the runs of the deployment `flow/name` until Ctrl-C or SIGTERM.
 
         Blocks in a plain script; on an event loop it is to be awaited, and
@@ -102,9 +106,7 @@ class Flow(Generic[P, R]):
         """
         return serve(self.to_deployment(name), limit=limit)
 
-    def prepare(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], run_name: str = ""
-    ) -> FlowCall:
+    def prepare(self, args: Args, kwargs: Kwargs, run_name: str = "") -> FlowCall:
         """Make ready what a call with these arguments does. Raises as `__call__` does."""
         args, kwargs = self._parameters.validate(args, kwargs)
         parameters = self._parameters.named(args, kwargs)
@@ -120,11 +122,11 @@ class Flow(Generic[P, R]):
             log_prints=self.log_prints,
         )
 
-    def parameters_schema(self) -> dict[str, Any]:
+    def parameters_schema(self) -> JSONObject:
         """Return the JSON Schema of what the flow is called with."""
         return self._parameters.schema
 
-    def run_name(self, parameters: dict[str, Any]) -> str:
+    def run_name(self, parameters: Kwargs) -> str:
         """Return a name for a new run."""
         if callable(self.flow_run_name):
             return self.flow_run_name()

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from runbus.errors import InvalidArgument
 from runbus.execution.verbs import verb
 from runbus.store.bus import current_bus
 from runbus.store.records import named_values
 
+if TYPE_CHECKING:
+    from runbus.background.bridge import Pending
+    from runbus.protocol.json_value import JSONValue
+
 
 class Variable:
-    """The variables. Each lives until it is unset."""
+    """The variables. Each lives until it is unset.
+
+    `aget`, `aset` and `aunset` are coroutines, for async code that a type checker reads.
+    """
 
     @classmethod
-    def get(cls, name: str, default: Any = None) -> Any:
+    def get(cls, name: str, default: JSONValue = None) -> JSONValue:
         """Return a variable's value, `default` if it is not set; on an event loop, `await` it."""
         return verb("Variable.get()", _get, named_values.check_name(name), default)
 
     @classmethod
-    def set(cls, name: str, value: Any, overwrite: bool = False) -> Any:
+    def set(cls, name: str, value: JSONValue, overwrite: bool = False) -> Pending[None]:
         """Give a variable a value; on an event loop, `await` it.
 
         Raises `InvalidArgument`, which is a `ValueError`, if it has another value and `overwrite`
@@ -29,12 +36,27 @@ class Variable:
         return verb("Variable.set()", _set, named_values.check_name(name), data, overwrite)
 
     @classmethod
-    def unset(cls, name: str) -> Any:
+    def unset(cls, name: str) -> bool:
         """Remove a variable and return whether it was set; on an event loop, `await` it."""
         return verb("Variable.unset()", _unset, named_values.check_name(name))
 
+    @classmethod
+    async def aget(cls, name: str, default: JSONValue = None) -> JSONValue:
+        """See `get`."""
+        return await _get(named_values.check_name(name), default)
 
-async def _get(name: str, default: Any) -> Any:
+    @classmethod
+    async def aset(cls, name: str, value: JSONValue, overwrite: bool = False) -> None:
+        """See `set`."""
+        await _set(named_values.check_name(name), named_values.to_stored(value), overwrite)
+
+    @classmethod
+    async def aunset(cls, name: str) -> bool:
+        """See `unset`."""
+        return await _unset(named_values.check_name(name))
+
+
+async def _get(name: str, default: JSONValue) -> JSONValue:
     data = await named_values.load(_key(name))
     return default if data is None else named_values.from_stored(name, data)
 

@@ -27,7 +27,7 @@ from runbus.store.connection.connection import settle
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from runbus.store.sending.receipt import Sent
+    from runbus.store.sending.receipt import Send
 
 T = TypeVar("T")
 ENDING_SECONDS = 3
@@ -187,7 +187,7 @@ class Handshake(Protocol):
 
 
 def run(
-    work: Callable[[], Coroutine[Any, Any, T]],
+    work: Callable[[], Coroutine[object, None, T]],
     *,
     must_end: bool = False,
     done: Handshake | None = None,
@@ -219,14 +219,14 @@ def _hand_over(step: Callable[[threading.Lock], object], done: Handshake) -> Non
             current.stop()
 
 
-def start(work: Callable[[], Coroutine[Any, Any, T]]) -> BackgroundCall[T]:
+def start(work: Callable[[], Coroutine[object, None, T]]) -> BackgroundCall[T]:
     """Start a coroutine on the background loop; it may be cancelled from any thread."""
     call = BackgroundCall(background.loop, work, _tell_nobody)
     background.loop.call_soon_threadsafe(background.submit, call)
     return call
 
 
-async def in_background(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+async def in_background(work: Callable[[], Coroutine[object, None, T]]) -> T:
     """Run a coroutine on the background loop, which no flow's code blocks, and await it here."""
     loop, own_loop = background.loop, asyncio.get_running_loop()
     if loop is own_loop:
@@ -247,7 +247,7 @@ def _settle_there(done: asyncio.Future[None]) -> None:
         done.get_loop().call_soon_threadsafe(settle, done, None)
 
 
-def when_left(present: threading.Lock, end: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def when_left(present: threading.Lock, end: Callable[[], Coroutine[object, None, None]]) -> None:
     """Do work, to its end, when the thread that holds a lock has left. On the background loop."""
     call = BackgroundCall(background.loop, end, _tell_nobody, must_end=True)
     background.attendance.watch(present, partial(background.submit, call))
@@ -267,7 +267,7 @@ def _tell_nobody() -> None:
     pass
 
 
-def send(sent: Sent) -> None:
+def send(sent: Send) -> None:
     """Send an input. On a loop it is under way on return, in a thread it is stored."""
     loop = asyncio._get_running_loop()  # pyright: ignore[reportPrivateUsage]
     if loop is not None:
@@ -279,7 +279,7 @@ def send(sent: Sent) -> None:
     sent.result()
 
 
-def _send_in_background(sent: Sent, _: threading.Lock) -> None:
+def _send_in_background(sent: Send, _: threading.Lock) -> None:
     # Whether its caller is still there or not: it may well have been told that it was sent.
     try:
         current_bus().outbox.send(sent)
@@ -287,17 +287,17 @@ def _send_in_background(sent: Sent, _: threading.Lock) -> None:
         sent.settle(None, error, duplicate=False)
 
 
-class Finished(Coroutine[Any, Any, None]):
+class Finished(Coroutine[object, None, None]):
     """The result of a verb that has blocked until its end, for whoever runs it as a coroutine.
 
     `asyncio.run(serve())` evaluates its argument before there is a loop, so it blocks there.
     """
 
-    def __await__(self) -> Generator[Any, Any, None]:
+    def __await__(self) -> Generator[object, None, None]:
         return
         yield  # what makes this a generator
 
-    def send(self, _: Any, /) -> NoReturn:
+    def send(self, _: None, /) -> NoReturn:
         """Be over, as coroutines are."""
         raise StopIteration
 
@@ -309,20 +309,20 @@ class Finished(Coroutine[Any, Any, None]):
         """End, as coroutines do."""
 
 
-class Pending(Coroutine[Any, Any, T]):
+class Pending(Coroutine[object, None, T]):
     """The result of a verb called on an event loop: to be awaited, and good for nothing else.
 
     Used as if it were the value (`if pause_flow_run(bool):`), it raises `MissingAwait`.
     """
 
     __hash__ = object.__hash__
-    _started: Coroutine[Any, Any, T] | None = None
+    _started: Coroutine[object, None, T] | None = None
     _is_reported = True  # until it is whole: `__init__` may be interrupted
 
     def __init__(
         self,
         verb: str,
-        work: Callable[[], Coroutine[Any, Any, T]],
+        work: Callable[[], Coroutine[object, None, T]],
         on_await: Callable[[Pending[T]], None] | None = None,
     ) -> None:
         self.verb = verb
@@ -330,14 +330,14 @@ class Pending(Coroutine[Any, Any, T]):
         self._on_await = on_await
         self._is_reported = on_await is not None  # a run will, at its end
 
-    def __await__(self) -> Generator[Any, Any, T]:
+    def __await__(self) -> Generator[object, None, T]:
         return self._coroutine().__await__()
 
-    def send(self, value: Any, /) -> Any:
+    def send(self, value: None, /) -> object:
         """Take a step, as coroutines do."""
         return self._coroutine().send(value)
 
-    def throw(self, *error: Any) -> Any:
+    def throw(self, *error: Any) -> object:
         """Take a step with an error, as coroutines do."""
         return self._coroutine().throw(*error)
 
@@ -345,7 +345,7 @@ class Pending(Coroutine[Any, Any, T]):
         """End, as coroutines do."""
         self._coroutine().close()
 
-    def _coroutine(self) -> Coroutine[Any, Any, T]:
+    def _coroutine(self) -> Coroutine[object, None, T]:
         if self._started is None:
             self._started = self._work()
             if self._on_await is not None:

@@ -11,7 +11,7 @@ as it is there, and the loop, which no signal interrupts, looks whether it is he
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from runbus.supervision import tasks
 
@@ -66,7 +66,7 @@ class BackgroundCall(Generic[T]):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        work: Callable[[], Coroutine[Any, Any, T]],
+        work: Callable[[], Coroutine[object, None, T]],
         on_done: Callable[[], object],
         *,
         must_end: bool = False,

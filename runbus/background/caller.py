@@ -42,7 +42,7 @@ class Caller:
         # Of the queues, the one whose `get` a Ctrl-C may interrupt at any moment.
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
-    async def accompany(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def accompany(self, work: Callable[[], Coroutine[object, None, T]]) -> T:
         """Do the work of a verb, on the background loop, in this caller's name."""
         _caller.set(self)
         return await work()
@@ -56,7 +56,7 @@ class Caller:
         """Take note that the verb is done."""
         self._calls.put(None)
 
-    async def execute(self, work: Callable[[], Any]) -> Any:
+    async def execute(self, work: Callable[[], Awaitable[T] | T]) -> T:
         """Let the thread execute some work, and return what that returned.
 
         Raises `CancelledError` if the thread leaves meanwhile.
@@ -77,7 +77,7 @@ class Caller:
 _Result = tuple[Any, Exception | None]
 
 
-def run(work: Callable[[], Coroutine[Any, Any, T]], *, must_end: bool = False) -> T:
+def run(work: Callable[[], Coroutine[object, None, T]], *, must_end: bool = False) -> T:
     """Do the work of a verb on the background loop, as `bridge.run`, and the user's part here."""
     caller = Caller()
     with caller.present:

@@ -22,8 +22,8 @@ class FlowCall:
     run_name: str
     call: Callable[[], Any]
     """Calls the flow's function with its parameters; an async one gives a coroutine."""
-    parameters: Mapping[str, Any]
-    result_type: Any
+    parameters: Mapping[str, object]
+    result_type: object
     """What the function says that it returns."""
     retries: int
     retry_delay_seconds: float
@@ -36,14 +36,14 @@ class FlowCall:
 class CallResult:
     """How a call of the flow's function ended."""
 
-    value: Any = None
+    value: object = None
     error: BaseException | None = None
     data: bytes = b""
     """The value's JSON; empty where it has none."""
     is_exact: bool = False
     """Whether the JSON is known to give the very value back."""
 
-    def result(self) -> Any:
+    def result(self) -> object:
         """Return the value or raise the error."""
         if self.error is not None:
             raise self.error

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
-    from runbus.execution.run_context import FlowRunContext
-    from runbus.store.sending.receipt import Sent
+    from runbus.errors import FlowInterrupt
+    from runbus.execution.run_context import FlowRunContext, RunningFlow
+    from runbus.store.sending.receipt import Send
 
 
 class Current(NamedTuple):
     """What the code that asks is part of."""
 
-    flow_run: FlowRunContext | None = None
+    flow_run: RunningFlow | None = None
     """The flow run whose code this is."""
     bound: tuple[bound_run, ...] = ()
     """The runs in whose name it sends and receives: the innermost last."""
@@ -51,9 +52,9 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
     def __init__(self, flow_run_id: UUID | str) -> None:
         self.flow_run_id = parse_run_id(flow_run_id)
         self.id_text = text_of(self.flow_run_id)
-        self._unsettled: set[Sent] = set()
+        self._unsettled: set[Send] = set()
         self._held = HeldSends()
-        self._failed: list[Sent] = []
+        self._failed: list[Send] = []
         self._unawaited: set[Unawaited] = set()
 
     def __enter__(self) -> Self:
@@ -95,7 +96,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
             self._failed = errors[1:]
             errors[0].result()
 
-    def send(self, sent: Sent) -> None:
+    def send(self, sent: Send) -> None:
         """Send in the run's name: its end waits for it, and raises what nobody looked at."""
         self._unsettled.add(sent)
         sent.on_settled = self._note_settled
@@ -117,7 +118,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         """Take note that it was."""
         self._unawaited.discard(result)
 
-    def _note_settled(self, sent: Sent) -> None:
+    def _note_settled(self, sent: Send) -> None:
         self._unsettled.discard(sent)
         if sent.unseen_error is not None and not sent.is_watched:
             self._failed.append(sent)
@@ -147,7 +148,7 @@ class entered:  # noqa: N801  (read as a statement: `with entered(run):`)
     Not a generator: one that an interrupt leaves half-way ends in any thread, later.
     """
 
-    def __init__(self, run: FlowRunContext) -> None:
+    def __init__(self, run: RunningFlow) -> None:
         self._run = run
 
     def __enter__(self) -> None:
@@ -177,17 +178,31 @@ def current_run() -> bound_run | None:
     return bound[-1]
 
 
-def current_flow_run() -> FlowRunContext | None:
+def current_flow_run() -> RunningFlow | None:
     """Return the flow run whose code calls this, None outside a flow."""
     return CURRENT.get().flow_run
 
 
 def get_run_context() -> FlowRunContext:
     """Return the flow run whose code calls this. Raises `NoCurrentRun` outside a flow."""
+    return running_flow("get_run_context")
+
+
+def running_flow(verb: str) -> RunningFlow:
+    """Return the same, as a verb knows it. Raises `NoCurrentRun`."""
     run = current_flow_run()
     if run is None:
-        raise NoCurrentRun("get_run_context")
+        raise NoCurrentRun(verb)
     return run
+
+
+def leave_with(run_id: UUID, interrupt: FlowInterrupt) -> None:
+    """Leave the current flow if it is this run, or was called in it: it is not to go on."""
+    current = current_flow_run()
+    run = current and current.executed(run_id)
+    if run is not None:
+        run.end(interrupt)
+        raise interrupt
 
 
 def run_id_or_current(flow_run_id: UUID | str | None, verb: str) -> UUID:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from runbus.execution.call import Claim, FlowCall
-    from runbus.execution.run_context import FlowRunContext
+    from runbus.execution.run_context import RunningFlow
 
 T = TypeVar("T")
 
 
-async def run_async(flow_call: FlowCall, claim: Claim | None = None) -> Any:
+async def run_async(flow_call: FlowCall, claim: Claim | None = None) -> object:
     """Run an async flow, in the task that awaits this."""
     execution = Execution(flow_call, claim)
     if claim is None:
@@ -46,13 +46,13 @@ async def run_async(flow_call: FlowCall, claim: Claim | None = None) -> Any:
             context = await execution.begin_again(delay)
 
 
-def run_sync(flow_call: FlowCall, claim: Claim | None = None) -> Any:
+def run_sync(flow_call: FlowCall, claim: Claim | None = None) -> object:
     """Run a sync flow: in this thread, or in one of its own if an event loop runs in this one."""
     run = SyncRun(flow_call, claim)
     return run.result_of_own_thread() if bridge.on_loop() else run.result()
 
 
-async def _to_its_end(work: Coroutine[Any, Any, T]) -> tuple[T, asyncio.CancelledError | None]:
+async def _to_its_end(work: Coroutine[object, None, T]) -> tuple[T, asyncio.CancelledError | None]:
     """Do what is not to be done by halves, in a task of its own; return how it was cancelled.
 
     Who cancels does not want to wait for a server that does not answer: then it is raised.
@@ -80,7 +80,7 @@ async def _done(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> Non
     await done
 
 
-async def _awaited(flow_call: FlowCall, context: FlowRunContext) -> CallResult:
+async def _awaited(flow_call: FlowCall, context: RunningFlow) -> CallResult:
     async def body() -> CallResult:
         try:
             async with bound_run(context.flow_run.id):

@@ -16,15 +16,15 @@ from runbus.supervision import tasks
 if TYPE_CHECKING:
     import asyncio
 
-    from runbus.execution.run_context import FlowRunContext
-    from runbus.store.sending.receipt import Sent
+    from runbus.execution.run_context import RunningFlow
+    from runbus.store.sending.receipt import Send
 
 
 class HeldSends:
     """The held sends of one run."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Sent] = deque()
+        self._waiting: deque[Send] = deque()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -32,7 +32,7 @@ class HeldSends:
         """Whether anything is held: what is sent now comes after it."""
         return bool(self._waiting)
 
-    def send(self, sent: Sent, run: FlowRunContext) -> None:
+    def send(self, sent: Send, run: RunningFlow) -> None:
         """Send an input once that is known; in a thread, block until it is."""
         if not bridge.on_loop():
             bridge.run(run.confirm)
@@ -43,7 +43,7 @@ class HeldSends:
         if self._task is None:
             self._task = tasks.start(self._send_all(run))
 
-    def _check_room(self, sent: Sent, run: FlowRunContext) -> None:
+    def _check_room(self, sent: Send, run: RunningFlow) -> None:
         if run.holder is None:
             return
         unsent, limit = (
@@ -55,7 +55,7 @@ class HeldSends:
                 flow_run_id=sent.flow_run_id, key=sent.key, unsent=unsent, limit=limit
             )
 
-    async def _send_all(self, run: FlowRunContext) -> None:
+    async def _send_all(self, run: RunningFlow) -> None:
         try:
             await run.confirm()
         except BaseException as error:
@@ -72,7 +72,7 @@ class HeldSends:
             self._waiting.popleft().settle(None, cause, duplicate=False)
 
 
-def _send(sent: Sent) -> None:
+def _send(sent: Send) -> None:
     try:
         bridge.send(sent)
     except Exception as error:  # it is refused, as it would have been at once

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.background import bridge
 from runbus.background.call import BackgroundCall
@@ -24,7 +24,7 @@ MOMENT_SECONDS = 0.05
 class Listening:
     """What is heard for one run, until it is cancelled; any thread may make and cancel it."""
 
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, work: Callable[[], Coroutine[object, None, None]]) -> None:
         self._work = work
         self._call: BackgroundCall[None] | None = None
         self._is_over = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, TypeAdapter, validate_call
 
@@ -14,19 +14,25 @@ from runbus.protocol.values import load_pydantic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runbus.protocol.json_value import JSONObject
+
 load_pydantic()
 _CONFIG = ConfigDict(arbitrary_types_allowed=True)
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+Args = tuple[Any, ...]
+"""What is passed by its place: values of the user's own types."""
+Kwargs = dict[str, Any]
+"""What is passed by its name."""
+Arguments = tuple[Args, Kwargs]
 
 
 class Parameters:
     """What a function takes."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., object]) -> None:
         self._fn = fn
         self._signature = inspect.signature(fn)
 
-    def validate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    def validate(self, args: Args, kwargs: Kwargs) -> Arguments:
         """Return the arguments as the annotations say.
 
         Raises `TypeError` for arguments that the function does not take, as a call would, and
@@ -35,7 +41,7 @@ class Parameters:
         self._signature.bind(*args, **kwargs)
         return self._validated(*args, **kwargs)
 
-    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def named(self, args: Args, kwargs: Kwargs) -> Kwargs:
         """Return arguments by the names of their parameters, defaults included."""
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -44,10 +50,10 @@ class Parameters:
     @cached_property
     def _validated(self) -> Callable[..., Arguments]:
         collect = self._collector(list(self._signature.parameters.values()))
-        return cast("Any", validate_call(config=_CONFIG)(collect))
+        return validate_call(config=_CONFIG)(collect)
 
     @cached_property
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> JSONObject:
         """The JSON Schema of the arguments by name; what has none is open (`{}`)."""
         # Late: only who serves the flow needs it.
         from runbus.execution.lenient_schema import LenientSchema
@@ -59,12 +65,12 @@ class Parameters:
             if each.kind is not each.VAR_POSITIONAL
         ]
         collector: Any = self._collector(named)
-        adapter: TypeAdapter[Any] = TypeAdapter(collector, config=_CONFIG)
+        adapter: TypeAdapter[object] = TypeAdapter(collector, config=_CONFIG)
         return adapter.json_schema(schema_generator=LenientSchema)
 
     def _collector(self, parameters: list[inspect.Parameter]) -> Callable[..., Arguments]:
         @wraps(self._fn)
-        def collect(*args: Any, **kwargs: Any) -> Arguments:
+        def collect(*args: object, **kwargs: object) -> Arguments:
             return args, kwargs
 
         annotations = inspect.get_annotations(self._fn)
@@ -79,11 +85,11 @@ class Parameters:
         return collect
 
     @cached_property
-    def result_type(self) -> Any:
+    def result_type(self) -> object:
         """What the function says that it returns; `Any` if it does not."""
         return self._resolved(inspect.get_annotations(self._fn).get("return", Any))
 
-    def _resolved(self, annotation: Any) -> Any:
+    def _resolved(self, annotation: object) -> object:
         # A text under `from __future__ import annotations`; one that names a type which only the
         # defining function knows cannot be resolved, and its parameter is taken as it comes.
         if not isinstance(annotation, str):

@@ -28,7 +28,7 @@ def watch_prints() -> None:
             _print_before, builtins.print = builtins.print, cast("Any", _print)
 
 
-def _print(*values: Any, **options: Any) -> None:
+def _print(*values: object, **options: Any) -> None:
     run = current_flow_run()
     if run is None or not run.log_prints or options.get("file") is not None or _is_logging.get():
         _print_before(*values, **options)

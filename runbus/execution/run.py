@@ -29,7 +29,7 @@ from runbus.execution.current_run import current_flow_run
 from runbus.execution.listening import Listening
 from runbus.execution.log_shipper import shipper
 from runbus.execution.print_capture import watch_prints
-from runbus.execution.run_context import FlowRunContext
+from runbus.execution.run_context import RunningFlow
 from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol import states
 from runbus.protocol.execution import Ending
@@ -74,13 +74,13 @@ class Execution:
         self._run_id = uuid4() if claim is None else claim.run.id
         self._bus: Bus
         self._holder: LeaseHolder
-        self._context: FlowRunContext
+        self._context: RunningFlow
         # Here, where the flow is called: they have code of their own.
         self._parameters = _recorded(flow_call.parameters) if claim is None else b""
         self._activity: Activity | None = None
         self._control_task: Listening | None = None
 
-    async def begin(self) -> FlowRunContext | CallResult:
+    async def begin(self) -> RunningFlow | CallResult:
         """Record the run as running, and listen to what it is told. Raises `RunLost`.
 
         A child that completed in an earlier execution of its parent gives its outcome again.
@@ -105,12 +105,12 @@ class Execution:
         except BaseException:
             await self._parent.end_call(self._activity)
             raise
-        if isinstance(found, FlowRunContext):
+        if isinstance(found, RunningFlow):
             return found
         await self._parent.end_call(self._activity)
         return CallResult(value=found.result)
 
-    def begin_claimed(self, claim: Claim) -> FlowRunContext:
+    def begin_claimed(self, claim: Claim) -> RunningFlow:
         """Listen to what a run is told that a worker has claimed."""
         self._bus = current_bus()
         self._holder = claim.holder
@@ -118,7 +118,7 @@ class Execution:
         claim.slot.enter_loop()
         return self._enter(claim.run)
 
-    async def _create(self) -> FlowRunContext:
+    async def _create(self) -> RunningFlow:
         with self._holder.intent(self._run_id) as digits:
             asked_at = boot_time()
             run = await runs.create(
@@ -127,7 +127,7 @@ class Execution:
             self._holder.note_granted(self._run_id, asked_at)
             return self._enter(run)
 
-    async def begin_again(self, delay: float) -> FlowRunContext:
+    async def begin_again(self, delay: float) -> RunningFlow:
         """Call the flow once more after a delay (seconds), unless the run has to end meanwhile.
 
         While the server is away or refuses that, the same retry is planned again.
@@ -141,7 +141,7 @@ class Execution:
                     raise
                 delay = planned
 
-    async def _begin_after(self, delay: float) -> FlowRunContext:
+    async def _begin_after(self, delay: float) -> RunningFlow:
         async with self._context.waiting():
             await self._context.interruptible(asyncio.sleep(delay))
         run, epoch = self._context.flow_run, self._context.epoch
@@ -156,13 +156,13 @@ class Execution:
             raise RunLost(self._run_id)
         return flow_run
 
-    def _enter(self, flow_run: FlowRun) -> FlowRunContext:
+    def _enter(self, flow_run: FlowRun) -> RunningFlow:
         if self._control_task is None:
             does = "begins" if flow_run.run_count <= 1 else "goes on"
             _log.info("%s: a run of %s %s", flow_run.name, flow_run.flow_name, does)
         before = getattr(self, "_context", None) or self._claim or self._parent
         self._run_id = flow_run.id
-        context = FlowRunContext(
+        context = RunningFlow(
             flow_run=flow_run,
             parameters=self._flow_call.parameters,
             timeout_seconds=self._flow_call.timeout_seconds,
@@ -348,7 +348,7 @@ class Execution:
         name, told = ending.run_name, f" ({ending.message})" if ending.message else ""
         _log.log(logging.ERROR if ending.message else logging.INFO, "%s: %s%s", name, state, told)
 
-    async def _listen(self, context: FlowRunContext) -> None:
+    async def _listen(self, context: RunningFlow) -> None:
         # On the background loop: the flow may block its own for minutes.
         control, delays = Control(bus_for(self._holder.settings), self._run_id), backoff()
         for delay in delays:
@@ -387,7 +387,7 @@ class Execution:
         }
 
 
-def completed(flow_call: FlowCall, context: FlowRunContext, value: Any) -> CallResult:
+def completed(flow_call: FlowCall, context: RunningFlow, value: object) -> CallResult:
     """Return the outcome of a call that returned a value. Raises what the value's own code raises.
 
     It is made where the flow's code runs, before the run's end is recorded.
@@ -397,7 +397,7 @@ def completed(flow_call: FlowCall, context: FlowRunContext, value: Any) -> CallR
     return CallResult(value=value, data=data, is_exact=exact)
 
 
-def _storable(value: Any) -> bytes:
+def _storable(value: object) -> bytes:
     if isinstance(value, Iterator):
         return b""  # to read it would leave nothing for the caller
     try:

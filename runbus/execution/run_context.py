@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True, eq=False)
 class FlowRunContext:
-    """The flow run whose code this is."""
+    """The flow run whose code this is: what `get_run_context` returns."""
 
     flow_run: FlowRun
     """The run, as it was when it began."""
@@ -34,6 +34,22 @@ class FlowRunContext:
     """How long the flow may take, in seconds."""
     log_prints: bool = False
     """Whether what the flow prints becomes lines of the run."""
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.flow_run.name
+
+    @property
+    def run_id(self) -> UUID:
+        """The run's id."""
+        return self.flow_run.id
+
+
+@dataclass(kw_only=True, eq=False)
+class RunningFlow(FlowRunContext):
+    """The flow run whose code this is, as those who execute it and its verbs know it."""
+
     pauses: int = 0
     """How many pauses without a key of their own were passed."""
     children: int = 0
@@ -50,23 +66,13 @@ class FlowRunContext:
     """What it takes of the limit of its worker, with the runs that it is part of."""
     activity: Activity | None = None
     """Its own part in the slot."""
-    caller: FlowRunContext | None = None
+    caller: RunningFlow | None = None
     """The run in which this flow was called."""
-    parts: set[FlowRunContext] = field(default_factory=set["FlowRunContext"])
+    parts: set[RunningFlow] = field(default_factory=set["RunningFlow"])
     """The runs of flows that were called in this one and have not ended."""
     _asked: list[str] = field(default_factory=list[str])
     _waiting: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
     _deadline: float | None = None
-
-    @property
-    def name(self) -> str:
-        """The run's name."""
-        return self.flow_run.name
-
-    @property
-    def run_id(self) -> UUID:
-        """The run's id."""
-        return self.flow_run.id
 
     @property
     def epoch(self) -> str:
@@ -129,7 +135,7 @@ class FlowRunContext:
             with suppress(RuntimeError):  # that loop has ended
                 task.get_loop().call_soon_threadsafe(self._cancel_wait, task)
 
-    async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
+    async def interruptible(self, work: Coroutine[object, None, T]) -> T:
         """Do work that ends when the run is cancelled or its time is over."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         is_outermost = task not in self._waiting
@@ -194,9 +200,9 @@ class FlowRunContext:
         if self.interrupt is None:
             await self.interruptible(self.activity.has_slot())
 
-    def executed(self, flow_run_id: UUID) -> FlowRunContext | None:
+    def executed(self, flow_run_id: UUID) -> RunningFlow | None:
         """Return the run of this id if this one is it, or is a part of it."""
-        run: FlowRunContext | None = self
+        run: RunningFlow | None = self
         while run is not None and run.run_id != flow_run_id:
             run = run.caller
         return run

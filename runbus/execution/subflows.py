@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.background.lease_holder import LeaseHolder
-    from runbus.execution.run_context import FlowRunContext
+    from runbus.execution.run_context import RunningFlow
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
 
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 class Completed:
     """A child that completed in an earlier execution of its parent."""
 
-    result: Any = None
+    result: object = None
     """What it returned."""
 
 
-def ordinal_ids(parent: FlowRunContext) -> Generator[UUID]:
+def ordinal_ids(parent: RunningFlow) -> Generator[UUID]:
     """Count a child, and yield the ids of its runs: of its first attempt, its second, and so on."""
     parent.children += 1
     return child_runs.ids_of_call(parent.run_id, parent.children)
@@ -48,12 +48,12 @@ def ordinal_ids(parent: FlowRunContext) -> Generator[UUID]:
 
 async def find_or_create(
     bus: Bus,
-    parent: FlowRunContext,
+    parent: RunningFlow,
     fields: Mapping[str, str | bytes],
     holder: LeaseHolder,
-    result_type: Any,
-    enter: Callable[[FlowRun], FlowRunContext],
-) -> FlowRunContext | Completed:
+    result_type: object,
+    enter: Callable[[FlowRun], RunningFlow],
+) -> RunningFlow | Completed:
     """Find the run of a flow that is called in another one, or make it, and `enter` it here.
 
     Raises `RunLost` if the parent is another process's by now.
@@ -75,7 +75,7 @@ async def find_or_create(
     raise AssertionError("there are always more ids")
 
 
-def _decoded(result_type: Any, data: bytes) -> Any:
+def _decoded(result_type: object, data: bytes) -> object:
     return decoder(result_type)(data)
 
 
@@ -106,7 +106,7 @@ def _is_same_call(run: FlowRun, fields: Mapping[str, str | bytes]) -> bool:
     return run.flow_name == fields["flow"] and run.parameters == from_json(fields["parameters"])
 
 
-def is_exact(value: Any, data: bytes, result_type: Any) -> bool:
+def is_exact(value: object, data: bytes, result_type: object) -> bool:
     """Whether the JSON of a value gives the very value back."""
     try:
         again = decoder(result_type)(data)

@@ -10,7 +10,7 @@ import asyncio
 import threading
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.background import bridge, caller
 from runbus.execution.call import CallResult
@@ -19,7 +19,7 @@ from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
 
 if TYPE_CHECKING:
     from runbus.execution.call import Claim, FlowCall
-    from runbus.execution.run_context import FlowRunContext
+    from runbus.execution.run_context import RunningFlow
 
 LOOK_SECONDS = 0.2
 """How often a loop's thread looks, while a flow blocks it, whether its task is cancelled."""
@@ -31,13 +31,13 @@ class SyncRun:
     def __init__(self, flow_call: FlowCall, claim: Claim | None) -> None:
         self._flow_call = flow_call
         self._execution = Execution(flow_call, claim)
-        self._context: FlowRunContext | None = None
+        self._context: RunningFlow | None = None
         self._present = threading.Lock()
         self._caller: threading.Lock | None = None
         self._step = asyncio.Lock()
         self._ended = asyncio.Event()
 
-    def result(self) -> Any:
+    def result(self) -> object:
         """Call the flow in this thread."""
         try:
             with self._present:
@@ -47,7 +47,7 @@ class SyncRun:
                 bridge.look()
             raise
 
-    def result_of_own_thread(self) -> Any:
+    def result_of_own_thread(self) -> object:
         """Call the flow in a thread of its own; an interrupt of this one, a loop's, ends the run.
 
         So does the cancellation of its task by a signal's handler, as that of `asyncio.run`.
@@ -77,7 +77,7 @@ class SyncRun:
             raise
         return outcome.result()
 
-    def _call(self) -> Any:
+    def _call(self) -> object:
         context = caller.run(self._begin, must_end=True)
         if isinstance(context, CallResult):
             return context.result()
@@ -90,7 +90,7 @@ class SyncRun:
 
     # On the background loop, one after the other.
 
-    async def _begin(self) -> FlowRunContext | CallResult:
+    async def _begin(self) -> RunningFlow | CallResult:
         bridge.when_left(self._present, self._end_for_who_left)
         if self._caller is not None:
             bridge.when_left(self._caller, self._interrupt)
@@ -117,7 +117,7 @@ class SyncRun:
                 self._note_end()
             return delay
 
-    async def _begin_again(self, delay: float) -> FlowRunContext:
+    async def _begin_again(self, delay: float) -> RunningFlow:
         async with self._step:
             try:
                 self._context = await self._execution.begin_again(delay)
@@ -148,7 +148,7 @@ class SyncRun:
             bridge.forget(self._caller)
 
 
-def _called(flow_call: FlowCall, context: FlowRunContext) -> CallResult:
+def _called(flow_call: FlowCall, context: RunningFlow) -> CallResult:
     # An interrupt while a block is entered or left must not leave the run behind as the current
     # one: so that is set back here, in one step.
     current = CURRENT.get()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
 
     from runbus.forms.parts import Schema
+    from runbus.protocol.json_value import JSONValue
 
 LONGEST_ERROR = 200
 MOST_ERRORS = 20
@@ -23,7 +24,7 @@ MOST_PARTS_BYTES = 4 * 1024 * 1024
 """How many bytes of JSON Schema are compiled to find all errors of an answer, not only one."""
 
 
-def with_defaults(schema: Any, answer: Any) -> Any:
+def with_defaults(schema: object, answer: object) -> JSONValue:
     """Return an answer with the form's defaults for the fields that it leaves out."""
     if not isinstance(answer, dict):
         return answer
@@ -62,7 +63,7 @@ def in_one_line(errors: dict[str, str]) -> str:
     return "; ".join(f"{name}: {error}" if name else error for name, error in errors.items())
 
 
-def schema_error(schema: Any) -> str:
+def schema_error(schema: object) -> str:
     """Return why a form cannot be used: it is no JSON Schema. Empty for one that can."""
     try:
         validator(schema)
@@ -71,7 +72,7 @@ def schema_error(schema: Any) -> str:
     return ""
 
 
-def validation_errors(schema: Any, answer: Any) -> dict[str, str]:
+def validation_errors(schema: object, answer: object) -> dict[str, str]:
     """Return what is wrong with an answer: field → error, `` for the answer as a whole.
 
     One error of each field at most, and no more than `MOST_ERRORS`: a large answer that is wrong
@@ -88,7 +89,7 @@ def validation_errors(schema: Any, answer: Any) -> dict[str, str]:
         return {"": "it has half a character, which cannot be stored"}
 
 
-def _by_field(schema: Any, answer: Any) -> dict[str, str]:
+def _by_field(schema: object, answer: object) -> dict[str, str]:
     errors: dict[str, str] = {}
     for error in _errors(schema, answer):
         if len(errors) == MOST_ERRORS:
@@ -98,7 +99,7 @@ def _by_field(schema: Any, answer: Any) -> dict[str, str]:
     return errors
 
 
-def _errors(schema: Any, answer: Any) -> Iterator[ValidationError]:
+def _errors(schema: object, answer: object) -> Iterator[ValidationError]:
     # The validator's own list of all errors is made before the first can be read, and may be
     # longer than the answer. So each field is asked for its first.
     found, left = False, MOST_PARTS_BYTES
@@ -116,7 +117,7 @@ def _errors(schema: Any, answer: Any) -> Iterator[ValidationError]:
             yield error
 
 
-def _parts(schema: Any, answer: Any) -> Iterator[Schema]:
+def _parts(schema: object, answer: object) -> Iterator[Schema]:
     """Yield a schema for each thing that may be wrong by itself: a missing field, a field."""
     if not isinstance(schema, dict) or not isinstance(answer, dict):
         return

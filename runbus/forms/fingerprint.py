@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic_core import to_json
 
 if TYPE_CHECKING:
     from runbus.forms.parts import Schema
+    from runbus.protocol.json_value import JSONValue
 
 _DIGITS = 32
 _TEXTS_ONLY = {"default", "title", "description", "examples"}
 
 
-def fingerprint(schema: Any) -> str:
+def fingerprint(schema: object) -> str:
     """Return a digest of a schema, but for texts and defaults: a retry may have others."""
     return hashlib.sha256(to_json(_without_texts(schema))).hexdigest()[:_DIGITS]
 
 
-def _without_texts(schema: Any) -> Any:
+def _without_texts(schema: object) -> JSONValue:
     if isinstance(schema, dict):
         # The names of properties are not keywords: a field may be called `title`.
         return {
@@ -30,5 +31,5 @@ def _without_texts(schema: Any) -> Any:
             if name not in _TEXTS_ONLY
         }
     if isinstance(schema, list):
-        return [_without_texts(each) for each in cast("list[Any]", schema)]
+        return [_without_texts(each) for each in cast("list[JSONValue]", schema)]
     return schema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.forms.parts import Text
 
@@ -21,7 +21,7 @@ _WORDS = {
 }
 
 
-def format_error(part: Part, value: Any) -> str:
+def format_error(part: Part, value: object) -> str:
     """Return what is wrong with a text of a format; empty for all else."""
     if not isinstance(part, Text) or part.format not in _WORDS or not isinstance(value, str):
         return ""
@@ -33,7 +33,7 @@ def format_error(part: Part, value: Any) -> str:
 
 
 @cache
-def _adapter(name: str) -> TypeAdapter[Any]:
+def _adapter(name: str) -> TypeAdapter[object]:
     # Late: most who check an answer have no texts of a format.
     from datetime import date, datetime, time, timedelta
     from uuid import UUID

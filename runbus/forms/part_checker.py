@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.forms.answers import validation_errors
 from runbus.forms.formats import format_error
@@ -25,7 +25,7 @@ class PartChecker:
         self._root = root
         self._left = most_bytes
 
-    def errors(self, part: Part, value: Any) -> dict[str, str]:
+    def errors(self, part: Part, value: object) -> dict[str, str]:
         """Return what is wrong with a value, by its place in it. Raises `TooMuchToCheck`."""
         if value is None and part.nullable:
             return {}
@@ -34,7 +34,7 @@ class PartChecker:
         error = format_error(part, value)
         return {"": error} if error else {}
 
-    def schema_errors(self, schema: Schema, value: Any) -> dict[str, str]:
+    def schema_errors(self, schema: Schema, value: object) -> dict[str, str]:
         """Check a value by a schema within the form. Raises `TooMuchToCheck`."""
         whole = standalone(self._root, schema)
         if self._left is not None:

@@ -7,14 +7,18 @@ itself has an end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from runbus.protocol.json_value import JSONObject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Schema = dict[str, Any]
+    from runbus.protocol.json_value import JSONValue
 
-UNSET: Final[Any] = object()
+Schema = JSONObject
+
+UNSET: Final[object] = object()
 """No value: a default that is not there, and the answer for a field that is left out."""
 
 
@@ -30,10 +34,10 @@ class Part:
     required: bool = True
     nullable: bool = False
     """Whether there may be null instead of a value."""
-    default: Any = UNSET
-    examples: tuple[Any, ...] = ()
+    default: object = UNSET
+    examples: tuple[JSONValue, ...] = ()
     read_only: bool = False
-    limits: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    limits: Mapping[str, JSONValue] = field(default_factory=JSONObject)
     """What bounds the value, by the schema's own keywords; only those that make sense."""
 
 
@@ -68,14 +72,14 @@ class Boolean(Part):
 class Constant(Part):
     """The only value that fits: there is nothing to ask."""
 
-    value: Any
+    value: object
 
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
     """One value of a choice."""
 
-    value: Any
+    value: object
     label: str
     text: str
     """The value's JSON."""

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from runbus.forms.parts import Schema
+    from runbus.protocol.json_value import JSONValue
 
 LONGEST_CHAIN = 50
 """How many references are followed, one after the other: some lead in a circle."""
 _WHOLE = "urn:runbus:form"
 
 
-def fields_of(value: Any) -> Schema:
+def fields_of(value: JSONValue) -> Schema:
     """Return an object as it is, and nothing for what is none."""
     return cast("Schema", value) if isinstance(value, dict) else {}
 
 
-def items_of(value: Any) -> list[Any]:
+def items_of(value: JSONValue) -> list[JSONValue]:
     """Return a list as it is, and nothing for what is none."""
-    return cast("list[Any]", value) if isinstance(value, list) else []
+    return cast("list[JSONValue]", value) if isinstance(value, list) else []
 
 
-def resolve(root: Schema, schema: Any) -> Schema:
+def resolve(root: Schema, schema: object) -> Schema:
     """Follow references; what stands beside one comes before what it leads to.
 
     The title of what it leads to is left out: two fields may hold an address each.
@@ -49,7 +50,7 @@ def target_of(root: Schema, schema: Schema) -> Schema | None:
 def _follow(root: Schema, reference: str) -> Schema:
     if not reference.startswith("#"):  # what is elsewhere is not fetched
         return {}
-    found: Any = root
+    found: JSONValue = root
     for step in unquote(reference[1:]).split("/")[1:]:
         found = fields_of(found).get(step.replace("~1", "/").replace("~0", "~"))
     return fields_of(found)
@@ -62,14 +63,14 @@ def standalone(root: Schema, schema: Schema) -> Schema:
     return _leading(schema) | {"$defs": {"form": root | {"$id": _WHOLE}}}
 
 
-def _has_references(schema: Any) -> bool:
+def _has_references(schema: JSONValue) -> bool:
     if isinstance(schema, list):
         return any(map(_has_references, items_of(schema)))
     inner = fields_of(schema)
     return "$ref" in inner or any(map(_has_references, inner.values()))
 
 
-def _leading(schema: Any) -> Any:
+def _leading(schema: JSONValue) -> JSONValue:
     if isinstance(schema, list):
         return [_leading(each) for each in items_of(schema)]
     if not isinstance(schema, dict):

@@ -8,7 +8,7 @@ there, and what is not understood is asked for as JSON: a form may come from any
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.forms.limits import limits_of
 from runbus.forms.parts import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from runbus.forms.parts import Schema
+    from runbus.protocol.json_value import JSONObject, JSONValue
 
 
 def names_of(schema: Schema | None) -> list[str]:
@@ -65,11 +66,11 @@ class SchemaReader:
         for name, each in found.properties.items():
             yield name, self.part(each, name, required=name in found.required_names)
 
-    def part(self, schema: Any, name: str = "", *, required: bool = True) -> Part:
+    def part(self, schema: object, name: str = "", *, required: bool = True) -> Part:
         """Read the schema of one value; `name` titles what has no title."""
         stated = resolve(self.root, schema)
         wanted, nullable = self._without_null(stated)
-        told: dict[str, Any] = {
+        told: JSONObject = {
             "schema": wanted,
             "title": _text(stated.get("title")) or humanise(name),
             "help": _text(stated.get("description")) or _text(wanted.get("description")),
@@ -99,7 +100,7 @@ class SchemaReader:
                 return {**schema, word: only}, True
         return schema, False
 
-    def _kind(self, schema: Schema, told: dict[str, Any]) -> Part:
+    def _kind(self, schema: Schema, told: JSONObject) -> Part:
         if "const" in schema:
             # Where there may be nothing instead, there is something to choose.
             constant = schema["const"]
@@ -115,7 +116,7 @@ class SchemaReader:
             kind = "object"
         return _BY_TYPE.get(kind if isinstance(kind, str) else "", _json)(schema, told)
 
-    def _one_of(self, kinds: list[Any], told: dict[str, Any]) -> Part:
+    def _one_of(self, kinds: list[JSONValue], told: JSONObject) -> Part:
         found = [resolve(self.root, each) for each in kinds]
         if _is_decimal(found, told["default"]):
             return Number(is_decimal=True, limits=limits_of(found[0]), **told)
@@ -129,7 +130,7 @@ class SchemaReader:
         ]
         return Union(branches=tuple(branches), **told)
 
-    def _label(self, stated: Any, found: Schema, by: str | None) -> str:
+    def _label(self, stated: object, found: Schema, by: str | None) -> str:
         target = target_of(self.root, fields_of(stated)) or {}
         if title := _text(found.get("title")) or _text(target.get("title")):
             return title
@@ -137,14 +138,14 @@ class SchemaReader:
         return humanise(str(constant) if constant is not None else noun(found))
 
 
-def closest_schema(part: Part, value: Any) -> Schema:
+def closest_schema(part: Part, value: object) -> Schema:
     """Return the schema that says most of what is wrong with a value of a part."""
     if isinstance(part, Number) and part.is_decimal and isinstance(value, (int, float)):
         return {"type": "number", **part.limits}  # a text fits anything
     return part.schema
 
 
-def _object(schema: Schema, told: dict[str, Any]) -> Part:
+def _object(schema: Schema, told: JSONObject) -> Part:
     more = schema.get("additionalProperties")
     properties = schema.get("properties")
     if fields_of(properties) or more is False or (isinstance(properties, dict) and more is None):
@@ -153,7 +154,7 @@ def _object(schema: Schema, told: dict[str, Any]) -> Part:
     return Map(values=fields_of(more), limits=limits_of(schema), **told)
 
 
-def _array(schema: Schema, told: dict[str, Any]) -> Part:
+def _array(schema: Schema, told: JSONObject) -> Part:
     first = items_of(schema.get("prefixItems"))
     if first and schema.get("items"):
         return _json(schema, told)  # places, and then any number of others
@@ -162,22 +163,22 @@ def _array(schema: Schema, told: dict[str, Any]) -> Part:
     return List(items=fields_of(schema.get("items")), limits=limits_of(schema), **told)
 
 
-def _string(schema: Schema, told: dict[str, Any]) -> Part:
+def _string(schema: Schema, told: JSONObject) -> Part:
     return Text(format=_text(schema.get("format")), limits=limits_of(schema), **told)
 
 
-def _number(schema: Schema, told: dict[str, Any]) -> Part:
+def _number(schema: Schema, told: JSONObject) -> Part:
     is_whole = schema["type"] == "integer"
     return Number(is_whole=is_whole, limits=limits_of(schema), **told)
 
 
-def _json(_: Schema, told: dict[str, Any]) -> Part:
+def _json(_: Schema, told: JSONObject) -> Part:
     # A null that is offered is meant to be taken.
     told["nullable"] = told["nullable"] or told["default"] is None
     return Json(**told)
 
 
-_BY_TYPE: dict[str, Callable[[Schema, dict[str, Any]], Part]] = {
+_BY_TYPE: dict[str, Callable[[Schema, JSONObject], Part]] = {
     "array": _array,
     "boolean": lambda _, told: Boolean(**told),
     "integer": _number,
@@ -188,14 +189,14 @@ _BY_TYPE: dict[str, Callable[[Schema, dict[str, Any]], Part]] = {
 }
 
 
-def _options(values: list[Any], labels: list[str] | None = None) -> tuple[Option, ...]:
+def _options(values: list[JSONValue], labels: list[str] | None = None) -> tuple[Option, ...]:
     return tuple(
         Option(value=value, label=named or label(value), text=json_text(value))
         for value, named in zip(values, labels or [""] * len(values), strict=True)
     )
 
 
-def _alternatives(schema: Schema) -> tuple[str, list[Any]]:
+def _alternatives(schema: Schema) -> tuple[str, list[JSONValue]]:
     word = "anyOf" if items_of(schema.get("anyOf")) else "oneOf"
     return word, [each for each in items_of(schema.get(word)) if isinstance(each, dict)]
 
@@ -204,7 +205,7 @@ def _is_null(schema: Schema) -> bool:
     return schema.get("type") == "null" or schema.get("const", 0) is None
 
 
-def _is_decimal(kinds: list[Schema], default: Any) -> bool:
+def _is_decimal(kinds: list[Schema], default: object) -> bool:
     # `float | str` looks the same, but for a default that is no number.
     if [each.get("type") for each in kinds] != ["number", "string"]:
         return False
@@ -230,5 +231,5 @@ def _fixes(schema: Schema, name: str) -> bool:
     return "const" in fields_of(fields_of(schema.get("properties")).get(name))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else ""

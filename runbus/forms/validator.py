@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 from pydantic_core import to_json
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator, ValidationError
+
+    from runbus.protocol.json_value import JSONObject, JSONValue
 
 MOST_MATCHING = 100_000_000
 """The squares of the lengths of an answer's texts, together and for each pattern, where patterns
@@ -30,11 +32,11 @@ class Validator(NamedTuple):
     patterns: int
     """How many patterns may take quadratic time."""
 
-    def is_too_long(self, answer: Any) -> bool:
+    def is_too_long(self, answer: object) -> bool:
         """Tell whether an answer is too long to be matched with these patterns."""
         return bool(self.patterns) and _matching(answer) * self.patterns > MOST_MATCHING
 
-    def first_error(self, answer: Any) -> ValidationError | None:
+    def first_error(self, answer: object) -> ValidationError | None:
         """Return the first thing that is wrong with an answer; it is found at once."""
         from jsonschema_rs import ValidationError
 
@@ -45,7 +47,7 @@ class Validator(NamedTuple):
         return None
 
 
-def validator(schema: Any) -> Validator:
+def validator(schema: object) -> Validator:
     """Compile a schema. Raises `ValueError` and `TypeError` for what is none."""
     # Made once for a form: that takes longer than all else that an answer costs here.
     return _kept(to_json(schema).decode())
@@ -66,12 +68,12 @@ def _kept(schema: str) -> Validator:
     return Validator(make(pattern_options=options), patterns)
 
 
-def _refuse(uri: str) -> Any:
+def _refuse(uri: str) -> NoReturn:
     # A schema that somebody stored must not make this process fetch what it names.
     raise ValueError(f"{uri} is outside of the schema")
 
 
-def _matching(answer: Any) -> int:
+def _matching(answer: object) -> int:
     # Not by recursion: an answer may be deeper than the stack.
     total, left = 0, [answer]
     while left:
@@ -79,8 +81,8 @@ def _matching(answer: Any) -> int:
         if isinstance(part, str):
             total += len(part) ** 2
         elif isinstance(part, dict):
-            left.extend(cast("dict[str, Any]", part).keys())
-            left.extend(cast("dict[str, Any]", part).values())
+            left.extend(cast("JSONObject", part).keys())
+            left.extend(cast("JSONObject", part).values())
         elif isinstance(part, list):
-            left.extend(cast("list[Any]", part))
+            left.extend(cast("list[JSONValue]", part))
     return total

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runbus.forms.parts import Part
+    from runbus.protocol.json_value import JSONValue
 
 LONGEST_NUMBER = 400
 """Characters; with more, and beyond what a float has, it is no number that somebody means."""
@@ -33,7 +34,7 @@ class Mistyped(ValueError):
     """What was typed is not what was asked for; the text says why, as of something: "it is …"."""
 
 
-def read_value(part: Part, text: str) -> Any:
+def read_value(part: Part, text: str) -> JSONValue:
     """Read what was typed for a part. Raises `Mistyped`.
 
     What it reads may still not fit the form: that is for the check of the answer to say.
@@ -50,12 +51,12 @@ def read_boolean(text: str) -> bool:
     raise Mistyped("type y or n")
 
 
-def read_json(text: str | bytes) -> Any:
+def read_json(text: str | bytes) -> JSONValue:
     """Read JSON, whose numbers are finite. Raises `Mistyped`."""
     return _read_json(text, "")
 
 
-def _read_json(text: str | bytes, otherwise: str) -> Any:
+def _read_json(text: str | bytes, otherwise: str) -> JSONValue:
     try:  # half a character is a ValueError
         data = text.encode() if isinstance(text, str) else text
         return from_json(data, allow_inf_nan=False)
@@ -63,7 +64,7 @@ def _read_json(text: str | bytes, otherwise: str) -> Any:
         raise Mistyped(otherwise or f"it is not JSON: {error}") from None
 
 
-def _read_number(part: Number, text: str) -> Any:
+def _read_number(part: Number, text: str) -> float | str:
     text = text.strip()
     try:
         number = _whole(text) if part.is_whole else _number(text)
@@ -93,7 +94,7 @@ def _whole(text: str) -> int:
     return int(exact)
 
 
-def _read_option(part: Choice, text: str) -> Any:
+def _read_option(part: Choice, text: str) -> JSONValue:
     """Find an option by its JSON, else by its label."""
     ways: list[Callable[[str, str, str], bool]] = [
         lambda written, _, typed: written == typed,
@@ -107,7 +108,7 @@ def _read_option(part: Choice, text: str) -> Any:
     raise Mistyped(f"it is not one of {', '.join(each.label for each in part.options)}")
 
 
-def _read_one_of(text: str) -> Any:
+def _read_one_of(text: str) -> JSONValue:
     # A text that only begins like JSON was meant to be some.
     try:
         return read_json(text)
@@ -129,19 +130,19 @@ _READERS: dict[type[Part], Callable[[Any, str], Any]] = {
 }
 
 
-def json_text(value: Any) -> str:
+def json_text(value: object) -> str:
     """Write a value as one line of JSON."""
     return to_json(value, inf_nan_mode="strings").decode()
 
 
-def label(value: Any) -> str:
+def label(value: object) -> str:
     """Write an option or a default for a person."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value if isinstance(value, str) else json_text(value)
 
 
-def write_value(part: Part, value: Any) -> str:
+def write_value(part: Part, value: object) -> str:
     """Write a value so that `read_value` reads it again; empty where there is none."""
     if value is UNSET or value is None:
         return ""

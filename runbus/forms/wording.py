@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.forms.parts import Boolean, Json, List, Map, Number, Text, Tuple
 from runbus.forms.references import fields_of, items_of
@@ -133,7 +133,7 @@ def limits(part: Part) -> list[str]:
     return [each for each in words if each]
 
 
-def _between(least: Any, most: Any, what: str = "") -> str:
+def _between(least: object, most: object, what: str = "") -> str:
     if least is not None and most is not None:
         return f"{json_text(least)} to {json_text(most)}{what}"
     if least is not None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+    from runbus.protocol.json_value import JSONObject
     from runbus.protocol.records import Pause
 
 M = TypeVar("M", bound=BaseModel)
@@ -27,7 +28,7 @@ M = TypeVar("M", bound=BaseModel)
 class Form:
     """What a pause shows, and what an answer to it is checked against."""
 
-    schema: dict[str, Any]
+    schema: JSONObject
     """The JSON Schema of the answer."""
     description: str = ""
     """Markdown, to show above the form."""
@@ -59,7 +60,7 @@ class Keyset(dict[str, str]):
         return pause
 
 
-def with_defaults(model: type[M], defaults: Mapping[str, Any]) -> type[M]:
+def with_defaults(model: type[M], defaults: Mapping[str, object]) -> type[M]:
     """Return a subclass with other defaults; all else of its fields stays as it is."""
     unknown = sorted(defaults.keys() - model.model_fields.keys())
     if unknown:
@@ -76,12 +77,12 @@ def with_defaults(model: type[M], defaults: Mapping[str, Any]) -> type[M]:
     )
 
 
-def _with_default(field: FieldInfo, value: Any) -> FieldInfo:
+def _with_default(field: FieldInfo, value: object) -> FieldInfo:
     field = copy(field)
     field.default = value
     field.default_factory = None
     # What was set explicitly is all that survives when the field is collected anew.
-    given: dict[str, Any] = field._attributes_set  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
+    given: dict[str, object] = field._attributes_set  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
     kept = {name: given[name] for name in given if name != "default_factory"}
     field._attributes_set = {**kept, "default": value}  # pyright: ignore[reportPrivateUsage]
     return field

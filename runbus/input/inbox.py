@@ -109,13 +109,14 @@ class Inbox(Generic[T]):
                 raise
             raise StopAsyncIteration from None
 
-    def next(self) -> Any:
+    def next(self) -> T:
         """Return the next input; on an event loop, `await` it. Raises `ReceiveTimeout`.
 
-        The typed spelling for async code is `await anext(inbox)`.
+        A type checker reads it as the input: async code that one checks writes
+        `await anext(inbox)`.
         """
         if bridge.on_loop():
-            return pending("next()", self._next_on_loop)
+            return pending("next()", self._next_on_loop)  # pyright: ignore[reportReturnType]
         return self._next_in_thread()
 
     async def _next_on_loop(self) -> T:

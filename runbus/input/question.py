@@ -64,7 +64,7 @@ class Question:
             _forms[self.model] = form
         return form
 
-    async def answer(self, run_id: UUID, pause: Pause) -> Any:
+    async def answer(self, run_id: UUID, pause: Pause) -> object:
         """Read the answer to a pause. Raises pydantic's `ValidationError`."""
         if self.model is None:
             return None
@@ -78,7 +78,7 @@ def title_of_form(form: StoredForm) -> str:
     return title(from_json(form.schema) if form.schema else None)
 
 
-def question_about(input_type: Any) -> Question:
+def question_about(input_type: object) -> Question:
     """Make the question for a model, a built-in type, or None: no answer but going on.
 
     Raises `UsageError` for what is no type.

@@ -37,7 +37,7 @@ from runbus.protocol.types import check_key_prefix, types_by_name
 from runbus.protocol.values import decoder, encode, json_schema, load_pydantic
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Generator, Iterable
     from uuid import UUID
 
     from pydantic import GetCoreSchemaHandler
@@ -97,6 +97,10 @@ class RunInput(BaseModel):
     )
     __runbus_input__: ClassVar[str] = "model"  # how `send_input` knows it
     _description: ClassVar[str | None] = None
+
+    if TYPE_CHECKING:  # `await pause_flow_run(Greeting)` is a Greeting too
+
+        def __await__(self) -> Generator[object, None, Self]: ...
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -257,7 +261,7 @@ def receive_input(
 ) -> Inbox[AutomaticRunInput[T]]: ...
 @overload
 def receive_input(
-    input_type: type[T] | Any,
+    input_type: type[T],
     timeout: float | None = ...,
     poll_interval: float = ...,
     raise_timeout_error: bool = ...,
@@ -266,8 +270,19 @@ def receive_input(
     flow_run_id: UUID | str | None = ...,
     with_metadata: bool = ...,
 ) -> Inbox[T]: ...
+@overload
 def receive_input(
-    input_type: type[T] | Any,
+    input_type: object,
+    timeout: float | None = ...,
+    poll_interval: float = ...,
+    raise_timeout_error: bool = ...,
+    exclude_keys: Iterable[str] | None = ...,
+    key_prefix: str | None = ...,
+    flow_run_id: UUID | str | None = ...,
+    with_metadata: bool = ...,
+) -> Inbox[Any]: ...
+def receive_input(
+    input_type: object,
     timeout: float | None = 3600,
     poll_interval: float = 10,
     raise_timeout_error: bool = True,

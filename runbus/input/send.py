@@ -15,10 +15,12 @@ from runbus.protocol.entries import check_text, new_key
 from runbus.protocol.ids import parse_run_id, text_of
 from runbus.protocol.types import check_key_prefix, name_of_value
 from runbus.protocol.values import encode
-from runbus.store.sending.receipt import Sent
+from runbus.store.sending.receipt import Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from runbus.store.sending.receipt import Sent
 
 
 def send_input(
@@ -50,7 +52,7 @@ def send_input(
         run_input = cast("Any", run_input).value
     name = name_of_value(run_input) if key_prefix is None else check_key_prefix(key_prefix)
     # Without names, as a class that is called with them takes twice as long.
-    sent = Sent(
+    sent = Send(
         receiver,
         name,
         new_key(name, random_digits()) if key is None else check_text("key", key),

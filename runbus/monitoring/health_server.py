@@ -12,7 +12,7 @@ import logging
 import threading
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from runbus import settings
@@ -81,9 +81,8 @@ def _application(report: Report) -> WSGIApplication:
     registry = prometheus_client.CollectorRegistry()
     registry.register(RunbusCollector())
     prometheus_client.ProcessCollector(registry=registry)
-    untyped: Any = prometheus_client
-    metrics = untyped.make_wsgi_app(registry)
-    checks: dict[str, Callable[[Report], Any]] = {"/livez": _lives, "/readyz": _answers}
+    metrics: WSGIApplication = prometheus_client.make_wsgi_app(registry)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    checks: dict[str, Callable[[Report], object]] = {"/livez": _lives, "/readyz": _answers}
 
     def answer(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environment.get("PATH_INFO", "")
@@ -152,5 +151,5 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _QuietHandler(WSGIRequestHandler):
     timeout = PATIENCE_SECONDS  # for who connects and says nothing
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Write no line for each scrape."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.protocol.fields import json_in, number_in, text_in, time_in
 
@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from runbus.protocol.fields import Fields
+    from runbus.protocol.json_value import JSONObject, JSONValue
 
-_NO_FIELDS: dict[str, Any] = {}
-_NO_ITEMS: list[Any] = []
+_NO_FIELDS: JSONObject = {}
+_NO_ITEMS: list[JSONValue] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class DeploymentInfo:
     """`flow/name`."""
     flow_name: str
     description: str | None
-    parameters: dict[str, Any]
+    parameters: JSONObject
     """The JSON Schema of the flow's parameters; empty when they have none."""
     workers: int | None
     """How many workers serve it now; None while their server does not answer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic_core import from_json
 
@@ -45,7 +45,7 @@ def json_in(fields: Fields, name: str, default: T) -> T:
     if name not in fields:
         return default
     try:
-        found: Any = from_json(fields[name])
+        found: object = from_json(fields[name])
     except ValueError:
         return default
     return found if type(found) is type(default) else default

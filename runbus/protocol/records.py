@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
 from runbus.protocol.fields import (
     Fields,
@@ -19,11 +19,13 @@ from runbus.protocol.ids import read_run_id
 from runbus.protocol.states import TYPES, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from uuid import UUID
 
-_NO_FIELDS: dict[str, Any] = {}
-_NO_ITEMS: list[Any] = []
+    from runbus.protocol.json_value import JSONObject, JSONValue
+
+_NO_FIELDS: JSONObject = {}
+_NO_ITEMS: list[JSONValue] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ class FlowRun:
     """The deployment that it belongs to; None when its flow was called directly."""
     parent_run_id: UUID | None = None
     """The run that it was started in."""
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, JSONValue]
     """What the flow was called with, as plain JSON data."""
     created: datetime
     start_time: datetime | None = None
@@ -61,6 +63,10 @@ class FlowRun:
     is_exact: bool = False
     """Whether its result gives back the very value that its flow returned."""
 
+    if TYPE_CHECKING:  # `await run_deployment(…)` is a run too
+
+        def __await__(self) -> Generator[object, None, Self]: ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
@@ -71,7 +77,7 @@ class Pause:
     """`pending`, `answered`, `refused`, `expired` or `cancelled`."""
     generation: int
     """How often it was asked, from 1; a refused answer is asked for anew."""
-    schema: dict[str, Any] | None
+    schema: JSONObject | None
     """The JSON Schema of the answer; None when no answer is wanted."""
     description: str | None
     """Markdown, to show above the form."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from runbus.errors import InvalidArgument
 from runbus.protocol.states import FINAL, TYPES
@@ -101,7 +101,7 @@ def _lower(text: str | None) -> str:
     return (text or "").encode(errors="replace").lower().decode()
 
 
-def _as_id(text: Any) -> str:
+def _as_id(text: str) -> str:
     """Return what an id that begins with these digits looks like; '' if none does."""
     digits = text.replace("-", "")
     if not digits or set(digits) - set("0123456789abcdef"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
@@ -17,6 +17,8 @@ from runbus.errors import NoResult, RunFailed
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from runbus.protocol.json_value import JSONValue
 
 
 class StateType(StrEnum):
@@ -142,7 +144,7 @@ class State:
         """Whether the run has ended."""
         return self.type in FINAL
 
-    def result(self, raise_on_failure: bool = True) -> Any:
+    def result(self, raise_on_failure: bool = True) -> JSONValue:
         """Return what the flow returned, as plain JSON data.
 
         Raises `RunFailed` for a run that ended otherwise (returns it, without

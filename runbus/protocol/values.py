@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from pydantic import TypeAdapter, ValidationError
 
+    from runbus.protocol.json_value import JSONObject, JSONValue
+
 _CONFIG = pydantic.ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=True)
 
 
@@ -65,7 +67,7 @@ def _decoder_of(adapter: TypeAdapter[Any]) -> Callable[[bytes], Any]:
     return lambda data: validate(data, by_alias=True, by_name=True)
 
 
-def read_json(data: bytes | None) -> Any:
+def read_json(data: bytes | None) -> JSONValue:
     """Read stored JSON to show it; what is none, such as an input added by hand, is its text."""
     if not data:
         return None
@@ -82,12 +84,12 @@ def is_broken_json(error: ValidationError) -> bool:
     return first["type"] == "json_invalid" and not first["loc"]
 
 
-def json_schema(annotation: Any) -> dict[str, Any]:
+def json_schema(annotation: object) -> JSONObject:
     """Return the JSON Schema of what a type accepts."""
     return _adapter(annotation).json_schema(mode="validation")
 
 
-def _by_own_type(value: Any) -> Any:
+def _by_own_type(value: object) -> object:
     """Serialise what `to_json` does not know but pydantic has a schema for."""
     try:
         serializer = _adapter(type(value)).serializer
@@ -108,7 +110,7 @@ def _to_json(value: object) -> bytes:
     return _anything.to_json(value, by_alias=False, round_trip=True, fallback=_by_own_type)
 
 
-def _to_jsonable(value: object) -> Any:
+def _to_jsonable(value: object) -> object:
     return to_jsonable_python(
         value,
         by_alias=False,
@@ -128,7 +130,7 @@ def _with_lost_numbers(data: bytes, value: object) -> bytes:
     return max(data, _to_json(_to_jsonable(value)), key=len)
 
 
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
+def _adapter(annotation: object) -> TypeAdapter[object]:
     try:
         hash(annotation)
     except TypeError:  # metadata of an Annotated may be unhashable
@@ -138,24 +140,24 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 
 
 @lru_cache(maxsize=1024)
-def _cached_adapter(annotation: Any, _order: str) -> TypeAdapter[Any]:
+def _cached_adapter(annotation: object, _order: str) -> TypeAdapter[object]:
     return _new_adapter(annotation)
 
 
-def _new_adapter(annotation: Any) -> TypeAdapter[Any]:
+def _new_adapter(annotation: object) -> TypeAdapter[object]:
     try:
         return _adapt(annotation)
     except pydantic.PydanticUserError as error:  # such as a `typing.TypedDict` before Python 3.12
         raise UnsupportedType(annotation, error.message) from error
 
 
-def _adapt(annotation: Any) -> TypeAdapter[Any]:
+def _adapt(annotation: object) -> TypeAdapter[object]:
     if isinstance(annotation, type) and has_own_config(annotation):
         return pydantic.TypeAdapter(annotation)
     # TypeAdapter refuses a config for a bare dataclass or TypedDict, though they would use it.
     as_written = Annotated[annotation, ReadAsWritten()]
     received = NewType("received", as_written)  # pyright: ignore[reportGeneralTypeIssues]
-    adapter: TypeAdapter[Any] = pydantic.TypeAdapter(received, config=_CONFIG)
+    adapter: TypeAdapter[object] = pydantic.TypeAdapter(received, config=_CONFIG)
     adapter.rebuild()  # raises if a forward reference has no meaning yet
     check_bytes_are_read_one_way(annotation, adapter.core_schema)
     return adapter

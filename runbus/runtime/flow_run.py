@@ -40,10 +40,10 @@ __all__ = [
     "tags",
 ]
 
-_OUTSIDE: dict[str, Any] = {"parameters": {}, "tags": []}
+_OUTSIDE: dict[str, object] = {"parameters": {}, "tags": []}
 
 
-def __getattr__(attribute: str) -> Any:
+def __getattr__(attribute: str) -> object:
     if attribute not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {attribute!r}")
     context = current_flow_run()
@@ -52,7 +52,7 @@ def __getattr__(attribute: str) -> Any:
     return _of(context)[attribute]
 
 
-def _of(context: FlowRunContext) -> dict[str, Any]:
+def _of(context: FlowRunContext) -> dict[str, object]:
     run = context.flow_run
     parent = run.parent_run_id
     return {

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 async def available(
-    works: Iterable[Coroutine[Any, Any, T]], seconds: float, *, needs_one: bool
+    works: Iterable[Coroutine[object, None, T]], seconds: float, *, needs_one: bool
 ) -> list[T | None]:
     """Return what these return, None for each that does not within so many seconds.
 

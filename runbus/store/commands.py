@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runbus.settings import Settings
     from runbus.store.connection.connection import Command, Connection
     from runbus.store.connection.connector import Connector
+    from runbus.store.connection.reply import Reply
     from runbus.store.connection.scripts import Script
     from runbus.store.topology import Topology
 
@@ -36,12 +37,12 @@ class Commands:
         self._topology = topology
         self._seconds = settings.retry_seconds
 
-    async def command(self, *command: str | bytes | float) -> Any:
+    async def command(self, *command: str | bytes | float) -> Reply:
         """Return the reply to a command. Raises `ServerUnreachable` and `ServerRefused`."""
         connector = self._topology.connector_for(command)
         return await self._repeat(connector, lambda connection: connection.call(*command), command)
 
-    async def script(self, script: Script, call: Command) -> Any:
+    async def script(self, script: Script, call: Command) -> Reply:
         """Return the reply of a script. Raises `ServerUnreachable` and `ServerRefused`."""
         # A call begins with the number of its keys, and then the keys, which share a slot.
         connector = self._topology.connector(str(call[1]))
@@ -58,7 +59,7 @@ class Commands:
         )
         return int(seconds) + int(microseconds) / 1e6
 
-    async def together(self, *commands: Command) -> list[Any]:
+    async def together(self, *commands: Command) -> list[Reply]:
         """Return the replies to several commands that go out together. An error is raised."""
         groups = self._topology.spread(commands)
         if len(groups) <= 1:
@@ -79,7 +80,7 @@ class Commands:
             if cursor == b"0":
                 return
 
-    async def of_one_primary(self, commands: tuple[Command, ...]) -> list[Any]:
+    async def of_one_primary(self, commands: tuple[Command, ...]) -> list[Reply]:
         """Return the replies to commands whose keys one primary has, as `together` does."""
         if not commands:
             return []
@@ -89,7 +90,7 @@ class Commands:
             return await self._repeat(connector, ask, commands[0])
         return await self._repeat_singly(connector, commands)
 
-    async def _repeat_singly(self, connector: Connector, commands: tuple[Command, ...]) -> Any:
+    async def _repeat_singly(self, connector: Connector, commands: tuple[Command, ...]) -> Reply:
         # A slot of the group may have moved on its own, so what failed finds its own way.
         try:
             connection = await connector.connected()
@@ -104,8 +105,11 @@ class Commands:
         return replies
 
     async def _repeat(
-        self, connector: Connector, ask: Callable[[Connection], asyncio.Future[Any]], asked: Command
-    ) -> Any:
+        self,
+        connector: Connector,
+        ask: Callable[[Connection], asyncio.Future[Reply]],
+        asked: Command,
+    ) -> Reply:
         cause: Exception | None = None
         if connector.live is not None:
             try:
@@ -138,5 +142,5 @@ def _passing(error: ConnectionLost | ReplyError, address: str, asked: Command) -
     return error
 
 
-def _call(command: Command, connection: Connection) -> asyncio.Future[Any]:
+def _call(command: Command, connection: Connection) -> asyncio.Future[Reply]:
     return connection.call(*command)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.errors import RunbusError
 from runbus.store.connection.connection import ConnectionLost
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runbus.store.commands import Commands
     from runbus.store.connection.connection import Command
     from runbus.store.connection.connector import Connector
+    from runbus.store.connection.reply import Reply
     from runbus.store.topology import Topology
     from runbus.store.topology.node import Node
 
@@ -35,7 +36,7 @@ class Notifier:
         self._topology = topology
         self._commands = commands
         self._closed = False
-        self._arriving: set[asyncio.Future[Any]] = set()
+        self._arriving: set[asyncio.Future[Reply]] = set()
         self._telling = Tasks()
 
     async def tell(self, *commands: Command) -> None:
@@ -72,7 +73,7 @@ class Notifier:
         self._closed = True
         self._telling.cancel()
 
-    def _note_told(self, commands: tuple[Command, ...], arriving: asyncio.Future[Any]) -> None:
+    def _note_told(self, commands: tuple[Command, ...], arriving: asyncio.Future[Reply]) -> None:
         self._arriving.discard(arriving)
         error = None if arriving.cancelled() else arriving.exception()
         if isinstance(error, RunbusError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hiredis import ReplyError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from runbus.store.commands import Commands
     from runbus.store.connection.connection import Command
+    from runbus.store.connection.reply import Reply
     from runbus.store.topology import Topology
 
 AWAY_SECONDS = 1.0
@@ -41,7 +42,7 @@ class Primaries:
         self._commands = commands
         self._away: set[str] = set()
 
-    async def available(self, *commands: Command) -> list[Any]:
+    async def available(self, *commands: Command) -> list[Reply]:
         """Return the replies to several commands, None for those of primaries that are away.
 
         A primary is waited for no longer than `AWAY_SECONDS` while others answer or were not asked.
@@ -63,7 +64,7 @@ class Primaries:
         """Whether there is one primary for all, or none is known yet."""
         return len(self._topology.primaries()) <= 1
 
-    async def soon(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def soon(self, key: str, work: Callable[[], Coroutine[object, None, T]]) -> T:
         """Return what commands to a key's primary return.
 
         Raises `ServerUnreachable`: after `AWAY_SECONDS` where there are other primaries, with which
@@ -88,7 +89,7 @@ class Primaries:
         """Return the addresses of the primaries without which `available` has replied lately."""
         return sorted(self._away & {each.server.address for each in self._topology.primaries()})
 
-    async def _unless_away(self, commands: tuple[Command, ...]) -> list[Any]:
+    async def _unless_away(self, commands: tuple[Command, ...]) -> list[Reply]:
         if self._address_of(commands[0]) not in self._away:
             return await self._commands.of_one_primary(commands)
         try:
@@ -109,7 +110,7 @@ class Primaries:
             self._away.add(address)
             _log.warning("%s does not answer: lists are without what it has", address)
 
-    async def each(self, *commands: Command) -> list[Any]:
+    async def each(self, *commands: Command) -> list[Reply]:
         """Return the reply to each of several commands that go out together, or its error.
 
         They are asked once: after an error it is not known whether a command was executed. Nothing
@@ -118,7 +119,7 @@ class Primaries:
         """
         await self._topology.locate()
         groups = self._topology.spread(commands) if commands else []
-        replies: list[Any] = [_NO_REPLY] * len(commands)
+        replies: list[Reply] = [_NO_REPLY] * len(commands)
         works = (self._ask_each(commands, group, replies) for group in groups)
         with started(*works) as asked:
             if asked:
@@ -129,7 +130,7 @@ class Primaries:
             raise error if isinstance(error, RunbusError) else connector.unreachable(0, error)
         return replies
 
-    def raise_if_forbidden(self, commands: Sequence[Command], replies: Sequence[Any]) -> None:
+    def raise_if_forbidden(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
         """Raise `RightMissing` if this user may not do what one of `each` of these commands does.
 
         That will not pass, so it must not look as if all were well.
@@ -142,7 +143,7 @@ class Primaries:
                 raise error
 
     async def _ask_each(
-        self, commands: tuple[Command, ...], group: list[int], replies: list[Any]
+        self, commands: tuple[Command, ...], group: list[int], replies: list[Reply]
     ) -> None:
         connector = self._topology.connector_for(commands[group[0]])
         try:
@@ -155,7 +156,7 @@ class Primaries:
         for place, answer in zip(group, answers, strict=True):
             replies[place] = await self._ask_again(commands[place], answer)
 
-    async def _ask_again(self, command: Command, answer: Any) -> Any:
+    async def _ask_again(self, command: Command, answer: Reply) -> Reply:
         # Its slot has moved, or the server has forgotten the script: it finds its own way.
         if not (isinstance(answer, ReplyError) and str(answer).startswith(_NOT_EXECUTED)):
             return answer

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
@@ -19,14 +19,14 @@ _log = logging.getLogger("runbus")
 
 
 def start(
-    work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop | None = None
+    work: Coroutine[object, None, T], loop: asyncio.AbstractEventLoop | None = None
 ) -> asyncio.Task[T]:
     """Start work on the loop that runs in this thread; who starts it keeps the task."""
     return (loop or asyncio.get_running_loop()).create_task(work)
 
 
 @contextmanager
-def started(*works: Coroutine[Any, Any, T]) -> Generator[list[asyncio.Task[T]]]:
+def started(*works: Coroutine[object, None, T]) -> Generator[list[asyncio.Task[T]]]:
     """Let work go on beside the block; what is not done at its end is cancelled."""
     tasks = [start(work) for work in works]
     try:
@@ -45,7 +45,7 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def start(self, work: Coroutine[object, None, None]) -> asyncio.Task[None]:
         """Start work on the loop that runs in this thread."""
         task = start(work)
         self._tasks.add(task)

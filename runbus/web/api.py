@@ -7,7 +7,7 @@ with each. Where people log in, programs send `Authorization: Bearer <token>`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
@@ -34,20 +34,21 @@ from runbus.web.api_models import (
 )
 
 if TYPE_CHECKING:
+    from runbus.protocol.json_value import JSONObject
     from runbus.web.templating import Site
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0, le=100_000)]
 Deployment = Annotated[str, Path(pattern=r"^[^\x00-\x1f]+/[^\x00-\x1f]+$", examples=["greet/demo"])]
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
+_PROBLEMS: dict[int | str, JSONObject] = {
     401: {"model": Problem, "description": "Log in"},
     404: {"model": Problem, "description": "There is none"},
     413: {"description": "The body is too large"},
     422: {"model": Problem, "description": "The request or the answer does not fit"},
     503: {"model": Problem, "description": "The store does not answer"},
 }
-_CONFLICT: dict[int | str, dict[str, Any]] = {
+_CONFLICT: dict[int | str, JSONObject] = {
     409: {"model": Problem, "description": "Too late, or refused"},
     400: {"model": Problem, "description": "The body is not JSON"},
     403: {"description": "The request came from another site"},

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 from uuid import UUID
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from runbus.protocol.json_value import JSONObject, JSONValue
 from runbus.protocol.states import TYPES
 from runbus.protocol.values import read_json
 
@@ -31,7 +32,7 @@ class Problem(BaseModel):
     fields: dict[str, str] | None = None
     by: str | None = None
     when: datetime | None = None
-    answer: Any = None
+    answer: JSONValue = None
     """The answer that stands."""
 
 
@@ -50,8 +51,8 @@ class RunOut(BaseModel):
     created: datetime
     started: datetime | None
     ended: datetime | None
-    parameters: dict[str, Any]
-    result: Any = None
+    parameters: JSONObject
+    result: JSONValue = None
     """What the flow returned, where it has."""
 
     @classmethod
@@ -84,14 +85,14 @@ class PauseOut(BaseModel):
     key: str
     state: str
     generation: int
-    form: dict[str, Any] | None
+    form: JSONObject | None
     """The JSON Schema of the answer; null when the run only waits to be resumed."""
     description: str | None
     opened: datetime
     deadline: datetime | None
     answered: datetime | None
     by: str | None
-    answer: Any = None
+    answer: JSONValue = None
 
     @classmethod
     def of(cls, pause: Pause) -> Self:
@@ -140,7 +141,7 @@ class InputOut(BaseModel):
     time: datetime
     key: str | None
     sender: str | None
-    value: Any
+    value: JSONValue
 
     @classmethod
     def of(cls, stored: StoredInput) -> Self:
@@ -161,7 +162,7 @@ class DeploymentOut(BaseModel):
     name: str
     flow: str
     description: str | None
-    parameters: dict[str, Any]
+    parameters: JSONObject
     """The JSON Schema of the flow's parameters."""
     workers: int | None
 
@@ -182,7 +183,7 @@ class AnswerIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    answer: dict[str, Any] = Field(default_factory=dict[str, Any])
+    answer: JSONObject = Field(default_factory=JSONObject)
     pause: str | None = None
     """The key of the pause that was read; the answer is for no other then."""
     generation: int | None = None
@@ -195,7 +196,7 @@ class InputIn(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     stream: _Line
-    value: Any
+    value: JSONValue
     key: _Line | None = None
     """Stored once, however often it is sent with this key."""
 
@@ -205,7 +206,7 @@ class StartIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    parameters: dict[str, Any] = Field(default_factory=dict[str, Any])
+    parameters: JSONObject = Field(default_factory=JSONObject)
     name: _Line | None = None
     idempotency_key: _Line | None = None
     """The same key gives the same run, until RUNBUS_RETENTION_SECONDS after its end; then it starts

@@ -34,8 +34,11 @@ from runbus.web.run_page import run_page
 from runbus.web.templating import HERE, Site
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from starlette.types import ASGIApp, Scope
+
+    from runbus.protocol.json_value import JSONObject
     from runbus.web.options import Options
 
 CACHE_STATIC_SECONDS = 3600
@@ -82,7 +85,7 @@ def _application(site: Site) -> FastAPI:
     return app
 
 
-def _events(site: Site) -> Any:
+def _events(site: Site) -> Callable[..., Awaitable[Response]]:
     async def events(
         request: Request, run: UUID | None = None, after: EntryId = None, told: Told = ""
     ) -> Response:
@@ -95,7 +98,7 @@ def _events(site: Site) -> Any:
 
 
 class _Static(StaticFiles):
-    async def get_response(self, path: str, scope: Any) -> Response:
+    async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = f"max-age={CACHE_STATIC_SECONDS}"
         return response
@@ -112,7 +115,7 @@ def _handle_errors(app: FastAPI, site: Site) -> None:
         return await _problem(site, request, error.status_code, words, error.headers)
 
     async def wrong_request(request: Request, error: Any) -> Response:
-        problems: list[dict[str, Any]] = error.errors()
+        problems: list[JSONObject] = error.errors()
         if _is_for_programs(request):
             told = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
             return await _problem(site, request, 422, "; ".join(told))
@@ -126,12 +129,12 @@ def _handle_errors(app: FastAPI, site: Site) -> None:
 
 
 async def _problem(
-    site: Site, request: Request, status: int, words: str, headers: Any = None
+    site: Site, request: Request, status: int, words: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     words = readable(words)
     if _is_for_programs(request):
         return JSONResponse({"problem": words}, status, headers)
-    shown: dict[str, Any] = {"by": request.state.by, "path": request.scope["path"]}
+    shown: JSONObject = {"by": request.state.by, "path": request.scope["path"]}
     response = site.bare_page("error.html", status, status=status, words=words, **shown)
     response.headers.update(headers or {})
     return response

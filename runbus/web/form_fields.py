@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.forms.part_checker import PartChecker
 from runbus.forms.parts import (
@@ -35,6 +35,8 @@ from runbus.web.patterns import cannot_run_away
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from runbus.protocol.json_value import JSONValue
 
 Posted = dict[str, list[str]]
 
@@ -136,7 +138,7 @@ class FormBuilder:
         self._left = MOST_FIELDS
         self._choices_left = MOST_CHOICES
 
-    def root(self, value: Any = UNSET) -> Field:
+    def root(self, value: object = UNSET) -> Field:
         """Build the form; `value` fills what was not posted.
 
         Raises `ValueError` for more than anybody fills in: a schema that is too large, and one
@@ -146,7 +148,7 @@ class FormBuilder:
             raise ValueError(f"the schema of a form has at most {MOST_SCHEMA_BYTES} bytes")
         return self._field(self._reader.form(), "", (), value)
 
-    def _field(self, part: Part, name: str, path: tuple[str, ...], value: Any) -> Field:
+    def _field(self, part: Part, name: str, path: tuple[str, ...], value: object) -> Field:
         self._left -= 1
         if self._left < 0:
             raise ValueError(f"a form has at most {MOST_FIELDS} fields")
@@ -162,7 +164,7 @@ class FormBuilder:
             self._fill(made, value)
         return made
 
-    def _fill(self, made: Field, value: Any) -> None:
+    def _fill(self, made: Field, value: object) -> None:
         default = write_value(made.part, value)
         posted = self._posted.get(made.name)
         made.text = posted[-1] if posted else default
@@ -172,7 +174,7 @@ class FormBuilder:
             made.text, made.zone = parts[1].replace(" ", "T"), parts[2] or ""
         made.zone = self._last(f"{made.name}#zone", made.zone)
 
-    def _fill_group(self, made: Field, value: Any) -> None:
+    def _fill_group(self, made: Field, value: object) -> None:
         made.choice = self._choice(made, value)
         if made.choice == NOTHING:
             return
@@ -198,13 +200,13 @@ class FormBuilder:
             for key, inner in self._reader.fields(part)
         ]
 
-    def _fill_tuple(self, made: Field, part: Tuple, value: list[Any]) -> None:
+    def _fill_tuple(self, made: Field, part: Tuple, value: list[JSONValue]) -> None:
         made.children = [
             self._item(made, schema, str(place), place, (value[place : place + 1] or [UNSET])[0])
             for place, schema in enumerate(part.items)
         ]
 
-    def _fill_list(self, made: Field, part: List, value: list[Any]) -> None:
+    def _fill_list(self, made: Field, part: List, value: list[JSONValue]) -> None:
         values = dict(enumerate(value))
         least = part.limits.get("minItems", 0) if part.required else 0
         made.items = self._items(made, max(len(values), least))
@@ -226,12 +228,12 @@ class FormBuilder:
             child.key = key
             made.children.append(child)
 
-    def _fill_branch(self, made: Field, part: Union, value: Any) -> None:
+    def _fill_branch(self, made: Field, part: Union, value: object) -> None:
         schema = part.branches[int(made.choice)].schema
         inner = self._reader.part(schema, made.label, required=part.required)
         made.children = [self._field(inner, made.name, made.path, value)]
 
-    def _item(self, made: Field, schema: Any, item: str, place: int, value: Any) -> Field:
+    def _item(self, made: Field, schema: object, item: str, place: int, value: object) -> Field:
         name, path = f"{made.name}/{item}", (*made.path, str(place))
         return self._field(self._reader.part(schema, f"{place + 1}"), name, path, value)
 
@@ -241,7 +243,7 @@ class FormBuilder:
             return [str(number) for number in range(min(count, MOST_ITEMS))]
         return [item for item in posted[:MOST_ITEMS] if _is_item(item)]
 
-    def _choice(self, made: Field, value: Any) -> str:
+    def _choice(self, made: Field, value: object) -> str:
         allowed = [number for number, _ in made.choices]
         posted = self._last(f"{made.name}#kind", "")
         if posted in allowed:
@@ -253,7 +255,7 @@ class FormBuilder:
         branches = made.part.branches if isinstance(made.part, Union) else ()
         return str(self._branch_of(branches, value))
 
-    def _branch_of(self, branches: tuple[Branch, ...], value: Any) -> int:
+    def _branch_of(self, branches: tuple[Branch, ...], value: object) -> int:
         if value is not UNSET:
             for number, branch in enumerate(branches):
                 if not self._checker.schema_errors(branch.schema, value):

@@ -9,7 +9,7 @@ A form may be large: the pages call this in a thread, so that others' go on.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
@@ -23,6 +23,8 @@ from runbus.web.templating import last
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from runbus.protocol.json_value import JSONValue
 
 _NO_SCHEMA: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
 # A schema that somebody wrote by hand may be anything: it is asked for as JSON then.
@@ -53,11 +55,11 @@ class Taken:
     """What a form that came back says."""
 
     form: Form
-    answer: Any = UNSET
+    answer: JSONValue = UNSET
     """`UNSET`: it is to be shown again."""
 
 
-def blank_form(schema: Schema | None, value: Any = UNSET) -> Form:
+def blank_form(schema: Schema | None, value: JSONValue = UNSET) -> Form:
     """Return a form with its defaults, or with the values of `value`."""
     root = _build(schema, {}, value)
     answer = _answer(root) if value is UNSET else value
@@ -106,11 +108,11 @@ def _take_json(schema: Schema | None, text: str) -> Taken:
     return Taken(form=refuse(form, problems)) if problems else Taken(form=form, answer=answer)
 
 
-def _problems(schema: Schema | None, answer: Any) -> dict[str, str]:
+def _problems(schema: Schema | None, answer: JSONValue) -> dict[str, str]:
     return validation_errors(schema, with_defaults(schema, answer)) if schema else {}
 
 
-def _build(schema: Schema | None, posted: Posted, value: Any = UNSET) -> Field | None:
+def _build(schema: Schema | None, posted: Posted, value: JSONValue = UNSET) -> Field | None:
     try:
         root = FormBuilder(schema or _NO_SCHEMA, posted).root(value)
     except _UNREADABLE:
@@ -122,9 +124,9 @@ def _build(schema: Schema | None, posted: Posted, value: Any = UNSET) -> Field |
     return root
 
 
-def _answer(root: Field | None) -> Any:
+def _answer(root: Field | None) -> JSONValue:
     return answer_of(root) if root is not None else {}
 
 
-def _indented(answer: Any) -> str:
+def _indented(answer: JSONValue) -> str:
     return to_json(answer, indent=2, inf_nan_mode="strings").decode()

@@ -5,19 +5,22 @@ What cannot be read as its type stays the text that it is: the schema's check re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from runbus.forms.formats import format_error
 from runbus.forms.part_checker import PartChecker, TooMuchToCheck
 from runbus.forms.parts import UNSET, Constant, Nothing, Number, Part, Schema, Union
+from runbus.forms.references import items_of
 from runbus.forms.values import Mistyped, read_value
 from runbus.web.form_fields import MOST_TRIED_BYTES, NOTHING, Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runbus.protocol.json_value import JSONObject, JSONValue
 
-def answer_of(field: Field) -> Any:
+
+def answer_of(field: Field) -> JSONValue:
     """Return what a field was filled with; `UNSET` to leave it out."""
     if field.choice == NOTHING or isinstance(field.part, Nothing):
         return None
@@ -28,7 +31,7 @@ def answer_of(field: Field) -> Any:
     return _blank(field) if not field.text.strip() else _read(field)[0]
 
 
-def problems_in(field: Field, schema: Schema, answer: Any) -> dict[str, str]:
+def problems_in(field: Field, schema: Schema, answer: object) -> dict[str, str]:
     """Return what the form itself sees wrong: dates that are none, JSON that is none, equal keys.
 
     Where one of several shapes was chosen, the answer is checked against that one: to hear that
@@ -64,25 +67,25 @@ def place_problems(field: Field, problems: dict[str, str]) -> list[str]:
     return left
 
 
-def _object(field: Field) -> Any:
+def _object(field: Field) -> JSONValue:
     given = {child.path[-1]: answer_of(child) for child in field.children}
     return _unless_empty(field, {key: value for key, value in given.items() if value is not UNSET})
 
 
-def _list(field: Field) -> Any:
+def _list(field: Field) -> JSONValue:
     return _unless_empty(field, [_in_place(child) for child in field.children])
 
 
-def _branch(field: Field) -> Any:
+def _branch(field: Field) -> JSONValue:
     return answer_of(field.children[0])
 
 
-def _map(field: Field) -> Any:
+def _map(field: Field) -> JSONValue:
     pairs = [(child.key or "", _in_place(child)) for child in field.children]
     return _unless_empty(field, dict(pairs))
 
 
-def _unless_empty(field: Field, answer: Any) -> Any:
+def _unless_empty(field: Field, answer: object) -> JSONValue:
     if answer or field.part.required or not field.path:
         return answer
     if field.part.nullable:
@@ -90,7 +93,7 @@ def _unless_empty(field: Field, answer: Any) -> Any:
     return UNSET if field.part.default is UNSET else answer
 
 
-_GROUPS: dict[str, Callable[[Field], Any]] = {
+_GROUPS: dict[str, Callable[[Field], JSONValue]] = {
     "object": _object,
     "list": _list,
     "tuple": _list,
@@ -99,13 +102,13 @@ _GROUPS: dict[str, Callable[[Field], Any]] = {
 }
 
 
-def _in_place(child: Field) -> Any:
+def _in_place(child: Field) -> JSONValue:
     # An item that is left blank is there all the same: the check says what is wrong with it.
     answer = answer_of(child)
     return child.text if answer is UNSET else answer
 
 
-def _blank(field: Field) -> Any:
+def _blank(field: Field) -> JSONValue:
     if not field.part.required and field.part.default is UNSET:
         return UNSET
     if field.part.nullable:
@@ -113,7 +116,7 @@ def _blank(field: Field) -> Any:
     return field.text if field.is_text and not field.part.required else UNSET
 
 
-def _read(field: Field) -> tuple[Any, str]:
+def _read(field: Field) -> tuple[JSONValue, str]:
     """Return what was typed, as a value where it can be read, and what is wrong where not."""
     text = field.text.replace("\r\n", "\n")
     if field.zone:
@@ -124,7 +127,7 @@ def _read(field: Field) -> tuple[Any, str]:
         return text, str(error)
 
 
-def _own_problem(field: Field, value: Any) -> str:
+def _own_problem(field: Field, value: object) -> str:
     if field.key is not None and not field.key:
         return "it needs a key"
     if field.kind in _GROUPS or not field.text.strip():
@@ -132,7 +135,7 @@ def _own_problem(field: Field, value: Any) -> str:
     return _read(field)[1] or format_error(field.part, value)
 
 
-def _closer_part(field: Field, value: Any) -> Part | None:
+def _closer_part(field: Field, value: object) -> Part | None:
     if value is UNSET or value is None or field.choice == NOTHING:
         return None
     if isinstance(field.part, Union):
@@ -141,12 +144,12 @@ def _closer_part(field: Field, value: Any) -> Part | None:
     return field.part if is_bounded or field.part.nullable else None
 
 
-def _at(answer: Any, path: tuple[str, ...]) -> Any:
+def _at(answer: object, path: tuple[str, ...]) -> JSONValue:
     for part in path:
         if isinstance(answer, dict):
-            answer = cast("dict[str, Any]", answer).get(part, UNSET)
-        elif isinstance(answer, list) and part.isdecimal() and int(part) < len(cast("Any", answer)):
-            answer = cast("list[Any]", answer)[int(part)]
+            answer = cast("JSONObject", answer).get(part, UNSET)
+        elif part.isdecimal() and int(part) < len(items := items_of(answer)):
+            answer = items[int(part)]
         else:
             return UNSET
     return answer

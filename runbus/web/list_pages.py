@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
@@ -16,6 +16,7 @@ from runbus.web.form_page import blank_form, refuse, take
 from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:
+    from runbus.protocol.json_value import JSONObject
     from runbus.web.templating import Site
 
 PAGE = 50
@@ -106,5 +107,5 @@ def _whole(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 9 else 1  # noqa: PLR2004
 
 
-def _pages(page: int, found: int) -> dict[str, Any]:
+def _pages(page: int, found: int) -> JSONObject:
     return {"page": max(page, 1), "has_more": found > PAGE}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from runbus.web.form_page import Taken, blank_form, refuse, take
 from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:
+    from runbus.protocol.json_value import JSONObject
     from runbus.protocol.log_line import LogLine
     from runbus.protocol.records import FlowRun, Pause
     from runbus.protocol.stored_input import StoredInput
@@ -74,7 +75,7 @@ async def _back(run_id: UUID) -> Response:
 
 
 async def _show(
-    site: Site, request: Request, run_id: UUID, status: int = 200, **values: Any
+    site: Site, request: Request, run_id: UUID, status: int = 200, **values: object
 ) -> Response:
     run = await site.client.read_flow_run(run_id)
     verdict = await _look_after(site, run)
@@ -83,7 +84,7 @@ async def _show(
     pauses = await site.client.read_pauses(run_id)
     pending = next((each for each in pauses if each.key == run.pause), None)
     is_unasked = run.pause is None and run.state.name == "Suspended"
-    shown: dict[str, Any] = {
+    shown: JSONObject = {
         "run": run,
         "pending": pending,
         "is_unasked": is_unasked,

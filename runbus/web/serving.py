@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from types import FrameType
 
+    from runbus.protocol.json_value import JSONObject
+
 WRONGLY_CALLED = 2
 GRACE_SECONDS = 1
 _BACKLOG = 512
-_LOG_CONFIG: dict[str, Any] = {
+_LOG_CONFIG: JSONObject = {
     **LOGGING_CONFIG,
     "formatters": {
         name: {"()": TerminalFormatter, "fmt": "%(levelname)s: %(message)s"}

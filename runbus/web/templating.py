@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -24,6 +24,7 @@ from runbus.web.guesses import Guesses
 
 if TYPE_CHECKING:
     from runbus.client import Client
+    from runbus.protocol.json_value import JSONObject, JSONValue
     from runbus.web.live import Live
     from runbus.web.options import Options
 
@@ -48,10 +49,10 @@ class Site:
         request.state.told = self.live.told
 
     async def page(
-        self, request: Request, template: str, status: int = 200, /, **values: Any
+        self, request: Request, template: str, status: int = 200, /, **values: object
     ) -> HTMLResponse:
         """Render a page, with the navigation around it."""
-        shown: dict[str, Any] = {
+        shown: JSONObject = {
             "by": request.state.by,
             "path": request.scope["path"],
             "told": request.state.told,
@@ -61,9 +62,9 @@ class Site:
         # In a thread: a form may have thousands of fields.
         return await asyncio.to_thread(self.bare_page, template, status, **shown, **values)
 
-    def bare_page(self, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
+    def bare_page(self, template: str, status: int = 200, /, **values: object) -> HTMLResponse:
         """Render a page that needs nothing from the store: it can tell that the store is away."""
-        around: dict[str, Any] = {
+        around: JSONObject = {
             "by": None,
             "path": "",
             "told": "",
@@ -99,7 +100,7 @@ def see_other(url: str) -> RedirectResponse:
     return RedirectResponse(url, 303)
 
 
-def pretty(value: Any) -> str:
+def pretty(value: object) -> str:
     """Write a value, or bytes of JSON, as JSON for people, cut where it is very long."""
     if isinstance(value, bytes):
         try:
@@ -113,7 +114,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + " …"
 
 
-def _as_pairs(value: Any) -> list[tuple[str, str]] | None:
+def _as_pairs(value: object) -> list[tuple[str, str]] | None:
     # An object without depth reads better as a list of its fields than as JSON, a text as itself.
     try:
         data = from_json(value) if isinstance(value, bytes) else value
@@ -123,10 +124,10 @@ def _as_pairs(value: Any) -> list[tuple[str, str]] | None:
         return [("", _in_words(data))]
     if not isinstance(data, dict):
         return None
-    return [(name, _in_words(each)) for name, each in cast("dict[str, Any]", data).items()]
+    return [(name, _in_words(each)) for name, each in cast("JSONObject", data).items()]
 
 
-def _in_words(value: Any) -> str:
+def _in_words(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
@@ -134,12 +135,12 @@ def _in_words(value: Any) -> str:
     return (_cut(value) or _NONE) if isinstance(value, str) else pretty(value)
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: object) -> JSONValue:
     # Each text that a template shows; `typed` is what a form gives back as it is.
     return readable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _typed(text: Any) -> Markup:
+def _typed(text: object) -> Markup:
     return escape(str(text))
 
 
@@ -161,11 +162,11 @@ def _safe_html(text: str) -> Markup:
     return Markup(readable(markdown.to_html(text)))  # noqa: S704
 
 
-def _as_query(values: dict[str, Any]) -> str:
+def _as_query(values: JSONObject) -> str:
     return urlencode({name: value for name, value in values.items() if value not in {"", None}})
 
 
-_FILTERS: dict[str, Any] = {
+_FILTERS: JSONObject = {
     "ago": times.ago,
     "exact": times.exact,
     "first_line": first_line,

@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbus.errors import RightMissing, RunbusError, ServerRefused
 from runbus.store.maintenance.boot_clock import boot_time
@@ -20,13 +20,14 @@ from runbus.store.records import executions
 from runbus.store.records.executions import MUST_BE_ALONE, ClaimRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from runbus.background.lease_holder import LeaseHolder
     from runbus.execution.run_context import Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
+    from runbus.store.records.executions import ClaimReply
     from runbus.supervision.duty import Duty
     from runbus.supervision.supervisor import Supervisor
     from runbus.worker.limit import SlotLimit
@@ -203,7 +204,7 @@ class Claims:
                 slot.close()
             self.wake()
 
-    async def _ask(self, requests: list[ClaimRequest]) -> list[Any]:
+    async def _ask(self, requests: list[ClaimRequest]) -> Sequence[ClaimReply]:
         asked_at = boot_time()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -216,7 +217,11 @@ class Claims:
         return replies
 
     async def _handle(
-        self, address: str, request: ClaimRequest, reply: Any, left: dict[UUID, Slot]
+        self,
+        address: str,
+        request: ClaimRequest,
+        reply: ClaimReply,
+        left: dict[UUID, Slot],
     ) -> None:
         run_id = request.run_id
         if isinstance(reply, Exception):
@@ -226,7 +231,7 @@ class Claims:
         elif reply == MUST_BE_ALONE:
             self._quarantine.want(run_id)
             self.offer(run_id, request.deployment)
-        elif reply is None:
+        elif reply is None or isinstance(reply, str):
             self._quarantine.forget(run_id)
         elif self._is_closed:
             process = self._holder.owner.process

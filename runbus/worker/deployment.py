@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic_core import to_json
 
@@ -11,6 +11,8 @@ from runbus.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from runbus.execution.call import FlowCall
+    from runbus.execution.parameters import Args, Kwargs
+    from runbus.protocol.json_value import JSONObject
 
 
 class Servable(Protocol):
@@ -23,13 +25,11 @@ class Servable(Protocol):
     @property
     def is_async(self) -> bool: ...
 
-    def parameters_schema(self) -> dict[str, Any]:
+    def parameters_schema(self) -> JSONObject:
         """Return the JSON Schema of what the flow is called with."""
         ...
 
-    def prepare(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], run_name: str = "", /
-    ) -> FlowCall:
+    def prepare(self, args: Args, kwargs: Kwargs, run_name: str = "", /) -> FlowCall:
         """Make ready what a call with these arguments does. Raises where they do not fit."""
         ...
 

@@ -21,6 +21,7 @@ from runbus.worker.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from runbus.background.bridge import Finished, Pending
     from runbus.background.lease_holder import LeaseHolder
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -47,7 +48,7 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
         raise SystemExit(1)
 
 
-def serve(*served: Deployment, limit: int | None = None) -> Any:
+def serve(*served: Deployment, limit: int | None = None) -> Pending[None] | Finished:
     """Execute the runs of deployments until Ctrl-C or SIGTERM. See `Flow.serve`."""
     if bridge.on_loop():
         return bridge.Pending("serve()", lambda: aserve(*served, limit=limit))
@@ -95,7 +96,7 @@ class _Signalled:
             for each, handler in self._before.items():
                 signal.signal(each, handler)
 
-    def _hear(self, number: int, _: Any) -> None:
+    def _hear(self, number: int, _: object) -> None:
         self._heard += 1
         if self._heard > 1:
             _end_at_once(number, [each.holder for each in self.workers])

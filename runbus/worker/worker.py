@@ -12,7 +12,7 @@ import logging
 import threading
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -39,12 +39,14 @@ from runbus.worker.registration import Registration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from uuid import UUID
 
     from runbus.background.call import BackgroundCall
     from runbus.background.lease_holder import LeaseHolder
     from runbus.execution.call import FlowCall
     from runbus.execution.run_context import Slot
     from runbus.protocol.records import FlowRun
+    from runbus.store.maintenance.holdings import Execution
     from runbus.worker.deployment import Deployment
 
 SWEEP_SECONDS = 5.0
@@ -79,7 +81,7 @@ class Worker:
         self._bus = current_bus()
         self.holder: LeaseHolder = lease_holder.of(self._bus.settings)
         """By which this process has the runs."""
-        self._executing: dict[Any, asyncio.Task[None]] = {}
+        self._executing: dict[tuple[UUID, str], asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._starting = anyio.CancelScope()
         self._is_stopped = False
@@ -236,7 +238,7 @@ class Worker:
 
     # How it ends.
 
-    def _mine(self) -> list[Any]:
+    def _mine(self) -> list[Execution]:
         executing = set(self._executing)
         return [
             each

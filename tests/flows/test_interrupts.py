@@ -22,7 +22,7 @@ from faults import PATIENCE, state_of, until
 import runbus
 from runbus import flow, get_client, pause_flow_run, wait_for_flow_run
 from runbus.background.bridge import run as block
-from runbus.store.sending.receipt import Sent
+from runbus.store.sending.receipt import Send
 
 if TYPE_CHECKING:
     from servers import Server
@@ -304,4 +304,4 @@ def test_what_an_interrupt_left_half_made(cls: type, monkeypatch: pytest.MonkeyP
 
 def test_a_send_that_is_settled_runs_no_code_when_it_goes() -> None:
     """That code would swallow an interrupt that comes meanwhile."""
-    assert not hasattr(Sent, "__del__")
+    assert not hasattr(Send, "__del__")

@@ -32,7 +32,7 @@ from runbus.settings import read
 from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.connection import ConnectionLost
 from runbus.store.sending import stream_producer
-from runbus.store.sending.receipt import Sent
+from runbus.store.sending.receipt import Send
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -106,7 +106,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.network = Network(self.client)
         self.run_id: UUID = uuid4()
-        self.sent: list[Sent] = []
+        self.sent: list[Send] = []
         self.numbers = count()
         self.producer = self.loop.run_until_complete(self.open_producer())
         self.others_send()
@@ -137,7 +137,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         """Send a few inputs at once."""
         for _ in range(inputs):
             number = next(self.numbers)
-            sent = Sent(
+            sent = Send(
                 flow_run_id=self.run_id,
                 stream="int",
                 key=f"key-{number}",

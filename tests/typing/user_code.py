@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import assert_type
 from uuid import UUID, uuid4
 
@@ -87,24 +88,62 @@ async def ask(times: int) -> str:
     assert_type(await apause_flow_run(), None)
     assert_type(await apause_flow_run(wait_for_input=str, timeout=60), str)
     assert_type(await apause_flow_run(Greeting.with_initial_data(text="me")), Greeting)
-    order: Order = await asuspend_flow_run(Order, timeout=None)
-    greeting: Greeting = await pause_flow_run(wait_for_input=Greeting, key=f"pause-{times}")
-    await suspend_flow_run()
+    assert_type(await apause_flow_run(list[int]), list[int])
+    order = await asuspend_flow_run(Order, timeout=None)
+    assert_type(order, Order)
+    numbers = receive_input(int)
+    assert_type(await anext(numbers), int)
+    assert_type(await Variable.aunset("seats"), bool)
     get_run_logger().info("%d in %s", order.number, get_run_context().flow_run.name)
-    return greeting.text
+    return await apause_flow_run(str, key=f"pause-{times}")
+
+
+@flow
+async def ask_in_the_same_words(run_id: UUID) -> str:
+    """The plain spellings are awaited too where they give nothing, or a class of runbus."""
+    await pause_flow_run()
+    await suspend_flow_run(timeout=None)
+    greeting = await pause_flow_run(Greeting.with_initial_data(text="me"))
+    assert_type(greeting, Greeting)
+    assert_type(await suspend_flow_run(wait_for_input=Greeting), Greeting)
+    assert_type(await Greeting.receive().next(), Greeting)
+    assert_type(await run_deployment("ask/x", {"times": 1}), FlowRun)
+    assert_type(await asyncio.wait_for(wait_for_flow_run(run_id), 60), FlowRun)
+    await resume_flow_run(run_id, {"text": "hi"})
+    await asyncio.create_task(cancel_flow_run(run_id))
+    assert_type(await JSON.load("seats"), JSON)
+    await JSON(value=4).save("seats")
+    await Variable.set("seats", 4)
+    seats: int = await Variable.get("seats")
+    return greeting.text * seats
 
 
 @flow(name="ask-in-a-thread", retries=2, timeout_seconds=60)
 def ask_in_a_thread(name: str = "me") -> int:
-    """The plain spellings take what the flow says it expects."""
-    seats: int = pause_flow_run(int)
-    sure: bool = suspend_flow_run(wait_for_input=bool, timeout=3600)
-    run: FlowRun = run_deployment("ask/x", {"times": seats}, timeout=0, tags=["tea"])
+    """The plain spellings are their values, and nothing need be said."""
+    seats = pause_flow_run(int)
+    assert_type(seats, int)
+    seats += 1  # it is an int like any other
+    assert_type(pause_flow_run(bool), bool)
+    assert_type(pause_flow_run(Order), Order)
+    assert_type(pause_flow_run(Greeting), Greeting)
+    assert_type(suspend_flow_run(dict[str, float], timeout=3600), dict[str, float])
+    either: int | str = pause_flow_run(int | str)
+    run = run_deployment("ask/x", {"times": either}, timeout=0, tags=["tea"])
+    assert_type(run, FlowRun)
+    pause_flow_run(timeout=60)
     resume_flow_run(run.id, {"text": name}, by="me")
-    ended: FlowRun = wait_for_flow_run(run.id, timeout=60)
+    ended = wait_for_flow_run(run.id, timeout=60)
+    assert_type(ended, FlowRun)
     cancel_flow_run(ended.id)
+    assert_type(receive_input(int).next(), int)
+    assert_type(Greeting.receive().next(), Greeting)
     Variable.set("seats", seats, overwrite=True)
-    return seats if sure and ended.state.is_completed() else 0
+    stored: int = Variable.get("seats", default=4)
+    assert_type(Variable.unset("seats"), bool)
+    JSON(value={"seats": stored}).save("seats")
+    assert_type(JSON.load("seats"), JSON)
+    return seats if suspend_flow_run(bool) and ended.state.is_completed() else 0
 
 
 async def from_outside(run_id: UUID) -> None:
@@ -126,6 +165,8 @@ async def from_outside(run_id: UUID) -> None:
 def in_a_worker() -> None:
     """Flows of every kind are served together."""
     serve(ask.to_deployment("x"), ask_in_a_thread.to_deployment("y", limit=2), limit=10)
+    ask_in_a_thread.serve("y")
+    asyncio.run(ask.serve("x"))
 
 
 def by_the_package_alone(run_id: UUID) -> None:

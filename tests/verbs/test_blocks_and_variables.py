@@ -83,6 +83,22 @@ async def test_a_value_comes_back_on_a_loop(valkey: Server, value: Any) -> None:
         assert repr(loaded.value) == repr(value)
 
 
+async def test_the_spellings_of_async_code(server: Server) -> None:
+    """The verbs' typed spellings do what the plain ones do, and refuse what they refuse."""
+    await JSON(value=[1]).asave("x")
+    await Variable.aset("x", 2)
+    assert (await JSON.aload("x"), await Variable.aget("x")) == (JSON(value=[1]), 2)
+    with pytest.raises(InvalidArgument, match="overwrite=True"):
+        await Variable.aset("x", 3)
+    assert (await Variable.aunset("x"), await Variable.aunset("x")) == (True, False)
+    assert await Variable.aget("x", default=4) == 4
+    with pytest.raises(InvalidArgument, match="no JSON block"):
+        await JSON.aload("y")
+    for work in (JSON.aload(""), JSON(value=1).asave(""), Variable.aget(""), Variable.aunset("")):
+        with pytest.raises(InvalidArgument):
+            await work
+
+
 def test_what_is_stored_is_plain_json(server: Server) -> None:
     """Other programs read and write the same values, under keys that never expire."""
     JSON(value={"a": [1, None]}).save("settings")

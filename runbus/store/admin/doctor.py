@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runbus.store.bus import Bus
     from runbus.store.connection.connection import Connection
     from runbus.store.connection.connector import Connector
+    from runbus.store.connection.reply import Reply
     from runbus.store.topology.node import Node
 
 __all__ = ["Check", "ServerReport", "examine"]
@@ -159,7 +160,7 @@ async def _time_to_push(bus: Bus) -> float | None:
     """Change a key that a connection of its own reads; return when the push came (seconds)."""
     pushed: asyncio.Future[float] = bus.loop.create_future()
 
-    def on_push(message: list[Any]) -> None:
+    def on_push(message: list[Reply]) -> None:
         if message[0] == b"invalidate" and not pushed.done():
             pushed.set_result(bus.loop.time())
 

@@ -22,8 +22,10 @@ from hiredis import ProtocolError, PushNotification, Reader, ReplyError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    OnReply = Callable[[Any], None]
-    OnPush = Callable[[list[Any]], None]
+    from runbus.store.connection.reply import Reply
+
+    OnReply = Callable[[Reply], None]
+    OnPush = Callable[[list[Reply]], None]
     Command = tuple[str | bytes | int | float, ...]
 
 # Its stub takes a tuple of one.
@@ -95,9 +97,9 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._unwritten.append(packed)
 
-    def call(self, *command: str | bytes | float) -> asyncio.Future[Any]:
+    def call(self, *command: str | bytes | float) -> asyncio.Future[Reply]:
         """Send a command and return a future of its reply. An error reply is raised."""
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future: asyncio.Future[Reply] = self._loop.create_future()
         self.send(command, lambda reply: settle(future, reply))
         return future
 
@@ -153,7 +155,7 @@ class Connection(asyncio.Protocol):
         for on_reply in unanswered:
             on_reply(lost)
 
-    def _push(self, message: list[Any]) -> None:
+    def _push(self, message: list[Reply]) -> None:
         if self._on_push is not None:
             self._on_push(message)
 
@@ -188,7 +190,7 @@ def closed_on_error(connection: Connection) -> Generator[None]:
         raise
 
 
-def settle(future: asyncio.Future[Any], reply: Any) -> None:
+def settle(future: asyncio.Future[Reply], reply: Reply) -> None:
     """Give a reply to the future that waits for it, an exception as such."""
     if future.done():  # its caller gave up
         return

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from binascii import crc_hqx
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runbus.store.connection.connection import Command
+    from runbus.store.connection.reply import Reply
 
 SLOTS = 16384
 UNKNOWN_HOST = b"?"  # of a node that was not given the host name that its cluster prefers
@@ -52,7 +53,7 @@ def key_of(command: Command) -> str | bytes | None:
     return key if isinstance(key, (str, bytes)) else str(key)
 
 
-def read_owners(reply: list[Any], asked: str) -> dict[int, Address]:
+def read_owners(reply: list[Reply], asked: str) -> dict[int, Address]:
     """Read the reply to CLUSTER SLOTS: slot → its primary. `asked` is the host that replied."""
     owners: dict[int, Address] = {}
     for first, last, primary, *_ in reply:
@@ -61,7 +62,7 @@ def read_owners(reply: list[Any], asked: str) -> dict[int, Address]:
     return owners
 
 
-def _host_of(node: list[Any]) -> str:
+def _host_of(node: list[Reply]) -> str:
     """Return a node's preferred endpoint, else its IP; empty for the host that replied."""
     if node[0] != UNKNOWN_HOST:
         return (node[0] or b"").decode()

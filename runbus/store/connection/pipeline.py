@@ -6,7 +6,7 @@ There may be one command for each of 256 tags, and a future for each would cost 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runbus.store.connection.connection import Command, Connection
+    from runbus.store.connection.reply import Reply
 
 
 def send_all(
     commands: tuple[Command, ...], address: str, connection: Connection
-) -> asyncio.Future[Any]:
+) -> asyncio.Future[Reply]:
     """Send commands; the future has the replies to all of them, or the error of the first."""
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    replies: list[Any] = []
+    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    replies: list[Reply] = []
 
-    def finish(reply: Any) -> None:
+    def finish(reply: Reply) -> None:
         replies.append(reply)
         place = next((at for at, each in enumerate(replies) if isinstance(each, Exception)), None)
         if place is None:
@@ -44,12 +45,12 @@ def _read_error(error: Exception, address: str, asked: Command) -> Exception:
     return error
 
 
-def send_each(connection: Connection, commands: list[Command]) -> asyncio.Future[list[Any]]:
+def send_each(connection: Connection, commands: list[Command]) -> asyncio.Future[list[Reply]]:
     """Send commands; the future has the reply to each of them, or its error."""
-    future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-    answers: list[Any] = []
+    future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+    answers: list[Reply] = []
 
-    def finish(reply: Any) -> None:
+    def finish(reply: Reply) -> None:
         answers.append(reply)
         settle(future, answers)
 
@@ -58,10 +59,10 @@ def send_each(connection: Connection, commands: list[Command]) -> asyncio.Future
 
 
 def in_order(
-    count: int, groups: Sequence[list[int]], answers: Sequence[Sequence[Any] | None]
-) -> list[Any]:
+    count: int, groups: Sequence[list[int]], answers: Sequence[Sequence[Reply] | None]
+) -> list[Reply]:
     """Put the replies to groups of commands in the commands' order, None for a group without."""
-    replies: list[Any] = [None] * count
+    replies: list[Reply] = [None] * count
     for group, answer in zip(groups, answers, strict=True):
         for place, reply in zip(group, answer or (), strict=answer is not None):
             replies[place] = reply

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from functools import cached_property
 from hashlib import sha1
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
 
@@ -18,6 +18,7 @@ from runbus.store.connection.script_source import source_of
 
 if TYPE_CHECKING:
     from runbus.store.connection.connection import Command, Connection, OnReply
+    from runbus.store.connection.reply import Reply
 
 
 class Script:
@@ -51,9 +52,9 @@ class Script:
         """Make a call, which its function in `script_calls` made."""
         command = self.command(call)
 
-        def check(reply: Any) -> None:
+        def check(reply: Reply) -> None:
             if is_unknown(reply):
-                loaded: list[Any] = []
+                loaded: list[Reply] = []
                 connection.send(("SCRIPT", "LOAD", self.source), loaded.append)
                 connection.send(command, lambda again: on_reply(_explained(again, loaded)))
             else:
@@ -61,19 +62,19 @@ class Script:
 
         connection.send(command, check)
 
-    def call(self, connection: Connection, call: Command) -> asyncio.Future[Any]:
+    def call(self, connection: Connection, call: Command) -> asyncio.Future[Reply]:
         """Make a call and return a future of its reply. An error reply is raised."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.run(connection, call, lambda reply: settle(future, reply))
         return future
 
 
-def is_unknown(reply: Any) -> bool:
+def is_unknown(reply: Reply) -> bool:
     """Whether a server has forgotten the script that was called."""
     return isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT")
 
 
-def _explained(reply: Any, loaded: list[Any]) -> Any:
+def _explained(reply: Reply, loaded: list[Reply]) -> Reply:
     # Why the script could not be loaded (NOPERM, say) tells more than that it is not there.
     failed = is_unknown(reply) and loaded and isinstance(loaded[0], ReplyError)
     return loaded[0] if failed else reply

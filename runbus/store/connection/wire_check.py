@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
 
@@ -14,6 +14,7 @@ from runbus.protocol.wire import WIRE
 if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
     from runbus.store.connection.connection import Connection
+    from runbus.store.connection.reply import Reply
 
 
 async def check(connection: Connection, keys: Keys, address: str) -> None:
@@ -49,7 +50,7 @@ async def _has_older(connection: Connection, keys: Keys) -> bool:
     return found
 
 
-async def _ask(connection: Connection, *command: str) -> Any:
+async def _ask(connection: Connection, *command: str) -> Reply:
     try:
         return await connection.call(*command)
     except ReplyError as error:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+
 _REPLY_SECONDS = 2.0
 _LOOK_AGAIN_SECONDS = 0.01
 

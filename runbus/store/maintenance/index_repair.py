@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from runbus.errors import RunbusError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from runbus.store.bus import Bus
     from runbus.store.connection.connection import Command
+    from runbus.store.connection.reply import Reply
 
 TAGS_AT_ONCE = 8
 RUNS_AT_ONCE = 64
@@ -60,7 +61,7 @@ class IndexRepair:
         self._bus.primaries.raise_if_forbidden(commands, replies)
         return repaired
 
-    async def _settle(self, tag: str, reply: Any) -> int:
+    async def _settle(self, tag: str, reply: Reply) -> int:
         self._passed[tag] = 0
         if isinstance(reply, Exception):
             return 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from runbus.errors import RunbusError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from runbus.store.bus import Bus
     from runbus.store.connection.connection import Command
+    from runbus.store.connection.reply import Reply
 
 MAX_CRASHES = 3
 """After how many processes that died while they executed it a run is crashed."""
@@ -78,11 +79,11 @@ def call(bus: Bus, tag: str, after: str) -> Command:
     return scripts.RECOVER_RUNS.command(made)
 
 
-def _next(reply: Any) -> str:
+def _next(reply: Reply) -> str:
     return "" if isinstance(reply, Exception) else reply[0].decode(errors="replace")
 
 
-def _read(reply: Any) -> Iterable[Taken]:
+def _read(reply: Reply) -> Iterable[Taken]:
     if isinstance(reply, Exception):
         return
     parts = [part.decode(errors="replace") for part in reply[1:]]

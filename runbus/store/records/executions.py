@@ -7,7 +7,7 @@ it makes for the run carries; whoever takes the run begins another one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from runbus.protocol.execution import Ending, Owner
     from runbus.store.bus import Bus
     from runbus.store.connection.connection import Command
+    from runbus.store.connection.reply import Reply
+
+    ClaimReply = FlowRun | Exception | str | None
 
 CRASHES_IN_COMPANY = 2
 """After how many processes that died with it a run is executed alone."""
@@ -51,9 +54,7 @@ class ClaimRequest:
         return isinstance(reply, FlowRun)
 
 
-async def claim(
-    bus: Bus, wanted: Sequence[ClaimRequest], owner: Owner
-) -> list[FlowRun | Exception | str | None]:
+async def claim(bus: Bus, wanted: Sequence[ClaimRequest], owner: Owner) -> list[ClaimReply]:
     """Take scheduled runs for a process.
 
     Return for each the run; None when it is not to be had; `MUST_BE_ALONE` for one that is to be
@@ -67,9 +68,7 @@ async def claim(
     ]
 
 
-def _read_claim(
-    bus: Bus, run_id: UUID, command: Command, reply: Any
-) -> FlowRun | Exception | str | None:
+def _read_claim(bus: Bus, run_id: UUID, command: Command, reply: Reply) -> ClaimReply:
     if isinstance(reply, ReplyError) and not is_transient(reply):
         return refused(bus.topology.owner(bus.keys.run(run_id)).server.address, reply, command)
     if isinstance(reply, Exception):

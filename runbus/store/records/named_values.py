@@ -5,7 +5,7 @@ What blocks and variables have in common. They belong to no run, so nothing here
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 from unicodedata import category
 
 from pydantic_core import from_json
@@ -15,6 +15,9 @@ from runbus.errors import InvalidArgument, NotSerializable
 from runbus.protocol.entries import check_text
 from runbus.protocol.values import encode
 from runbus.store.bus import current_bus
+
+if TYPE_CHECKING:
+    from runbus.store.connection.reply import Reply
 
 
 def check_name(name: object) -> str:
@@ -44,7 +47,7 @@ def to_stored(value: object) -> bytes:
     return data
 
 
-def from_stored(name: str, data: bytes) -> Any:
+def from_stored(name: str, data: bytes) -> Reply:
     """Return the value that was stored. Raises `InvalidArgument` for what is not JSON."""
     try:
         return from_json(data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from runbus.protocol.fields import read_fields
 from runbus.protocol.ids import read_run_ids
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runbus.protocol.run_filter import RunFilter
     from runbus.store.bus import Bus
     from runbus.store.connection.connection import Command
+    from runbus.store.connection.reply import Reply
 
 GROWTH = 4
 """How many times as much a tag is asked for each time."""
@@ -148,7 +149,7 @@ class Newest:
         return [_found(*parts) for parts in zip(sections, replies, strict=True)]
 
 
-def _found(section: Section, reply: list[Any] | None) -> list[Place]:
+def _found(section: Section, reply: list[Reply] | None) -> list[Place]:
     if reply is None:
         section.has_more = False
         return []

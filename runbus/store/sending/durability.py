@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from hiredis import ReplyError
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
     from runbus.store.connection.connection import Command, Connection
-    from runbus.store.sending.receipt import Sent
+    from runbus.store.sending.receipt import Send
     from runbus.store.topology import Topology
     from runbus.store.topology.node import Node
+
+    Joined = tuple["Stored", asyncio.Future[Durability]]
 
 MARK_MS = 60_000
 
@@ -53,7 +55,7 @@ class Group:
     """Those who wait for the same durability on the same server."""
 
     connection: ReconnectingConnection
-    joining: list[tuple[Stored, asyncio.Future[Durability]]] = field(default_factory=list[Any])
+    joining: list[Joined] = field(default_factory=list["Joined"])
     rounds: asyncio.Task[None] | None = None
     trouble: Exception | None = None
     """What the last round failed of: the server may be another one by now."""
@@ -70,20 +72,20 @@ class DurabilityWaiter:
         self._settings = settings
         # A server that has left its cluster takes its groups along.
         self._groups: WeakKeyDictionary[Node, dict[Durability, Group]] = WeakKeyDictionary()
-        self._settling: dict[asyncio.Task[None], Sent] = {}
+        self._settling: dict[asyncio.Task[None], Send] = {}
 
-    def pending(self) -> list[Sent]:
+    def pending(self) -> list[Send]:
         """Return the stored inputs whose receipts wait."""
         return list(self._settling.values())
 
-    def settle(self, sent: Sent, stored: Stored, entry_id: str, duplicate: bool) -> None:
+    def settle(self, sent: Send, stored: Stored, entry_id: str, duplicate: bool) -> None:
         """Settle the receipt of a stored input once it is as durable as its sender wants it."""
         work = self._settle(sent, stored, entry_id, duplicate=duplicate)
         task = tasks.start(work)
         self._settling[task] = sent
         task.add_done_callback(self._settling.pop)
 
-    async def _settle(self, sent: Sent, stored: Stored, entry_id: str, *, duplicate: bool) -> None:
+    async def _settle(self, sent: Send, stored: Stored, entry_id: str, *, duplicate: bool) -> None:
         error: Exception | None = None
         try:
             sent.durability = await self.confirm(stored, sent.wanted)
@@ -155,7 +157,7 @@ class DurabilityWaiter:
                     settle(future, outcome)
 
     async def _prove(
-        self, connection: Connection, joined: list[tuple[Stored, Any]], wanted: Durability
+        self, connection: Connection, joined: list[Joined], wanted: Durability
     ) -> list[asyncio.Future[Durability]]:
         # All in one write, in this order.
         replies = [connection.call(*stored.proof) for stored, _ in joined]

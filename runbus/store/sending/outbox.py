@@ -11,7 +11,7 @@ from runbus.store.sending.stream_producer import StreamProducer
 if TYPE_CHECKING:
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
-    from runbus.store.sending.receipt import Sent
+    from runbus.store.sending.receipt import Send
     from runbus.store.topology import Topology
 
 IDLE_PRODUCERS = 4096
@@ -31,7 +31,7 @@ class Outbox:
         self._sweep_at = IDLE_PRODUCERS
         self._unawaited_bytes = 0
 
-    def send(self, sent: Sent) -> None:
+    def send(self, sent: Send) -> None:
         """Send an input; its receipt says when it is stored.
 
         Raises `InputTooLarge` and `TooMuchUnsent`; then nothing was sent.
@@ -44,11 +44,11 @@ class Outbox:
         producer = self._producers.get(stream) or self._open_producer(stream, sent)
         producer.add(sent)
 
-    def unsettled(self) -> list[Sent]:
+    def unsettled(self) -> list[Send]:
         """Return the sends that are still on their way."""
         return [sent for producer in self._producers.values() for sent in producer.unsettled()]
 
-    def abandon(self) -> list[Sent]:
+    def abandon(self) -> list[Send]:
         """Give up the sends that are still on their way, and return them."""
         unsettled = self.unsettled()
         for producer in self._producers.values():
@@ -58,13 +58,13 @@ class Outbox:
             sent.settle(None, UnsentInputs([sent.key]), duplicate=False)
         return unsettled
 
-    def _too_large(self, sent: Sent) -> InputTooLarge:
+    def _too_large(self, sent: Send) -> InputTooLarge:
         limit = self._settings.max_input_bytes
         return InputTooLarge(
             flow_run_id=sent.flow_run_id, key=sent.key, size=sent.size, limit=limit
         )
 
-    def _count_unawaited(self, sent: Sent) -> None:
+    def _count_unawaited(self, sent: Send) -> None:
         limit = self._settings.max_unsent_bytes
         size = sent.size + RECEIPT_BYTES
         if self._unawaited_bytes and self._unawaited_bytes + size > limit:
@@ -77,10 +77,10 @@ class Outbox:
         self._unawaited_bytes += size
         sent.on_awaited = self._uncount
 
-    def _uncount(self, sent: Sent) -> None:
+    def _uncount(self, sent: Send) -> None:
         self._unawaited_bytes -= sent.size + RECEIPT_BYTES
 
-    def _open_producer(self, stream: tuple[int, str], sent: Sent) -> StreamProducer:
+    def _open_producer(self, stream: tuple[int, str], sent: Send) -> StreamProducer:
         if len(self._producers) >= self._sweep_at:
             self._producers = {
                 stream: producer for stream, producer in self._producers.items() if producer.busy
@@ -93,7 +93,7 @@ class Outbox:
         return producer
 
 
-def _call_keys(keys: Keys, sent: Sent) -> tuple[str, str, str, str]:
+def _call_keys(keys: Keys, sent: Send) -> tuple[str, str, str, str]:
     run_id = sent.flow_run_id
     return (
         keys.run(run_id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from runbus.errors import UnsentInputs
 from runbus.protocol.entries import is_made_up
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.protocol.durability import Durability
+
+    Waiter = asyncio.Future[None] | threading.Lock
 
 _log = logging.getLogger("runbus")
 
@@ -31,23 +33,68 @@ class Sent:
 
     __slots__ = (
         "__weakref__",
-        "_bystanders",
         "_failure",
-        "_waiting",
-        "awaited",
         "duplicate",
         "durability",
         "entry_id",
         "flow_run_id",
         "key",
-        "on_awaited",
-        "on_settled",
-        "own_key",
         "sender",
-        "sent_again",
         "settled",
         "size",
         "stream",
+    )
+    flow_run_id: UUID
+    """The run that it was sent to."""
+    stream: str
+    """The name of the run's input stream."""
+    key: str
+    """The input's key."""
+    sender: str | None
+    """Who sent it: a run id or the text that was passed."""
+    size: int
+    """The size of its JSON in bytes."""
+    durability: Durability | None
+    """How durable it is known to be, once it is settled: what was wanted, or more replicas."""
+    entry_id: str | None
+    """The id of its entry, once it is stored."""
+    duplicate: bool
+    """Whether an input with this key was stored before; then `entry_id` is that one's."""
+    settled: bool
+    """Whether the server answered, or no answer is expected any more."""
+    _failure: Failure | None
+
+    def __repr__(self) -> str:
+        state = "under way"
+        if self.settled:
+            state = (
+                f"failed: {self._failure.error}" if self._failure else f"stored as {self.entry_id}"
+            )
+        return f"<Sent {self.key} to {self.flow_run_id}: {state}>"
+
+    if TYPE_CHECKING:  # every one is a `Send`
+
+        def __await__(self) -> Generator[object, None, Self]: ...
+
+    def result(self) -> Self:
+        """Return the receipt of a stored input, or raise why it is not stored."""
+        if self._failure is not None:
+            self._failure.is_seen = True
+            raise self._failure.error
+        return self
+
+
+class Send(Sent):
+    """A receipt as those who send the input know it: what is to be sent, and who waits."""
+
+    __slots__ = (
+        "_bystanders",
+        "_waiting",
+        "awaited",
+        "on_awaited",
+        "on_settled",
+        "own_key",
+        "sent_again",
         "value",
         "wanted",
     )
@@ -63,48 +110,31 @@ class Sent:
         wanted: Durability = "memory",
     ) -> None:
         self.flow_run_id = flow_run_id
-        """The run that it was sent to."""
         self.stream = stream
-        """The name of the run's input stream."""
         self.key = key
-        """The input's key."""
         self.own_key = own_key
         """Whether the caller chose the key."""
         self.sent_again = own_key and is_made_up(stream, key)
         """Whether the key is that of an earlier send, whose entry may have left no mark."""
         self.sender = sender
-        """Who sent it: a run id or the text that was passed."""
         self.value = value
         """Its JSON; emptied once it is settled."""
         self.size = len(value)
-        """Its size in bytes."""
         self.wanted: Durability = wanted
         """How durable its sender wants it."""
-        self.durability: Durability | None = None
-        """How durable it is known to be, once it is settled: what was wanted, or more replicas."""
-        self.entry_id: str | None = None
-        """The id of its entry, once it is stored."""
+        self.durability = None
+        self.entry_id = None
         self.duplicate = False
-        """Whether an input with this key was stored before; then `entry_id` is that one's."""
         self.settled = False
-        """Whether the server answered, or no answer is expected any more."""
         self.awaited = False
         """Whether anybody waits or waited for it."""
-        self.on_awaited: Callable[[Sent], None] | None = None
+        self.on_awaited: Callable[[Send], None] | None = None
         """Called once, when it is first awaited or settled."""
-        self.on_settled: Callable[[Sent], None] | None = None
+        self.on_settled: Callable[[Send], None] | None = None
         """Called once, when it is settled."""
-        self._failure: Failure | None = None
-        self._waiting: list[asyncio.Future[None] | threading.Lock] = []
+        self._failure = None
+        self._waiting: list[Waiter] = []
         self._bystanders: list[asyncio.Future[None]] = []
-
-    def __repr__(self) -> str:
-        state = "under way"
-        if self.settled:
-            state = (
-                f"failed: {self._failure.error}" if self._failure else f"stored as {self.entry_id}"
-            )
-        return f"<Sent {self.key} to {self.flow_run_id}: {state}>"
 
     def __await__(self) -> Generator[object, None, Self]:
         self._note_await()
@@ -121,13 +151,6 @@ class Sent:
         """Release a lock when it is settled, whose holder then looks at the result."""
         self._note_await()
         self._waiting.append(done)
-
-    def result(self) -> Self:
-        """Return the receipt of a stored input, or raise why it is not stored."""
-        if self._failure is not None:
-            self._failure.is_seen = True
-            raise self._failure.error
-        return self
 
     @property
     def unseen_error(self) -> Exception | None:
@@ -158,7 +181,7 @@ class Sent:
             _wake(each)
         self._bystanders.clear()
 
-    def _join(self, waiting: list[Any]) -> asyncio.Future[None]:
+    def _join(self, waiting: list[asyncio.Future[None]] | list[Waiter]) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(future)
         if self.settled:  # by another thread, meanwhile
@@ -205,7 +228,7 @@ class Failure:
             self.log_if_unseen()
 
 
-def _wake(waiter: asyncio.Future[None] | threading.Lock) -> None:
+def _wake(waiter: Waiter) -> None:
     """Wake a task, from any thread, or a thread."""
     if not isinstance(waiter, asyncio.Future):
         waiter.release()

@@ -36,7 +36,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
 
@@ -64,7 +64,8 @@ if TYPE_CHECKING:
     from runbus.settings import Settings
     from runbus.store.connection.connection import Command, Connection
     from runbus.store.connection.connector import Connector
-    from runbus.store.sending.receipt import Sent
+    from runbus.store.connection.reply import Reply
+    from runbus.store.sending.receipt import Send
 
 # Not larger: while the server works on one call, this side wakes the callers of the one before.
 MAX_BATCH = 64
@@ -77,7 +78,7 @@ _DIGITS = b"0123456789"
 class Batch:
     """Inputs that go in one call, alike in how they are made safe."""
 
-    inputs: list[Sent]
+    inputs: list[Send]
     renew: bool = False
     """Whether the stream's lifetime is to be renewed."""
     maybe_stored: bool = False
@@ -91,7 +92,7 @@ class Batch:
         return self.inputs[0].sent_again or (self.maybe_stored and not self.marks)
 
     @classmethod
-    def take(cls, queue: deque[Sent]) -> Batch:
+    def take(cls, queue: deque[Send]) -> Batch:
         """Take what fits in one call from the head of the queue."""
         first = queue.popleft()
         inputs, size = [first], first.size
@@ -121,7 +122,7 @@ class StreamProducer:
         self._settings = settings
         self._keys = keys
         self._name = name
-        self._queue: deque[Sent] = deque()
+        self._queue: deque[Send] = deque()
         self._under_way: Batch | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._last_id: str | None = None
@@ -133,13 +134,13 @@ class StreamProducer:
         """Whether a call is unacknowledged."""
         return self._under_way is not None
 
-    def add(self, sent: Sent) -> None:
+    def add(self, sent: Send) -> None:
         """Send now when nothing is under way, else with the next call."""
         self._queue.append(sent)
         if self._under_way is None:
             self._send_next()
 
-    def unsettled(self) -> list[Sent]:
+    def unsettled(self) -> list[Send]:
         """Return what is not stored yet, the oldest first."""
         return [*(self._under_way.inputs if self._under_way else ()), *self._queue]
 
@@ -159,7 +160,7 @@ class StreamProducer:
         else:
             scripts.SEND.run(connection, self._call(batch, connection), self._on_reply)
 
-    def _on_reply(self, replies: Any) -> None:
+    def _on_reply(self, replies: Reply) -> None:
         batch = self._under_way
         if batch is None:  # abandoned
             return
@@ -188,7 +189,7 @@ class StreamProducer:
             else:
                 sent.settle(None, self._refusal(sent, reply.decode()), duplicate=False)
 
-    def _note_stored(self, batch: Batch, sent: Sent, entry_id: str, *, duplicate: bool) -> None:
+    def _note_stored(self, batch: Batch, sent: Send, entry_id: str, *, duplicate: bool) -> None:
         counts.sends += 1
         if sent.wanted == "memory":
             sent.durability = "memory"
@@ -196,7 +197,7 @@ class StreamProducer:
         else:
             self._durability.settle(sent, self._stored(batch, sent, entry_id), entry_id, duplicate)
 
-    def _stored(self, batch: Batch, sent: Sent, entry_id: str) -> Stored:
+    def _stored(self, batch: Batch, sent: Send, entry_id: str) -> Stored:
         _, stream, _, retried = self._keys
         return Stored(
             what=f"the input {sent.key!r}",
@@ -208,7 +209,7 @@ class StreamProducer:
             else ("XRANGE", stream, entry_id, entry_id),
         )
 
-    def _refusal(self, sent: Sent, reply: str) -> RunbusError:
+    def _refusal(self, sent: Send, reply: str) -> RunbusError:
         run_id, key = sent.flow_run_id, sent.key
         match reply.split(" ", 1):
             case ["FINISHED", state]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hiredis import ReplyError
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runbus.settings import Settings
     from runbus.store.connection.connection import Command, Connection
     from runbus.store.connection.hash_slots import Address
+    from runbus.store.connection.reply import Reply
     from runbus.store.topology.urls import SeveralServers
 
 ASK_SECONDS = 1.0
@@ -238,13 +239,13 @@ class Cluster:
                 self._nodes.pop(address).close()
 
 
-async def _ask_for_map(node: Node) -> tuple[bytes, list[Any]]:
+async def _ask_for_map(node: Node) -> tuple[bytes, list[Reply]]:
     connection = await node.command_connection.connected()
     info = await _ask(node, connection, "INFO")
     return info, await _ask(node, connection, "SLOTS")
 
 
-async def _ask(node: Node, connection: Connection, what: str) -> Any:
+async def _ask(node: Node, connection: Connection, what: str) -> Reply:
     try:
         return await connection.call("CLUSTER", what)
     except ReplyError as error:
@@ -255,7 +256,7 @@ async def _ask(node: Node, connection: Connection, what: str) -> Any:
 
 def _redirect(error: Exception | None) -> tuple[str, Address, int] | None:
     """Read `MOVED <slot> <host>:<port>` and `ASK …`."""
-    words: list[Any] = str(error).split(" ") if isinstance(error, ReplyError) else []
+    words: list[Reply] = str(error).split(" ") if isinstance(error, ReplyError) else []
     if len(words) < 3 or words[0] not in {"MOVED", "ASK"}:  # noqa: PLR2004
         return None
     host, _, port = words[2].rpartition(":")

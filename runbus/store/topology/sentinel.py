@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode
 from weakref import WeakKeyDictionary
 
@@ -26,6 +26,7 @@ from runbus.supervision import tasks
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
+    from runbus.store.connection.reply import Reply
     from runbus.store.topology.known_primary import Address
     from runbus.store.topology.urls import SeveralServers
 
@@ -222,7 +223,7 @@ def _is_former(address: Address) -> ConnectionError:
 async def _check_role(connection: Connection, address: str) -> None:
     with closed_on_error(connection):
         try:
-            role: list[Any] = await connection.call("ROLE")
+            role: list[Reply] = await connection.call("ROLE")
         except ReplyError as error:
             raise ConnectionError(f"{address} does not tell its role: {error}") from None
         if role[0] != b"master":

@@ -19,6 +19,7 @@ from runbus.store.topology.urls import check_one, not_a_sentinel_url, not_all, n
 if TYPE_CHECKING:
     from runbus.settings import Settings
     from runbus.store.connection.connection import Connection
+    from runbus.store.connection.reply import Reply
 
 
 class RemoteServer:
@@ -122,7 +123,7 @@ async def _check_has_all(connection: Connection) -> None:
 
 async def _ask_for_mode(connection: Connection) -> bytes | None:
     try:
-        about: dict[bytes, Any] = await connection.call("HELLO")
+        about: dict[bytes, Reply] = await connection.call("HELLO")
     except ReplyError:
         return None  # it does not say
     return about.get(b"mode")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from runbus.errors import ServerUnreachable
 
 if TYPE_CHECKING:
     from runbus.store.connection.connection import Command, Connection, OnReply
+    from runbus.store.connection.reply import Reply
 
 
 class Slots(Protocol):
@@ -62,7 +63,7 @@ class _Asking:
         self._connection.send(("ASKING",), lambda _: None)
         self._connection.send(command, on_reply)
 
-    def call(self, *command: str | bytes | float) -> Any:
+    def call(self, *command: str | bytes | float) -> Reply:
         self._connection.send(("ASKING",), lambda _: None)
         return self._connection.call(*command)
 
