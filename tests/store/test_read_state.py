@@ -1,6 +1,7 @@
 """When streams are read: nothing is lost, doubled or waited for in vain, whatever comes when.
 
 No server: each step of one (a command executed, a reply or a push that arrives, a timer) is drawn.
+More of it, with `RUNBUS_TESTS_MACHINE_EXAMPLES=5000` in the environment.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from runbus.store.receiving.read_state import (
 )
 from runbus.store.receiving.stream_consumer import StreamConsumer
 
-EXAMPLES = int(os.environ.get("RUNBUS_TESTS_MACHINE_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("RUNBUS_TESTS_MACHINE_EXAMPLES", "50"))
 KEYS = ("runbus:{00}:a", "runbus:{00}:b")
 LONG = 700
 """More entries than fit on the first three pages."""
@@ -422,6 +423,14 @@ def test_who_waits_is_never_left_without_anything_to_come(state: State, event: E
 def test_a_read_under_way_is_enough(event: Event) -> None:
     """Whatever happens meanwhile, no other is begun before its reply or the connection's end."""
     assert step(State.READING, event)[1] == ()
+
+
+@pytest.mark.parametrize("event", [Event.SOME, Event.FULL, Event.BACKLOG, Event.PLACED])
+@pytest.mark.parametrize("state", [*UNDER_WAY, State.ELSEWHERE])
+def test_what_comes_is_told(state: State, event: Event) -> None:
+    """Entries and places; and that there is nothing, unless that may be too old."""
+    assert Action.TELL in step(state, event)[1]
+    assert (Action.TELL in step(state, Event.NOTHING)[1]) is (state is not State.READING_AGAIN)
 
 
 def test_a_question_asked_meanwhile_is_read_for() -> None:

@@ -46,8 +46,6 @@ os.register_at_fork(
     before=_changing.acquire, after_in_parent=_changing.release, after_in_child=_changing.release
 )
 _log = logging.getLogger("runbus")
-
-
 P = TypeVar("P", bound=Position)
 
 
