@@ -445,17 +445,17 @@ def test_no_time_at_all_takes_what_is_there(valkey: Server, timeout: float) -> N
 def test_the_timeout_is_for_the_next_input(valkey: Server) -> None:
     """A loop may take longer than the timeout, as long as every input comes within it."""
     run_id = uuid4()
-    inbox = receive_input(int, flow_run_id=run_id, timeout=0.15, raise_timeout_error=False)
+    inbox = receive_input(int, flow_run_id=run_id, timeout=1, raise_timeout_error=False)
     started = time.monotonic()
     send_input(0, run_id)
     for number in inbox:
-        if time.monotonic() - started > 0.4:
+        if time.monotonic() - started > 1.5:
             break
-        time.sleep(0.05)
+        time.sleep(0.2)
         send_input(number + 1, run_id)
     else:
         pytest.fail("the loop ended although the inputs came in time")
-    assert number >= 3
+    assert number > 1
 
 
 def test_the_loop_may_end_quietly(server: Server) -> None:
