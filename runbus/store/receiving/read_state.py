@@ -36,7 +36,11 @@ class State(Enum):
     ELSEWHERE = auto()
     """The stream is on its way to another server. It is asked for there; then a timer runs."""
     POLLING = auto()
-    """There were none elsewhere, where nobody tells of changes. A timer has it looked again."""
+    """There were none elsewhere, where nobody tells of changes. A timer has it looked again.
+
+    Meanwhile entries of other streams are handed out, though older ones may have come here: else a
+    receiver of several streams would stand still for as long as a slot is on its way.
+    """
 
 
 class Event(Enum):
