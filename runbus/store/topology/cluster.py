@@ -273,7 +273,9 @@ async def _answer_of(node: Node, seconds: float) -> Answer:
         if isinstance(reply, ReplyError) and not is_transient(reply):
             return refused(node.server.address, reply, question)
     info, slots = replies
-    return None if isinstance(info, Exception) or isinstance(slots, Exception) else (info, slots)
+    if isinstance(info, BaseException) or isinstance(slots, BaseException):
+        return None
+    return info, slots
 
 
 def _redirect(error: Exception | None) -> tuple[str, Address, int] | None:
