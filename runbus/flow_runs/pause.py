@@ -97,6 +97,7 @@ async def _pause(
 ) -> object:
     from runbus.input.question import question_about  # late: it needs pydantic's models
 
+    run.check_goes_on()
     question = await in_caller(partial(question_about, wait_for_input))
     check_timeout(timeout)
     if key is None:

@@ -19,6 +19,7 @@ from pydantic_core import SchemaSerializer, core_schema, from_json, to_jsonable_
 from runbus.errors import NotSerializable, UnsupportedType
 from runbus.protocol.byte_config import check_bytes_are_read_one_way, has_own_config
 from runbus.protocol.literals import ReadAsWritten
+from runbus.protocol.secret_values import STARS, secret_in
 from runbus.protocol.types import types_by_name
 
 if TYPE_CHECKING:
@@ -42,13 +43,28 @@ def load_pydantic() -> None:
 
 
 def encode(value: object) -> bytes:
-    """Return a value's JSON, in UTF-8. Raises `NotSerializable`."""
+    """Return a value's JSON, in UTF-8. Raises `NotSerializable`, for a secret too."""
     try:
         data = _to_json(value)
+        if data.find(STARS) >= 0:
+            _refuse_secrets(value)
         # Not `in`, which first takes the text for a number.
         return data if data.find(b"null") < 0 else _with_lost_numbers(data, value)
+    except NotSerializable:
+        raise
     except Exception as error:
         raise NotSerializable(value, _reason(value, error)) from error
+
+
+def _refuse_secrets(value: object) -> None:
+    place = secret_in(value)
+    if place is not None:
+        raise NotSerializable(
+            value,
+            f"{f'`{place}` is' if place else 'it is'} a secret, and would lie readable on the "
+            "server. Keep it elsewhere and send where it is, encrypt it (`encode` and `decode` of "
+            "a RunInput), or pass its get_secret_value() if it may be read there.",
+        )
 
 
 def _reason(value: object, error: Exception) -> str:
