@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
+    from runbus.errors import FlowInterrupt
     from runbus.execution.run_context import FlowRunContext, RunningFlow
     from runbus.store.sending.receipt import Send
 
@@ -196,6 +197,15 @@ def running_flow(verb: str) -> RunningFlow:
     if run is None:
         raise NoCurrentRun(verb, only_in_flow=True)
     return run
+
+
+def leave_with(run_id: UUID, interrupt: FlowInterrupt) -> None:
+    """Leave the current flow if it is this run, or was called in it: it is not to go on."""
+    current = current_flow_run()
+    run = current and current.executed(run_id)
+    if run is not None:
+        run.end(interrupt)
+        raise interrupt
 
 
 def run_id_or_current(flow_run_id: UUID | str | None, verb: str) -> UUID:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.protocol.entries import Entry
-    from runbus.store.receiving.stream_consumer import StreamConsumer
+    from runbus.store.receiving.position import Position
 
 T = TypeVar("T")
 SHORT_WAIT_SECONDS = 0.05
@@ -35,7 +35,7 @@ SHORT_WAIT_SECONDS = 0.05
 _NOTHING: Any = object()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
     """How long a receiver waits."""
 
@@ -80,6 +80,11 @@ class Inbox(Generic[T]):
     `ValidationError` or as `MalformedEntry`, and the next call moves on past it. A call that is
     cancelled loses nothing.
     """
+
+    __slots__ = (
+        *("__weakref__", "_consumer", "_decoders", "_excluded", "_lock", "_patience"),
+        *("_raise_timeout_error", "_waiting", "flow_run_id"),
+    )
 
     def __init__(
         self,
@@ -165,23 +170,23 @@ class Inbox(Generic[T]):
             consumer = self._consumer
             if consumer is None:
                 return _NOTHING
-            while (stream := consumer.next_stream()) is not None:
-                entry = stream.peek()
+            while (position := consumer.next_position()) is not None:
+                entry = position.peek()
                 if self._patience.deadline is not None and self._patience.is_late(entry):
                     raise self._timed_out()
                 if entry.key not in self._excluded:
-                    return self._decode_and_advance(stream, entry)
-                stream.advance()
+                    return self._decode_and_advance(position, entry)
+                position.advance()
         return _NOTHING
 
-    def _decode_and_advance(self, stream: StreamConsumer, entry: Entry) -> T:
+    def _decode_and_advance(self, position: Position, entry: Entry) -> T:
         # In this order, and only past what can be judged: an interrupt must not lose an input.
         try:
-            value = self._decode(stream.name, stream.key, entry)
+            value = self._decode(position.name, position.key, entry)
         except Exception:
-            stream.advance()
+            position.advance()
             raise
-        stream.advance()
+        position.advance()
         return value
 
     def _decode(self, name: str, stream: bytes, entry: Entry) -> T:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+import pydantic
 
 if TYPE_CHECKING:
     from collections.abc import Set
@@ -19,7 +19,7 @@ def secret_in(value: object) -> str | None:
 
 
 def _places(value: object, place: str, above: Set[int]) -> Iterator[str]:
-    if isinstance(value, (SecretStr, SecretBytes, Secret)):
+    if isinstance(value, (pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret)):
         yield place
     elif id(value) not in above:  # a value may contain itself
         for name, each in _parts(value):
@@ -27,7 +27,7 @@ def _places(value: object, place: str, above: Set[int]) -> Iterator[str]:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, object]]:
-    if isinstance(value, BaseModel):
+    if isinstance(value, pydantic.BaseModel):
         yield from value  # extra fields, too
     elif is_dataclass(value) and not isinstance(value, type):
         yield from ((each.name, getattr(value, each.name, None)) for each in fields(value))

@@ -454,17 +454,17 @@ def test_no_time_at_all_takes_what_is_there(valkey: Server, timeout: float) -> N
 def test_the_timeout_is_for_the_next_input(valkey: Server) -> None:
     """A loop may take longer than the timeout, as long as every input comes within it."""
     run_id = uuid4()
-    inbox = receive_input(int, flow_run_id=run_id, timeout=0.15, raise_timeout_error=False)
+    inbox = receive_input(int, flow_run_id=run_id, timeout=1, raise_timeout_error=False)
     started = time.monotonic()
     send_input(0, run_id)
     for number in inbox:
-        if time.monotonic() - started > 0.4:
+        if time.monotonic() - started > 1.5:
             break
-        time.sleep(0.05)
+        time.sleep(0.2)
         send_input(number + 1, run_id)
     else:
         pytest.fail("the loop ended although the inputs came in time")
-    assert number >= 3
+    assert number > 1
 
 
 def test_the_loop_may_end_quietly(server: Server) -> None:
@@ -752,7 +752,7 @@ async def test_a_deadline_ends_no_wait_that_is_shorter(valkey: Server) -> None:
     assert datetime.now(UTC) >= soon
 
 
-@pytest.mark.parametrize("deadline", [datetime(2030, 1, 1), time.time(), "tomorrow", timedelta(1)])
+@pytest.mark.parametrize("deadline", [datetime(2030, 1, 1), 1795775469.5, "tomorrow", timedelta(1)])
 def test_a_deadline_that_is_no_moment(deadline: Any) -> None:
     """What depends on where it is read is refused, with words."""
     with pytest.raises(InvalidArgument, match=r"deadline=.*aware datetime"):
