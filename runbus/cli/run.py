@@ -18,7 +18,6 @@ from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidArgument
 from runbus.protocol.printed import one_line
 from runbus.protocol.run_filter import state_names
-from runbus.shown import shown_runs
 from runbus.store.maintenance import owners
 
 if TYPE_CHECKING:
@@ -82,6 +81,8 @@ async def list_(
     )
     found = await _pages(read, None if all else limit, offset)
     if json:
+        from runbus.shown import shown_runs  # late: a table shows no parameters
+
         output.json(await shown_runs(found))
     else:
         output.table(found, _columns(found), empty="There are no such runs.")
@@ -93,6 +94,8 @@ async def _list_waiting(limit: int | None, offset: int, *, json: bool) -> int:
     read = partial(get_client().read_waiting, check_owners=True)
     found = await _pages(read, limit, offset)
     if json:
+        from runbus.shown import shown_runs  # late, too
+
         shown = await shown_runs(each.run for each in found)
         output.json([replace(each, run=run) for each, run in zip(found, shown, strict=True)])
     else:

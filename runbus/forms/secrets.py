@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from runbus.protocol.json_value import JSONObject, JSONValue
 
 VEIL = "…"
-_DEEPEST = 8
-"""How deep lists of lists are looked into: what is nested deeper is nobody's form."""
+_GIVEN = {"default", "examples"}
+"""What a schema gives of a value."""
 
 
 def without_secrets(schema: Schema | None, answer: object) -> JSONValue:
@@ -53,48 +53,59 @@ def _in_order(schema: Schema | None, answer: object) -> JSONValue:
 
 def without_defaults(schema: JSONObject) -> JSONObject:
     """Return a schema without the defaults of secrets: they are the flow's to fill in."""
-    return cast("JSONObject", _without_defaults(schema, schema))
+    return cast("JSONObject", _without_defaults(_Marks(schema), schema))
 
 
-def _without_defaults(root: Schema, schema: JSONValue) -> JSONValue:
+def _without_defaults(marks: _Marks, schema: JSONValue) -> JSONValue:
     if isinstance(schema, list):
-        return [_without_defaults(root, each) for each in items_of(schema)]
+        return [_without_defaults(marks, each) for each in items_of(schema)]
     if not isinstance(schema, dict):
         return schema
     kept = fields_of(schema)
-    dropped = {"default", "examples"} if _is_secret(root, kept) else set[str]()
-    return {
-        name: _without_defaults(root, each) for name, each in kept.items() if name not in dropped
-    }
+    if (kept.get("default") or kept.get("examples")) and marks.secret(kept):
+        kept = {name: each for name, each in kept.items() if name not in _GIVEN}
+    return {name: _without_defaults(marks, each) for name, each in kept.items()}
 
 
 def hidden_names(schema: Schema | None) -> frozenset[str]:
     """Return the names of the fields whose values are shown nowhere."""
-    return frozenset(_secret_names(schema or {}, schema))
+    return frozenset(_secret_names(_Marks(schema or {}), schema))
 
 
-def _secret_names(root: Schema, schema: object) -> Iterator[str]:
+def _secret_names(marks: _Marks, schema: object) -> Iterator[str]:
     # Wherever in the form: what is called so is hidden everywhere, which is sometimes too much.
     for each in items_of(schema):
-        yield from _secret_names(root, each)
+        yield from _secret_names(marks, each)
     for each in fields_of(schema).values():
-        yield from _secret_names(root, each)
+        yield from _secret_names(marks, each)
     for name, each in fields_of(fields_of(schema).get("properties")).items():
-        if _is_secret(root, each):
+        if marks.secret(each):
             yield name
 
 
-def _is_secret(root: Schema, schema: object, depth: int = 0) -> bool:
-    """Whether a schema marks what it is for as a secret, or the items of it."""
-    found = fields_of(schema)
-    if found.get("format") == "password" or found.get("writeOnly") is True:
-        return True
-    if depth > _DEEPEST:
-        return False
-    inner = [found.get("items"), found.get("additionalProperties"), target_of(root, found)]
-    for word in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        inner += items_of(found.get(word))
-    return any(_is_secret(root, each, depth + 1) for each in inner if each)
+class _Marks:
+    """Which parts of a schema are marked as secret; each is looked at once, however they refer."""
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._known: dict[int, bool] = {}
+
+    def secret(self, schema: object) -> bool:
+        """Whether a schema marks what it is for as a secret, or the items of it."""
+        found = fields_of(schema)
+        if id(found) not in self._known:
+            self._known[id(found)] = False  # where it leads back to itself
+            self._known[id(found)] = self._looked_at(found)
+        return self._known[id(found)]
+
+    def _looked_at(self, found: Schema) -> bool:
+        if found.get("format") == "password" or found.get("writeOnly") is True:
+            return True
+        inner = [found.get("items"), found.get("additionalProperties")]
+        inner.append(target_of(self._root, found))
+        for word in ("anyOf", "oneOf", "allOf", "prefixItems"):
+            inner += items_of(found.get(word))
+        return any(self.secret(each) for each in inner if isinstance(each, dict) and each)
 
 
 def _veil(value: object, names: Set[str]) -> JSONValue:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, SecretStr
 from runbus.forms.answers import validation_errors
 from runbus.forms.parts import Text
 from runbus.forms.schema import SchemaReader
-from runbus.forms.secrets import hidden_names, without_secrets
+from runbus.forms.secrets import hidden_names, without_defaults, without_secrets
 
 
 class Box(BaseModel):
@@ -22,6 +22,7 @@ class Hidden(BaseModel):
     items: str = ""
 
 
+SECRET = {"type": "string", "format": "password"}
 HIDDEN = Hidden.model_json_schema()
 
 
@@ -41,6 +42,23 @@ def test_what_is_secret_in_a_form() -> None:
         "codes": "…",
         "pin": "…",
         "items": "seen",
+    }
+
+
+def test_a_form_that_leads_back_to_itself() -> None:
+    """It is looked at once, however often it refers to itself."""
+    again = [{"$ref": "#"}, {"items": {"$ref": "#/properties/next"}}] * 50
+    schema = {"properties": {"next": {"anyOf": again}, "code": {"anyOf": [*again, SECRET]}}}
+    assert hidden_names(schema) == {"code"}
+
+
+def test_defaults_that_are_secret() -> None:
+    """They are in no form; that there is none is no secret."""
+    fields = {"a": {**SECRET, "default": "x"}, "b": {**SECRET, "default": None}, "c": SECRET}
+    assert without_defaults({"properties": fields})["properties"] == {
+        "a": SECRET,
+        "b": {**SECRET, "default": None},
+        "c": SECRET,
     }
 
 

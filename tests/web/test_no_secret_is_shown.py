@@ -30,17 +30,8 @@ SECRET = (CANARY, ANSWER["pin"])
 PAGES = ("/", "/runs", "/deployments", "/deployments/log-in/x", "/runs/{id}")
 API = ("/runs", "/waiting", "/deployments", "/runs/{id}")
 API_OF_RUN = ("/runs/{id}/pauses", "/runs/{id}/log", "/runs/{id}/inputs")
-COMMANDS = (
-    "run ls",
-    "run ls --json",
-    "run ls --waiting",
-    "run ls --waiting --json",
-    "run show {id}",
-    "run show {id} --json",
-    "run logs {id}",
-    "run logs {id} --json",
-    "deployment ls --json",
-)
+ASKED = ("run ls --waiting --json", "run show {id}")
+ENDED = ("run ls --json", "run show {id}", "run show {id} --json", "run logs {id}")
 
 
 class Doors:
@@ -49,13 +40,13 @@ class Doors:
     def __init__(self, valkey, site, run_id):
         self.url, self.site, self.run_id = valkey.url, site, run_id
 
-    def look(self):
+    def look(self, commands):
         with self.site.client() as client:
             for path in (*PAGES, *(f"/api{each}" for each in (*API, *API_OF_RUN))):
                 found = client.get(path.format(id=self.run_id), follow_redirects=True)
                 assert found.status_code == 200, path
                 check(found.text, path)
-        for command in COMMANDS:
+        for command in commands:
             self.command(*command.format(id=self.run_id).split())
 
     def command(self, *words):
@@ -102,7 +93,7 @@ def test_no_door_shows_a_secret(valkey, site, worker):
         run_id = begun.json()["id"]
         until(lambda: client.get("/api/waiting").json())
         doors = Doors(valkey, site, run_id)
-        doors.look()
+        doors.look(ASKED)
 
         path = f"/api/runs/{run_id}/answer"
         short = {"user": 5, "password": CANARY[:7], "pin": "x7314992", "spare": [[ANSWER["pin"]]]}
@@ -131,7 +122,7 @@ def test_no_door_shows_a_secret(valkey, site, worker):
 
         ended = done(get_client().wait_for_flow_run(run_id, timeout=20))
         assert ended.state.result() == "ada"
-        doors.look()
+        doors.look(ENDED)
     check(worker.read_text(), "the worker's terminal")
     told = doors.command(
         *("deployment", "run", "log-in/x", "--json", "-p", f'keys=["{CANARY}"]'),
