@@ -105,7 +105,7 @@ class _Marks:
         inner.append(target_of(self._root, found))
         for word in ("anyOf", "oneOf", "allOf", "prefixItems"):
             inner += items_of(found.get(word))
-        return any(self.secret(each) for each in inner if isinstance(each, dict) and each)
+        return any(self.secret(each) for each in inner if each)
 
 
 def _veil(value: object, names: Set[str]) -> JSONValue:
