@@ -33,14 +33,17 @@ def _secret_names(schema: object) -> Iterator[str]:
     for each in items_of(schema):
         yield from _secret_names(each)
     for name, each in fields_of(schema).items():
-        if _is_secret(each):
+        if is_secret(each):
             yield name
         yield from _secret_names(each)
 
 
-def _is_secret(schema: object) -> bool:
+def is_secret(schema: object) -> bool:
+    """Tell whether a schema, or one of its alternatives, marks what it asks for as a secret."""
     found = fields_of(schema)
-    return found.get("format") == "password" or any(map(_is_secret, items_of(found.get("anyOf"))))
+    if found.get("format") == "password" or found.get("writeOnly") is True:
+        return True
+    return any(map(is_secret, items_of(found.get("anyOf")) + items_of(found.get("oneOf"))))
 
 
 def _veil(value: object, names: Set[str]) -> JSONValue:
