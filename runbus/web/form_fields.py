@@ -113,6 +113,13 @@ class Field:
         return self.kind in {"text", "area", "password"}
 
     @property
+    def keyboard(self) -> str:
+        """Which keys a phone shows for a number: those of numbers have no minus."""
+        if self.part.limits.get("minimum", -1) < 0:
+            return "text"
+        return "numeric" if self.kind == "integer" else "decimal"
+
+    @property
     def pattern(self) -> str:
         """What a browser may match the text with; empty for what the server decides alone."""
         pattern = self.part.limits.get("pattern", "")

@@ -65,7 +65,7 @@ def test_a_person_answers_a_run_that_appears(site, browse, started):
 
     seats.fill("12")
     page.keyboard.press("Enter")
-    expect(seats).to_have_accessible_description(re.compile("less than or equal to 8"))
+    expect(seats).to_have_accessible_description(re.compile("at most 8"))
     expect(seats).to_be_focused()
     expect(question.locator("#f_2fsure-problem")).not_to_be_empty()
     assert state_of(only_run()).name == "Paused"
