@@ -135,8 +135,8 @@ def _run_id(name: str, idempotency_key: str | None, parent: RunningFlow | None) 
 
 def _parameters(name: str, served: Served, parameters: Mapping[str, JSONValue] | None) -> bytes:
     # Late: few start runs.
-    from runbus.forms.answers import checked_parameters
     from runbus.forms.exact_json import write_exact
+    from runbus.forms.parameters import checked_parameters
 
     data, problems = checked_parameters(
         served.parameters, write_exact(dict(parameters or {}), encode)

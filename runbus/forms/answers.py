@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from runbus.forms import catalogue
 from runbus.forms.exact_json import read_exact
@@ -68,16 +68,6 @@ def read_answer(schema: JSONValue, data: str | bytes) -> JSONValue:
     Raises `Mistyped`.
     """
     return with_defaults(schema, normal_form(schema, read_exact(data)))
-
-
-def checked_parameters(schema: bytes, data: bytes) -> tuple[bytes, dict[str, str]]:
-    """Return the JSON of a run's parameters in their normal form, and what is wrong by name.
-
-    `schema` is JSON; empty where it is not known. Defaults stay the flow's own.
-    """
-    known: JSONValue = from_json(schema) if schema else {}
-    given = normal_form(known, read_exact(data))
-    return to_json(given), validation_errors(known, given)
 
 
 def in_one_line(errors: dict[str, str]) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from runbus.protocol.json_value import JSONObject
 
 KEYWORD: Final = "x-core"
+OWN: Final = "x-own"
+"""Stands where a function of the user's own reads values: nothing is known of what it takes."""
 MARK: Final = "x-form"
 """Stands at the root of a schema in which each `Decimal` is described."""
 _BOUNDS = {"le", "ge", "lt", "gt"}

@@ -1,8 +1,8 @@
 """The JSON Schema of a form: pydantic's, with what the check needs and JSON Schema cannot say.
 
 `x-core` describes a standard type (`core_types`), `x-keys` the keys of a dict, `x-regex` the engine
-of a pattern, `x-names` by which other names the fields of a model are known, and `x-form` says
-that all this was looked for.
+of a pattern, `x-names` by which other names the fields of a model are known, `x-own` stands where
+only the user's code can judge, and `x-form` says that all this was looked for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from runbus.forms.core_types import KEYWORD, MARK, description_of
+from runbus.forms.core_types import KEYWORD, MARK, OWN, description_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,6 +50,14 @@ class FormSchema(GenerateJsonSchema):
         keys = description_of(schema.get("keys_schema", {}))
         return written if keys is None else {**written, "x-keys": keys}
 
+    def function_before_schema(self, schema: Any) -> Written:
+        """Write what a function of the user's own makes the value of."""
+        return _unless_own(schema, super().function_before_schema(schema))
+
+    def function_wrap_schema(self, schema: Any) -> Written:
+        """Write what a function of the user's own is wrapped around."""
+        return _unless_own(schema, super().function_wrap_schema(schema))
+
     def json_schema(self, schema: Any) -> Written:
         """Write a text that is JSON."""
         return _described(super().json_schema, schema)
@@ -87,6 +95,17 @@ class FormSchema(GenerateJsonSchema):
     def uuid_schema(self, schema: Any) -> Written:
         """Write a UUID."""
         return _described(super().uuid_schema, schema)
+
+
+def _unless_own(core: Mapping[str, Any], written: Written) -> Written:
+    """Mark what only the user's own code can judge: a function that reads values its own way.
+
+    Not a whole model, of which such a function mostly puts some field right.
+    """
+    module = getattr(core["function"]["function"], "__module__", None) or ""
+    is_known = module.startswith("pydantic") or "json_schema_input_schema" in core
+    is_model = "$ref" in written or written.get("type") == "object"
+    return written if is_known or is_model else {**written, OWN: 1}
 
 
 def _described(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 from pydantic_core import from_json, to_json
 
 from runbus.forms.catalogue import CONTENT, IS, JSON_TEXT, MUST_BE
+from runbus.forms.core_types import OWN
 from runbus.forms.formats import formats
 from runbus.forms.keywords import KEYWORDS
 from runbus.forms.references import fields_of
@@ -123,6 +124,8 @@ def _in_all_scripts(schema: object) -> JSONValue:
     if not isinstance(schema, dict):
         return schema
     given = cast("Schema", schema)
+    if OWN in given:
+        return True
     engine = str(given.get("x-regex", "rust-regex"))
     written = {name: _keyword(name, each, engine) for name, each in given.items()}
     pattern = given.get("pattern")
