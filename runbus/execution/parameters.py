@@ -119,7 +119,8 @@ def _locals_around(fn: Callable[..., object]) -> Kwargs:
     if frame is None or frame.f_locals is frame.f_globals:
         return {}
     names = {name for text in texts for name in _names_in(text)}
-    found = {name: frame.f_locals[name] for name in names & frame.f_locals.keys()}
+    around = dict(frame.f_locals)
+    found = {name: around[name] for name in names & around.keys()}
     known = {*found, *frame.f_globals, *vars(builtins), *inspect.getclosurevars(fn).nonlocals}
     if unknown := sorted(names - known):
         _log.warning("%s: not checked, as nothing has this name here: %s", fn.__name__, unknown)
