@@ -16,6 +16,7 @@ from runbus.protocol.values import load_pydantic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import CodeType
 
     from runbus.protocol.json_value import JSONObject
 
@@ -112,16 +113,16 @@ def _locals_around(fn: Callable[..., object]) -> Kwargs:
     A module's own is looked up at the first call: it may be defined below the flow.
     """
     texts = [each for each in inspect.get_annotations(fn).values() if isinstance(each, str)]
-    code: object = getattr(fn, "__code__", None)
+    code: CodeType | None = getattr(fn, "__code__", None)
     frame = inspect.currentframe() if texts and code is not None else None
     while frame is not None and code not in frame.f_code.co_consts:
         frame = frame.f_back
-    if frame is None or frame.f_locals is frame.f_globals:
+    if frame is None or code is None or frame.f_locals is frame.f_globals:
         return {}
     names = {name for text in texts for name in _names_in(text)}
     around = dict(frame.f_locals)
     found = {name: around[name] for name in names & around.keys()}
-    known = {*found, *frame.f_globals, *vars(builtins), *inspect.getclosurevars(fn).nonlocals}
+    known = {*found, *frame.f_globals, *vars(builtins), *code.co_freevars}
     if unknown := sorted(names - known):
         _log.warning("%s: not checked, as nothing has this name here: %s", fn.__name__, unknown)
     return found

@@ -50,6 +50,16 @@ def test_an_annotation_that_names_nothing_is_told(
     odd({"n": 1})
 
 
+def test_a_flow_that_calls_itself(valkey: Server) -> None:
+    """Its own name is there only after it was defined."""
+
+    @flow
+    def down(n: int) -> int:
+        return down(n - 1) if n else 0
+
+    assert down(1) == 0
+
+
 class Shop:
     @classmethod
     @flow
