@@ -15,7 +15,7 @@ from runbus.execution.current_run import current_flow_run
 from runbus.execution.run_names import friendly_name
 from runbus.execution.subflows import ordinal_ids
 from runbus.execution.verbs import verb
-from runbus.flow_runs import check_timeout, ended
+from runbus.flow_runs.wait import check_timeout, ended
 from runbus.flows import serve
 from runbus.protocol.entries import check_text
 from runbus.protocol.ids import flow_run_id_for

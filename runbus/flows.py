@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import sys
+from asyncio import coroutines
 from functools import partial, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
+from runbus.background.bridge import PendingFlow, on_loop
 from runbus.errors import InvalidArgument
 from runbus.execution.call import FlowCall
+from runbus.execution.current_run import current_flow_run
 from runbus.execution.engine import run_async, run_sync
 from runbus.execution.run_names import friendly_name
+from runbus.execution.verbs import pending
 from runbus.worker.deployment import Deployment
 from runbus.worker.serving import serve
 
@@ -68,11 +73,22 @@ class Flow(Generic[P, R]):
         self.is_async = inspect.iscoroutinefunction(fn)
         self._parameters = Parameters(fn)
         update_wrapper(self, fn)
+        if self.is_async:
+            self._mark_async()
+
+    def _mark_async(self) -> None:
+        """Have whoever asks be told that a call gives a coroutine: this is no function itself."""
+        # asyncio's mark, and that of `inspect` from Python 3.12 on.
+        self._is_coroutine: object = vars(coroutines).get("_is_coroutine")
+        getattr(inspect, "markcoroutinefunction", bool)(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the flow. Raises what its function raises."""
         call = self.prepare(args, kwargs)
         run: Any = run_async if self.is_async else run_sync
+        if self.is_async and current_flow_run() is not None and not on_loop():
+            # Nobody can await it there; that it was called is not to be lost in silence.
+            return pending(self.fn.__name__, partial(run, call), PendingFlow)  # pyright: ignore[reportReturnType]
         return run(call)
 
     def __get__(self, instance: object | None, owner: type | None = None) -> Flow[..., R]:
@@ -135,6 +151,17 @@ class Flow(Generic[P, R]):
         if self.flow_run_name is not None:
             return self.flow_run_name.format(**parameters)
         return friendly_name()
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Pickle by the path of the import, as a function is."""
+        if isinstance(self.fn, MethodType):
+            return getattr, (self.fn.__self__, self.fn.__name__)
+        found: Any = sys.modules.get(self.__module__)
+        for name in self.fn.__qualname__.split("."):
+            found = getattr(found, name, None)
+        if found is not self and getattr(found, "fn", None) is self.fn:
+            return partial(found.with_options, **self._options()), ()
+        return self.fn.__qualname__  # which pickle refuses if it leads elsewhere
 
     def __repr__(self) -> str:
         return f"<Flow {self.name}>"

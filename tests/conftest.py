@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from key_leaks import check_key_lifetimes
 from servers import Engine, EngineMissing, Server
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 _ASYNC_TEST_SECONDS = 60
 _BOTH_ENGINES: dict[str, Any] = {"params": ["valkey", "redis"], "ids": ["valkey", "redis7"]}
 _PASSED = pytest.StashKey[bool]()
+
+# A machine that does other things, too, makes no test fail.
+hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # Read now: the tests run without the RUNBUS_* variables.
 _SERVERS_REQUIRED = bool(os.environ.get("CI") or os.environ.get("RUNBUS_TESTS_REQUIRE_SERVERS"))

@@ -101,6 +101,13 @@ def test_every_room_is_there() -> None:
     assert {room_of(name) for name in MODULES} == set.union(*ROOMS)
 
 
+@pytest.mark.parametrize("name", [n for n, path in MODULES.items() if path.stem == "__init__"])
+def test_every_room_opens_with_what_lives_there(name: str) -> None:
+    """Who comes in reads a sentence at least."""
+    told = ast.get_docstring(ast.parse(MODULES[name].read_text())) or ""
+    assert len(told) > 50
+
+
 def test_no_two_files_are_in_a_circle() -> None:
     """A module can be understood with what it imports, and without what imports it."""
     graph = {name: modules_of(name) for name in MODULES}

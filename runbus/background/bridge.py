@@ -3,14 +3,19 @@
 The implementation is async. The only question asked here is whether an event loop is running in
 this thread. If it is, the caller gets something to await. If not, the work is done on one
 background loop, which all threads of the process share, and the caller blocks until it is done.
+
+A loop may run in a thread and yet not run the code that asks: Playwright's sync API keeps one in a
+greenlet, beside the code that uses it. What is on the stack tells.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Coroutine
@@ -26,6 +31,7 @@ from runbus.store.connection.connection import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from types import FrameType
 
     from runbus.store.sending.receipt import Send
 
@@ -34,9 +40,26 @@ ENDING_SECONDS = 3
 """How long the end of the process waits for what has to end, and then for what was cancelled."""
 
 
+_ASYNC_CODE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
 def on_loop() -> bool:
-    """Whether an event loop is running in this thread."""
-    return asyncio._get_running_loop() is not None  # pyright: ignore[reportPrivateUsage]
+    """Whether an event loop is running in this thread, and runs this code."""
+    loop = asyncio._get_running_loop()  # pyright: ignore[reportPrivateUsage]
+    return loop is not None and not ("greenlet" in sys.modules and _is_beside(loop))
+
+
+def _is_beside(loop: asyncio.AbstractEventLoop) -> bool:
+    greenlets: Any = sys.modules["greenlet"]
+    if type(loop).__module__ == "uvloop" or greenlets.getcurrent().parent is not None:
+        return False  # a loop that leaves no trace on the stack, or maybe on the parent's
+    frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    while frame is not None:
+        is_async = frame.f_code.co_flags & _ASYNC_CODE
+        if is_async or frame.f_globals.get("__name__") == "asyncio.events":
+            return False  # a coroutine, or a callback of the loop
+        frame = frame.f_back
+    return True
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -236,7 +259,7 @@ async def in_background(work: Callable[[], Coroutine[object, None, T]]) -> T:
     loop.call_soon_threadsafe(background.submit, call)
     try:
         await done
-    except asyncio.CancelledError:
+    except BaseException:  # it is cancelled, or its flow is
         call.cancel()
         raise
     return call.result()
@@ -270,7 +293,7 @@ def _tell_nobody() -> None:
 def send(sent: Send) -> None:
     """Send an input. On a loop it is under way on return, in a thread it is stored."""
     loop = asyncio._get_running_loop()  # pyright: ignore[reportPrivateUsage]
-    if loop is not None:
+    if loop is not None and on_loop():
         bus_of(loop).outbox.send(sent)
         return
     done = taken_lock()
@@ -325,10 +348,14 @@ class Pending(Coroutine[object, None, T]):
         work: Callable[[], Coroutine[object, None, T]],
         on_await: Callable[[Pending[T]], None] | None = None,
     ) -> None:
-        self.verb = verb
+        self._verb = verb
         self._work = work
         self._on_await = on_await
         self._is_reported = on_await is not None  # a run will, at its end
+
+    def missing(self) -> MissingAwait:
+        """Return the error that says what was forgotten."""
+        return MissingAwait(self._verb)
 
     def __await__(self) -> Generator[object, None, T]:
         return self._coroutine().__await__()
@@ -354,15 +381,36 @@ class Pending(Coroutine[object, None, T]):
 
     def __del__(self) -> None:
         if self._started is None and not self._is_reported:
-            warnings.warn(str(MissingAwait(self.verb)), RuntimeWarning, stacklevel=1)
+            warnings.warn(str(self.missing()), RuntimeWarning, stacklevel=1)
 
     def __repr__(self) -> str:
-        return f"<the result of {self.verb}: write `await {self.verb}`>"
+        return f"<{self.missing()}>"
 
     def _refuse(self, *_: object) -> NoReturn:
         self._is_reported = True
-        raise MissingAwait(self.verb)
+        raise self.missing()
 
-    __bool__ = __len__ = __int__ = __float__ = _refuse
-    __iter__ = __aiter__ = __getitem__ = __contains__ = __add__ = _refuse
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse what its value may have; what only libraries look for, it does not have."""
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._refuse()
+
+    __bool__ = __len__ = __int__ = __float__ = __index__ = __neg__ = __abs__ = _refuse
+    __iter__ = __aiter__ = __getitem__ = __contains__ = __reversed__ = _refuse
+    __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __or__ = __and__ = _refuse
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __ror__ = __rand__ = _refuse
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+
+
+class PendingFlow(Pending[T]):
+    """The result of an async flow that sync code called: to be run on an event loop."""
+
+    def missing(self) -> MissingAwait:
+        """Return the error that says what was forgotten."""
+        name = self._verb
+        return MissingAwait(
+            f"{name}(…)",
+            f"flow {name} is async, and was called in code without `await`",
+            f"write `asyncio.run({name}(…))` there, or make that flow async",
+        )

@@ -1,1 +1,1 @@
-"""Blocks: values that are stored under a name and outlive every run."""
+"""Blocks: values that are stored under a name and outlive every run, as in Prefect."""

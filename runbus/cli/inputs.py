@@ -129,7 +129,7 @@ def _show(found: StoredInput, *, json: bool) -> None:
         output.json_line(found)
         return
     words = [found.key or found.id, found.stream, found.sender or "-"]
-    value = one_line(json_output.written(read_json(found.value)))
+    value = json_output.shown(read_json(found.value))
     output.record(
         plain=[times.exact(found.time), *words, value],
         shown=Text(f"{times.clock(found.time)} {one_line('  '.join(words))} ", "dim").append(

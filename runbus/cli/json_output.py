@@ -8,8 +8,10 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any, cast
 
+import orjson
+
 from runbus.cli import times
-from runbus.protocol.printed import readable_json
+from runbus.protocol.printed import one_line, readable_json
 from runbus.protocol.values import read_json
 
 
@@ -35,6 +37,16 @@ def _scalar(value: Any) -> Any:
     return None if value is None else str(value)
 
 
-def written(value: Any, *, indent: int | None = None) -> str:
-    """Write JSON that may also be shown on a terminal."""
-    return readable_json(json.dumps(plain(value), ensure_ascii=False, indent=indent))
+def written(value: Any, *, is_indented: bool = False) -> str:
+    """Write JSON for programs, which may also be shown on a terminal."""
+    found, option = plain(value), orjson.OPT_INDENT_2 if is_indented else 0
+    try:
+        text = orjson.dumps(found, option=option).decode()
+    except orjson.JSONEncodeError:  # a whole number of more than 64 bits
+        text = json.dumps(found, ensure_ascii=False, indent=2 if is_indented else None)
+    return readable_json(text)
+
+
+def shown(value: Any) -> str:
+    """Write JSON for people, in one line."""
+    return one_line(json.dumps(plain(value), ensure_ascii=False))

@@ -152,7 +152,7 @@ def note(text: str) -> None:
 
 def json(value: Any) -> None:
     """Print one JSON document."""
-    _print_json(json_output.written(value, indent=2))
+    _print_json(json_output.written(value, is_indented=True))
 
 
 def json_line(value: Any) -> None:
@@ -184,7 +184,7 @@ def state(name: str) -> Text:
 
 def value(found: Any, longest: int | None = None) -> str:
     """Return a value as JSON in one line."""
-    text = one_line(json_output.written(found))
+    text = json_output.shown(found)
     return text if longest is None or len(text) <= longest else text[: longest - 1] + "…"
 
 

@@ -13,7 +13,7 @@
     │   ├── UnnamedType (TypeError)
     │   ├── UnsupportedType (TypeError)
     │   ├── NotSerializable (TypeError)
-    │   ├── MissingAwait (TypeError)
+    │   ├── MissingAwait (TypeError, AttributeError)
     │   ├── WrongSyntax (TypeError)
     │   └── MonkeyPatched (RuntimeError)       gevent or eventlet has replaced Python's threads
     ├── ConflictError                          somebody was first, or the state has moved on

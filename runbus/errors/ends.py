@@ -7,19 +7,28 @@ from typing import TYPE_CHECKING
 from runbus.errors.base import RunbusError
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
 
 class ReceiveTimeout(RunbusError, TimeoutError):
     """No input came in time."""
 
-    def __init__(self, *, flow_run_id: UUID, streams: tuple[str, ...], timeout: float) -> None:
+    def __init__(
+        self,
+        *,
+        flow_run_id: UUID,
+        streams: tuple[str, ...],
+        timeout: float | None,
+        deadline: datetime | None = None,
+    ) -> None:
         self.flow_run_id = flow_run_id
         self.streams = streams
         self.timeout = timeout
-        super().__init__(
-            f"no {' or '.join(streams)} came for flow run {flow_run_id} within {timeout:g} s."
-        )
+        self.deadline = deadline
+        """When the receiver's deadline was, where that has passed."""
+        time = f"within {timeout:g} s" if deadline is None else f"until {deadline.isoformat()}"
+        super().__init__(f"no {' or '.join(streams)} came for flow run {flow_run_id} {time}.")
 
 
 class FlowPauseTimeout(RunbusError, TimeoutError):

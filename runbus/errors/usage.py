@@ -39,12 +39,20 @@ class InvalidArgument(UsageError, ValueError):
 
 
 class NoCurrentRun(UsageError, LookupError, RuntimeError):
-    """No run is current here and none was named."""
+    """No run is current here and none was named, or the code is not a flow's."""
 
-    def __init__(self, verb: str) -> None:
+    def __init__(self, verb: str, *, only_in_flow: bool = False) -> None:
+        self.verb = verb
+        advice = (
+            "call it in the code of a flow"
+            if only_in_flow
+            else "pass flow_run_id=…, or call it inside a run "
+            "(`with bound_run(flow_run_id): …`, in async code `async with`)"
+        )
         super().__init__(
-            f"{verb} needs a flow run: pass flow_run_id=…, or call it inside a run "
-            "(`with bound_run(flow_run_id): …`, in async code `async with`)."
+            f"{verb} needs a flow run: {advice}. A thread that a flow starts has its run where it "
+            "has its context: start it with asyncio.to_thread or anyio.to_thread.run_sync, or as "
+            "`Thread(target=contextvars.copy_context().run, args=(work,))`."
         )
 
 
@@ -79,12 +87,16 @@ class NotSerializable(UsageError, TypeError):
         super().__init__(f"a {type(value).__name__} cannot be sent: {reason}")
 
 
-class MissingAwait(UsageError, TypeError):
-    """A verb was called on an event loop and its result used without `await`."""
+class MissingAwait(UsageError, TypeError, AttributeError):
+    """A verb or an async flow was called, and its result used without `await`.
 
-    def __init__(self, verb: str) -> None:
+    It is an `AttributeError` since it is raised for attributes, which `hasattr` asks for.
+    """
+
+    def __init__(self, verb: str, happened: str = "", advice: str = "") -> None:
         self.verb = verb
-        super().__init__(f"{verb} was called on an event loop: write `await {verb}`.")
+        happened = happened or f"{verb} was called on an event loop"
+        super().__init__(f"{happened}: {advice or f'write `await {verb}`'}.")
 
 
 class WrongSyntax(UsageError, TypeError):

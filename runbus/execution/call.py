@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.background.lease_holder import LeaseHolder
-    from runbus.execution.run_context import Slot
+    from runbus.execution.activity import Slot
     from runbus.protocol.records import FlowRun
 
 

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from runbus.background import bridge
-from runbus.errors import MissingAwait, NoCurrentRun, WrongSyntax
+from runbus.errors import FlowRunCancelled, MissingAwait, NoCurrentRun, WrongSyntax
 from runbus.execution.held_sends import HeldSends
 from runbus.protocol.ids import parse_run_id, text_of
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
+    from runbus.errors import FlowInterrupt
     from runbus.execution.run_context import FlowRunContext, RunningFlow
     from runbus.store.sending.receipt import Send
 
@@ -37,7 +38,9 @@ CURRENT: ContextVar[Current] = ContextVar("runbus_current", default=_NOWHERE)
 class Unawaited(Protocol):
     """The result of a verb that was called on an event loop and not awaited yet."""
 
-    verb: str
+    def missing(self) -> MissingAwait:
+        """Return the error that says so."""
+        ...
 
 
 class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
@@ -80,7 +83,8 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         traceback: TracebackType | None,
     ) -> None:
         self._leave()
-        if exc is None or isinstance(exc, Exception):  # who cancels does not want to wait
+        # Who cancels the task does not want to wait.
+        if exc is None or isinstance(exc, (Exception, FlowRunCancelled)):
             while self._unsettled:
                 await next(iter(self._unsettled)).settlement()
         self._end(exc)
@@ -126,7 +130,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         if exc is None:
             self.check()
             for result in self._unawaited:
-                raise MissingAwait(result.verb)
+                raise result.missing()
         else:  # the block's own error comes first
             for sent in self._failed:
                 sent.log_unseen_error()
@@ -157,7 +161,7 @@ class entered:  # noqa: N801  (read as a statement: `with entered(run):`)
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         try:
             if exc_type is None:
-                self._run.check()
+                self._run.check_goes_on()
         finally:
             CURRENT.reset(self._token)
             self._run.end_time()
@@ -191,8 +195,17 @@ def running_flow(verb: str) -> RunningFlow:
     """Return the same, as a verb knows it. Raises `NoCurrentRun`."""
     run = current_flow_run()
     if run is None:
-        raise NoCurrentRun(verb)
+        raise NoCurrentRun(verb, only_in_flow=True)
     return run
+
+
+def leave_with(run_id: UUID, interrupt: FlowInterrupt) -> None:
+    """Leave the current flow if it is this run, or was called in it: it is not to go on."""
+    current = current_flow_run()
+    run = current and current.executed(run_id)
+    if run is not None:
+        run.end(interrupt)
+        raise interrupt
 
 
 def run_id_or_current(flow_run_id: UUID | str | None, verb: str) -> UUID:

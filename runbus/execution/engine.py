@@ -10,8 +10,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runbus.background import bridge
+from runbus.errors import FlowInterrupt
 from runbus.execution.call import CallResult
 from runbus.execution.current_run import bound_run, entered
+from runbus.execution.interruption import told_apart
 from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
 from runbus.execution.sync_run import SyncRun
 from runbus.store.connection.connection import settle
@@ -52,14 +54,14 @@ def run_sync(flow_call: FlowCall, claim: Claim | None = None) -> object:
     return run.result_of_own_thread() if bridge.on_loop() else run.result()
 
 
-async def _to_its_end(work: Coroutine[object, None, T]) -> tuple[T, asyncio.CancelledError | None]:
+async def _to_its_end(work: Coroutine[object, None, T]) -> tuple[T, BaseException | None]:
     """Do what is not to be done by halves, in a task of its own; return how it was cancelled.
 
     Who cancels does not want to wait for a server that does not answer: then it is raised.
     """
     loop = asyncio.get_running_loop()
     task = tasks.start(work)
-    cancelled: asyncio.CancelledError | None = None
+    cancelled: BaseException | None = None
     while not task.done():
         try:
             if cancelled is None:
@@ -67,7 +69,10 @@ async def _to_its_end(work: Coroutine[object, None, T]) -> tuple[T, asyncio.Canc
             else:
                 await asyncio.wait([task], timeout=INTERRUPTED_SECONDS)
                 task.cancel()
-        except asyncio.CancelledError as error:  # from some scopes it comes again and again
+        except (
+            asyncio.CancelledError,
+            FlowInterrupt,
+        ) as error:  # from some scopes it comes again and again
             cancelled = error
     if cancelled is not None and (task.cancelled() or task.exception() is not None):
         raise cancelled
@@ -91,6 +96,6 @@ async def _awaited(flow_call: FlowCall, context: RunningFlow) -> CallResult:
 
     try:
         with entered(context), watch(asyncio.get_running_loop(), context.name):
-            return await context.interruptible(body())
+            return await context.flow_code(body())
     except BaseException as error:
-        return CallResult(error=error)
+        return CallResult(error=told_apart(error, context.interrupt))

@@ -63,6 +63,7 @@ class Parameters:
         """The JSON Schema of the arguments by name; what has none is open (`{}`)."""
         # Late: only who serves the flow needs it.
         from runbus.execution.lenient_schema import LenientSchema
+        from runbus.forms.secrets import without_defaults
 
         # Lists of surplus arguments have no names; the others are all passed by theirs.
         named = [
@@ -72,7 +73,7 @@ class Parameters:
         ]
         collector: Any = self._collector(named)
         adapter: TypeAdapter[object] = TypeAdapter(collector, config=_CONFIG)
-        return adapter.json_schema(schema_generator=LenientSchema)
+        return without_defaults(adapter.json_schema(schema_generator=LenientSchema))
 
     def _collector(self, parameters: list[inspect.Parameter]) -> Callable[..., Arguments]:
         @wraps(self._fn)

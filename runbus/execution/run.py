@@ -33,6 +33,7 @@ from runbus.execution.run_context import RunningFlow
 from runbus.execution.run_logger import show_on_terminal
 from runbus.protocol import states
 from runbus.protocol.execution import Ending
+from runbus.protocol.secret_values import secret_in
 from runbus.protocol.values import encode
 from runbus.store.bus import bus_for, current_bus
 from runbus.store.connection.backoff import backoff
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     from runbus.background.lease_holder import LeaseHolder
-    from runbus.execution.run_context import Activity, Slot
+    from runbus.execution.activity import Activity, Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
     from runbus.store.maintenance.kept_ends import KeptEnd
@@ -284,7 +285,7 @@ class Execution:
         run = self._context.flow_run
         return Ending(
             run_id=run.id,
-            run_name=self._flow_call.run_name,
+            run_name=run.name,  # another one made a child that goes on after a crash
             epoch=self._context.epoch,
             deployment=run.deployment_id,
             state=state,
@@ -305,7 +306,7 @@ class Execution:
         delay = self._flow_call.retry_delay_seconds
         _log.warning(
             "%s: %s; retry %d of %d in %g s",
-            *(self._flow_call.run_name, _words(error), retry, self._flow_call.retries, delay),
+            *(self._context.name, _words(error), retry, self._flow_call.retries, delay),
         )
         return delay
 
@@ -362,7 +363,7 @@ class Execution:
                     elif name == "suspend":
                         context.end(FlowRunSuspended(self._run_id))
             except RunbusError as error:
-                _log.debug("%s is not told anything for now: %s", self._flow_call.run_name, error)
+                _log.debug("%s is not told anything for now: %s", context.name, error)
 
     def _slot(self) -> Slot | None:
         if self._claim is not None:
@@ -402,7 +403,9 @@ def _storable(value: object) -> bytes:
         return b""  # to read it would leave nothing for the caller
     try:
         return encode(value)
-    except NotSerializable:
+    except NotSerializable as error:
+        if secret_in(value) is not None:
+            _log.warning("the result is not kept: %s", error)
         return b""
 
 

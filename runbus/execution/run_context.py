@@ -6,18 +6,24 @@ import asyncio
 import time
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from runbus.errors import FlowTimeout
+from runbus.background import bridge
+from runbus.errors import FlowInterrupt, FlowRunCancelled, FlowTimeout
+from runbus.execution.activity import Wait
+from runbus.execution.interruption import delivered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
     from uuid import UUID
 
     from runbus.background.lease_holder import LeaseHolder
+    from runbus.execution.activity import Activity, Slot
     from runbus.protocol.records import FlowRun
 
 T = TypeVar("T")
+CLEAN_UP_SECONDS = 10.0
+"""How long the code of a flow may still use its verbs once it was told that it is cancelled."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -72,7 +78,12 @@ class RunningFlow(FlowRunContext):
     """The runs of flows that were called in this one and have not ended."""
     _asked: list[str] = field(default_factory=list[str])
     _waiting: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+    _cancelled: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+    """Those of them that were cancelled to deliver the interrupt."""
+    _told: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+    """Those that it was delivered to."""
     _deadline: float | None = None
+    _clean_up_ends: float | None = None
 
     @property
     def epoch(self) -> str:
@@ -98,12 +109,27 @@ class RunningFlow(FlowRunContext):
         """Let it run no more: what follows is not the flow's own."""
         self._deadline = None
 
+    @property
+    def cleans_up(self) -> bool:
+        """Whether the flow was told that it is cancelled, and still has time for what follows."""
+        ends = self._clean_up_ends
+        is_cancelled = isinstance(self.interrupt, FlowRunCancelled)
+        return is_cancelled and ends is not None and time.monotonic() < ends
+
     def check(self) -> None:
-        """Raise `FlowRunCancelled` or `FlowTimeout` if the run has to end."""
+        """Raise `FlowRunCancelled` or `FlowTimeout` if the run has to end, unless it cleans up."""
         if self.interrupt is not None:
-            raise self.interrupt
+            if self.cleans_up:
+                return
+            raise self._told_to(asyncio.current_task() if bridge.on_loop() else None)
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise self._out_of_time()
+
+    def check_goes_on(self) -> None:
+        """Raise the same also while it cleans up: for what only a run does that goes on."""
+        if self.interrupt is not None:
+            raise self.interrupt
+        self.check()
 
     async def confirm(self) -> None:
         """Raise `RunLost` if the run is another process's by now.
@@ -128,41 +154,104 @@ class RunningFlow(FlowRunContext):
 
         At once where they wait, elsewhere at their next verb.
         """
-        self.interrupt = interrupt
-        for part in tuple(self.parts):
-            part.end(interrupt)
-        for task in tuple(self._waiting):  # each on a loop of its own, maybe in another thread
+        if self.cleans_up and isinstance(interrupt, FlowRunCancelled):
+            return  # it knows
+        waits: dict[asyncio.Task[Any], list[RunningFlow]] = {}
+        self._note_interrupt(interrupt, waits)
+        for task, runs in waits.items():  # each on a loop of its own, maybe in another thread
             with suppress(RuntimeError):  # that loop has ended
-                task.get_loop().call_soon_threadsafe(self._cancel_wait, task)
+                task.get_loop().call_soon_threadsafe(_deliver, task, runs)
+
+    def _note_interrupt(
+        self, interrupt: BaseException, waits: dict[asyncio.Task[Any], list[RunningFlow]]
+    ) -> None:
+        self.interrupt = interrupt
+        for task in tuple(self._waiting):
+            waits.setdefault(task, []).append(self)
+        for part in tuple(self.parts):
+            part._note_interrupt(interrupt, waits)
 
     async def interruptible(self, work: Coroutine[object, None, T]) -> T:
         """Do work that ends when the run is cancelled or its time is over."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         is_outermost = task not in self._waiting
         self._waiting.add(task)
-        left = None if self._deadline is None else self._deadline - time.monotonic()
-        limit = asyncio.timeout(left)
+        limit = asyncio.timeout(self._seconds_left())
         try:
-            if self.interrupt is not None:  # it came after the verb had looked
-                work.close()
-                raise self.interrupt
+            if self.interrupt is not None and not self.cleans_up:
+                work.close()  # it came after the verb had looked
+                raise self._told_to(task)
             async with limit:
                 return await work
         except asyncio.CancelledError:
-            if self.interrupt is None:
+            if self.interrupt is None or task not in self._cancelled:
                 raise
-            task.uncancel()
-            raise self.interrupt from None
+            raise self._taken(task) from None
         except TimeoutError:
             if limit.expired():
-                raise self._out_of_time() from None
+                raise (self.interrupt or self._out_of_time()) from None
             raise
         finally:
             if is_outermost:
-                self._waiting.discard(task)
+                for each in (self._waiting, self._cancelled, self._told):
+                    each.discard(task)
             # An error takes its frames along to another thread, where no task is to come to its
             # end: asyncio's own note of that would swallow an interrupt.
             del task, limit
+
+    async def flow_code(self, work: Coroutine[object, None, T]) -> T:
+        """Do the same with the flow's own code, which is told why it has to end, where it waits."""
+        driven = cast("Coroutine[object, None, T]", delivered(work, self._reason))
+        return await self.interruptible(driven)
+
+    def _reason(self, thrown: BaseException) -> BaseException:
+        """Return what is thrown into the flow's code as what it is to see."""
+        if not isinstance(self.interrupt, FlowInterrupt):
+            return thrown
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        if isinstance(thrown, FlowInterrupt):  # as the flow was told that this one is called in
+            self._cancelled.discard(task)
+            return self._told_to(task)
+        if task not in self._cancelled:
+            return thrown
+        return self._taken(task)
+
+    def _taken(self, task: asyncio.Task[Any]) -> BaseException:
+        """Take the interrupt that a cancellation of the task stands for."""
+        self._cancelled.discard(task)
+        task.uncancel()
+        return self._told_to(task)
+
+    def _told_to(self, task: asyncio.Task[Any] | None) -> BaseException:
+        """Return the interrupt, and take note that a task is told of it, or a thread."""
+        run: RunningFlow | None = self
+        while task is not None and run is not None and run.interrupt is not None:
+            run._told.add(task)
+            run = run.caller
+        self._begin_clean_up()
+        return cast("BaseException", self.interrupt)
+
+    def _begin_clean_up(self) -> None:
+        if self._clean_up_ends is not None or not isinstance(self.interrupt, FlowRunCancelled):
+            return
+        self._clean_up_ends = time.monotonic() + CLEAN_UP_SECONDS
+        for task in tuple(self._waiting):
+            with suppress(RuntimeError):
+                task.get_loop().call_soon_threadsafe(self._plan_last_call, task)
+
+    def _plan_last_call(self, task: asyncio.Task[Any]) -> None:
+        task.get_loop().call_later(CLEAN_UP_SECONDS, self._tell_again, task)
+
+    def _tell_again(self, task: asyncio.Task[Any]) -> None:
+        self._told.discard(task)
+        _deliver(task, [self])
+
+    def _awaits(self, task: asyncio.Task[Any]) -> bool:
+        return task in self._waiting and task not in self._told
+
+    def _seconds_left(self) -> float | None:
+        ends = self._clean_up_ends if self.interrupt is not None else self._deadline
+        return None if ends is None else ends - time.monotonic()
 
     @asynccontextmanager
     async def waiting(self, after: float = 0) -> AsyncGenerator[None]:
@@ -220,80 +309,14 @@ class RunningFlow(FlowRunContext):
         """Whether the run waits in a pause, on any of its loops and threads."""
         return key in self._asked
 
-    def _cancel_wait(self, task: asyncio.Task[Any]) -> None:
-        if task in self._waiting:
-            task.cancel()
-
     def _out_of_time(self) -> FlowTimeout:
         return FlowTimeout(flow=self.flow_run.flow_name, seconds=self.timeout_seconds or 0)
 
 
-class Wait:
-    """A wait of one of a run's verbs, which counts after some time (seconds)."""
-
-    def __init__(self, activity: Activity, after: float) -> None:
-        self._activity = activity
-        self._has_begun = False
-        self._timer: asyncio.TimerHandle | None = None
-        if after > 0:
-            self._timer = asyncio.get_running_loop().call_later(after, self._begin)
-        else:
-            self._begin()
-
-    def end(self) -> bool:
-        """End it; return whether it counted."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._has_begun:
-            self._activity.end_wait()
-        return self._has_begun
-
-    def _begin(self) -> None:
-        self._has_begun = True
-        self._activity.begin_wait()
-
-
-class Slot(Protocol):
-    """What a claimed run takes of the limit of its worker."""
-
-    @property
-    def is_held(self) -> bool:
-        """Whether it counts against the limit now."""
-        ...
-
-    @property
-    def activity(self) -> Activity:
-        """The claimed run's own."""
-        ...
-
-    def enter_loop(self) -> None:
-        """Take note that the run is executed on this thread's event loop."""
-        ...
-
-    def close(self) -> None:
-        """Give it back for good."""
-        ...
-
-
-class Activity(Protocol):
-    """One run's part in a slot."""
-
-    def begin_wait(self) -> None:
-        """Take note that one more verb of the run waits."""
-        ...
-
-    def end_wait(self) -> None:
-        """Take note that one of them goes on, as soon as it `has_slot`."""
-        ...
-
-    def call(self) -> Activity:
-        """Begin the activity of a flow that the run calls, and that goes on once it `has_slot`."""
-        ...
-
-    def end(self) -> None:
-        """End the activity of a flow that was called."""
-        ...
-
-    async def has_slot(self) -> None:
-        """Wait until there is a slot for the run to execute in."""
-        ...
+def _deliver(task: asyncio.Task[Any], runs: list[RunningFlow]) -> None:
+    """Cancel a task once, however many runs wait in it; each then sees its interrupt."""
+    waiting = [run for run in runs if run._awaits(task)]  # pyright: ignore[reportPrivateUsage]
+    for run in waiting:
+        run._cancelled.add(task)  # pyright: ignore[reportPrivateUsage]
+    if waiting:
+        task.cancel()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from runbus.background import bridge, caller
 from runbus.execution.call import CallResult
 from runbus.execution.current_run import CURRENT, bound_run, entered
+from runbus.execution.interruption import told_apart
 from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _called(flow_call: FlowCall, context: RunningFlow) -> CallResult:
                 caller.run(context.confirm)
             return completed(flow_call, context, flow_call.call())
     except BaseException as error:
-        return CallResult(error=error)
+        return CallResult(error=told_apart(error, context.interrupt))
     finally:
         CURRENT.set(current)
 

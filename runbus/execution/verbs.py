@@ -23,13 +23,17 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-def pending(verb: str, work: Callable[[], Coroutine[object, None, T]]) -> bridge.Pending[T]:
+def pending(
+    verb: str,
+    work: Callable[[], Coroutine[object, None, T]],
+    kind: type[bridge.Pending[T]] = bridge.Pending,
+) -> bridge.Pending[T]:
     """Return the awaitable result of a verb; a run that ends before it is awaited fails."""
     bound = CURRENT.get().bound
     if not bound:
-        return bridge.Pending(verb, work)
+        return kind(verb, work)
     run = bound[-1]
-    result = bridge.Pending(verb, work, run.note_awaited)
+    result = kind(verb, work, run.note_awaited)
     run.note_unawaited(result)
     return result
 

@@ -99,7 +99,7 @@ def _words(root: JSONValue, error: ValidationError, path: list[Schema]) -> str:
     # A described type says it better: its bounds have all their digits.
     described = (core_error(each[KEYWORD], error.instance) for each in path if KEYWORD in each)
     words = next(filter(None, described), words)
-    return words.replace(catalogue.IS, _shown(error.instance, path))
+    return words.replace(catalogue.IS, _shown(fields_of(root), error.instance, path))
 
 
 def _kinds(root: Schema, here: Schema) -> str:
@@ -185,8 +185,8 @@ def _unknown(here: Schema) -> str:
     return catalogue.UNKNOWN.format(fields=_short(names, 200)) if names else catalogue.UNKNOWN_ALONE
 
 
-def _shown(value: object, path: list[Schema]) -> str:
-    if any(map(is_secret, path)):
+def _shown(root: Schema, value: object, path: list[Schema]) -> str:
+    if any(is_secret(root, each) for each in path):
         return ""
     text = json_text(value)
     # What is long is not read, and what has parts may hold secrets.

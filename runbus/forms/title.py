@@ -18,7 +18,9 @@ LONGEST_TITLE = 80
 NO_QUESTION = "a go-ahead: it is suspended"
 _MOST_LINES = 200
 _LONGEST_LINE = 1000
-_FENCE = re.compile(r"\s{0,3}(```|~~~)")
+# However far it is indented, and in a list or a quotation: whoever writes a text in a program
+# indents it with the program.
+_FENCE = re.compile(r"(?:\s*(?:>|[-+*]\s|\d{1,9}[.)]\s))*\s*(`{3,}|~{3,})(.*)")
 _BEGIN = re.compile(r"^(\s{0,3}(#{1,6}|>|[-+*]|\d{1,9}[.)])\s+)+")
 _HEADING_END = re.compile(r"\s+#+\s*$")
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)")
@@ -40,17 +42,30 @@ def title(schema: Schema | None, description: str = "") -> str:
 
 def first_line(markdown: str) -> str:
     """Return the first line of a Markdown text with words in it, as plain text; of code, none."""
-    is_code = False
+    fence = ""
     for line in markdown.split("\n", _MOST_LINES)[:_MOST_LINES]:
-        if _FENCE.match(line):
-            is_code = not is_code
-        elif not is_code and (words := _plain(line[:_LONGEST_LINE])).strip(_RULE):
+        short = line[:_LONGEST_LINE]
+        if (marks := _fence(short, fence)) is not None:
+            fence = "" if fence else marks
+        elif not fence and (words := _plain(short)).strip(_RULE):
             return one_line(_cut(words))
     return ""
 
 
+def _fence(line: str, opened: str) -> str | None:
+    """Return the marks of a line that begins code, or ends what was begun with `opened`."""
+    found = _FENCE.match(line)
+    if found is None:
+        return None
+    marks, info = found.groups()
+    if opened:
+        closes = marks[0] == opened[0] and len(marks) >= len(opened) and not info.strip()
+        return marks if closes else None
+    return None if marks[0] == "`" and "`" in info else marks
+
+
 def _plain(line: str) -> str:
-    words = _HEADING_END.sub("", _BEGIN.sub("", line.strip("\r"), count=1))
+    words = _HEADING_END.sub("", _BEGIN.sub("", line.strip(), count=1))
     return _EMPHASIS.sub("", _LINK.sub(r"\1", words)).strip()
 
 

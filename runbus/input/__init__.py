@@ -1,4 +1,8 @@
-"""Typed inputs between runs."""
+"""Typed inputs between runs: sent, received, and asked for by a pause.
+
+`send` and `inbox` are the two ends of a stream, `run_input` the model that knows its sender and can
+respond, `form` and `question` what a pause makes of a type.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

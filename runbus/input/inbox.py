@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from pydantic import ValidationError
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.protocol.entries import Entry
-    from runbus.store.receiving.stream_consumer import StreamConsumer
+    from runbus.store.receiving.position import Position
 
 T = TypeVar("T")
 SHORT_WAIT_SECONDS = 0.05
@@ -34,7 +35,7 @@ SHORT_WAIT_SECONDS = 0.05
 _NOTHING: Any = object()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
     """How long a receiver waits."""
 
@@ -42,11 +43,33 @@ class Patience:
     """Seconds to wait for the next input; None for ever, 0 not at all."""
     poll_interval: float
     """Seconds within which a connection that died silently is found out."""
+    deadline: datetime | None = None
+    """When waiting ends, whatever came until then."""
 
     def __post_init__(self) -> None:
+        if self.deadline is not None:
+            _check_deadline(self.deadline)
         if self.timeout is not None:
             _check_seconds("timeout", self.timeout, "pass seconds, 0 or more, or None")
         _check_seconds("poll_interval", self.poll_interval, "pass seconds, 0 or more")
+
+    def seconds(self) -> float | None:
+        """Return how long to wait from now on."""
+        if self.deadline is None:
+            return self.timeout
+        left = max(0.0, self.deadline.timestamp() - time.time())
+        return left if self.timeout is None else min(left, self.timeout)
+
+    def ends_by_deadline(self) -> bool:
+        """Whether it is the deadline that ends the wait, and not that for the next input."""
+        left = self.seconds()
+        return self.deadline is not None and (self.timeout is None or left != self.timeout)
+
+    def is_late(self, entry: Entry) -> bool:
+        """Whether an entry came after the deadline, by the server's clock, which made its id."""
+        if self.deadline is None:
+            return False
+        return int(entry.id.partition("-")[0]) > self.deadline.timestamp() * 1000
 
 
 class Inbox(Generic[T]):
@@ -57,6 +80,11 @@ class Inbox(Generic[T]):
     `ValidationError` or as `MalformedEntry`, and the next call moves on past it. A call that is
     cancelled loses nothing.
     """
+
+    __slots__ = (
+        *("__weakref__", "_consumer", "_decoders", "_excluded", "_lock", "_patience"),
+        *("_raise_timeout_error", "_waiting", "flow_run_id"),
+    )
 
     def __init__(
         self,
@@ -142,21 +170,23 @@ class Inbox(Generic[T]):
             consumer = self._consumer
             if consumer is None:
                 return _NOTHING
-            while (stream := consumer.next_stream()) is not None:
-                entry = stream.peek()
+            while (position := consumer.next_position()) is not None:
+                entry = position.peek()
+                if self._patience.deadline is not None and self._patience.is_late(entry):
+                    raise self._timed_out()
                 if entry.key not in self._excluded:
-                    return self._decode_and_advance(stream, entry)
-                stream.advance()
+                    return self._decode_and_advance(position, entry)
+                position.advance()
         return _NOTHING
 
-    def _decode_and_advance(self, stream: StreamConsumer, entry: Entry) -> T:
+    def _decode_and_advance(self, position: Position, entry: Entry) -> T:
         # In this order, and only past what can be judged: an interrupt must not lose an input.
         try:
-            value = self._decode(stream.name, stream.key, entry)
+            value = self._decode(position.name, position.key, entry)
         except Exception:
-            stream.advance()
+            position.advance()
             raise
-        stream.advance()
+        position.advance()
         return value
 
     def _decode(self, name: str, stream: bytes, entry: Entry) -> T:
@@ -207,14 +237,15 @@ class Inbox(Generic[T]):
         return consumer
 
     def _deadline(self) -> float | None:
-        timeout = self._patience.timeout
+        timeout = self._patience.seconds()
         return timeout and time.monotonic() + timeout
 
     def _timed_out(self) -> ReceiveTimeout:
         return ReceiveTimeout(
             flow_run_id=self.flow_run_id,
             streams=tuple(self._decoders),
-            timeout=cast("float", self._patience.timeout),
+            timeout=self._patience.timeout,
+            deadline=self._patience.deadline if self._patience.ends_by_deadline() else None,
         )
 
     def __del__(self) -> None:
@@ -245,6 +276,12 @@ def _check_seconds(argument: str, value: object, advice: str) -> None:
     # Not `value < 0`, which NaN is not either.
     if not isinstance(value, (int, float)) or not value >= 0:
         raise InvalidArgument(argument, value, advice)
+
+
+def _check_deadline(value: object) -> None:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        advice = "pass an aware datetime, such as datetime.now(UTC) + timedelta(minutes=5)"
+        raise InvalidArgument("deadline", value, advice)
 
 
 def _malformed(stream: bytes, entry: Entry, reason: str) -> MalformedEntry:

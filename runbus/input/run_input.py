@@ -29,9 +29,10 @@ from runbus.errors import (
 )
 from runbus.execution.current_run import run_id_or_current
 from runbus.forms.form_schema import FormSchema
+from runbus.forms.secrets import without_defaults
 from runbus.input.form import Form, Keyset, with_defaults
 from runbus.input.inbox import Inbox, Patience
-from runbus.input.send import send_input
+from runbus.input.send import send_input, send_response
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.literals import with_literals_read_as_written
 from runbus.protocol.types import check_key_prefix, types_by_name
@@ -39,6 +40,7 @@ from runbus.protocol.values import decoder, encode, json_schema, load_pydantic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable
+    from datetime import datetime
     from uuid import UUID
 
     from pydantic import GetCoreSchemaHandler
@@ -84,6 +86,7 @@ class ReceiveOptions(TypedDict, total=False):
     exclude_keys: Iterable[str] | None
     key_prefix: str | None
     flow_run_id: UUID | str | None
+    deadline: datetime | None
 
 
 class RunInput(BaseModel):
@@ -183,6 +186,8 @@ class RunInput(BaseModel):
     ) -> Sent:
         """Send a value to the run that sent this input; in the receiver's name by default.
 
+        Where that run has ended, nothing is raised: a line is logged, and the receipt is `refused`.
+
         Raises `NobodyToAnswer` when the sender is not a run.
         """
         metadata = self.metadata
@@ -198,7 +203,7 @@ class RunInput(BaseModel):
                 f"the input {metadata.key!r} was sent by {metadata.sender!r}, which is no run."
             ) from None
         sender = metadata.receiver if sender is None else sender
-        return send_input(value, sent_by, sender, key_prefix, durability=durability)
+        return send_response(value, sent_by, sender, key_prefix, durability)
 
     def send_to(
         self,
@@ -220,7 +225,8 @@ class RunInput(BaseModel):
 def own_form(model: type[RunInput]) -> Form:
     """Return the form of a model that has no `save` of its own."""
     description = model._description  # pyright: ignore[reportPrivateUsage]
-    return Form(schema=json_schema(model, FormSchema), description=description or "")
+    schema = without_defaults(json_schema(model, FormSchema))
+    return Form(schema=schema, description=description or "")
 
 
 def own_answer(model: type[R], keyset: Keyset, run_id: UUID, pause: Pause) -> R:
@@ -273,6 +279,7 @@ def receive_input(
     key_prefix: str | None = ...,
     flow_run_id: UUID | str | None = ...,
     with_metadata: bool = ...,
+    deadline: datetime | None = ...,
 ) -> Inbox[T]: ...
 @overload
 def receive_input(
@@ -284,6 +291,7 @@ def receive_input(
     key_prefix: str | None = ...,
     flow_run_id: UUID | str | None = ...,
     with_metadata: bool = ...,
+    deadline: datetime | None = ...,
 ) -> Inbox[Any]: ...
 def receive_input(
     input_type: object,
@@ -294,15 +302,17 @@ def receive_input(
     key_prefix: str | None = None,
     flow_run_id: UUID | str | None = None,
     with_metadata: bool = False,
+    deadline: datetime | None = None,
 ) -> Inbox[Any]:
     """Receive the inputs of one type, from the first that the run ever got.
 
     `timeout` is the longest wait, in seconds, for the next input: None waits for ever, 0 takes
     what is there. When it runs out, `ReceiveTimeout` (a `TimeoutError`) is raised, or iteration
     just ends without `raise_timeout_error`. `poll_interval` is the longest time, in seconds, that
-    a connection which died silently goes unnoticed. Inputs whose key is in `exclude_keys` are
-    passed over. `key_prefix` names the stream, instead of the type. The run is the current one
-    by default.
+    a connection which died silently goes unnoticed. `deadline`, an aware `datetime`, ends it all:
+    what came until then is handed out, and nothing is waited for any more. Inputs whose key is in
+    `exclude_keys` are passed over. `key_prefix` names the stream, instead of the type. The run is
+    the current one by default.
 
     A model comes as a `RunInput`, whose `respond` answers. Any other type comes as its bare
     value, or `with_metadata` as an `AutomaticRunInput` that holds it.
@@ -323,7 +333,7 @@ def receive_input(
             name: _decoder_with_metadata(type_, run_id, with_metadata)
             for name, type_ in by_name.items()
         },
-        patience=Patience(timeout=timeout, poll_interval=poll_interval),
+        patience=Patience(timeout=timeout, poll_interval=poll_interval, deadline=deadline),
         raise_timeout_error=raise_timeout_error,
         exclude_keys=exclude_keys,
     )

@@ -47,12 +47,38 @@ def send_input(
     but no more than that is known.
     """
     run = current_run()
+    return _under_way(_made(run_input, flow_run_id, sender, key_prefix, key, durability, run), run)
+
+
+def send_response(
+    value: object,
+    flow_run_id: UUID | str,
+    sender: UUID | str,
+    key_prefix: str | None,
+    durability: Durability,
+) -> Sent:
+    """Send a value to a run that may have ended meanwhile: then its receipt is `refused`."""
+    run = current_run()
+    sent = _made(value, flow_run_id, sender, key_prefix, None, durability, run)
+    sent.is_response = True
+    return _under_way(sent, run)
+
+
+def _made(
+    run_input: object,
+    flow_run_id: UUID | str,
+    sender: UUID | str | None,
+    key_prefix: str | None,
+    key: str | None,
+    durability: Durability,
+    run: bound_run | None,
+) -> Send:
     receiver = parse_run_id(flow_run_id)
     if _is_automatic(type(run_input)):
         run_input = cast("Any", run_input).value
     name = name_of_value(run_input) if key_prefix is None else check_key_prefix(key_prefix)
     # Without names, as a class that is called with them takes twice as long.
-    sent = Send(
+    return Send(
         receiver,
         name,
         new_key(name, random_digits()) if key is None else check_text("key", key),
@@ -61,6 +87,9 @@ def send_input(
         _encoder(type(run_input))(run_input),
         check_durability(durability),
     )
+
+
+def _under_way(sent: Send, run: bound_run | None) -> Send:
     if run is None:
         bridge.send(sent)
     else:

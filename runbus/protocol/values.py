@@ -8,9 +8,11 @@ by; a receiver accepts names and aliases.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, NewType
 
+import orjson
 import pydantic
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaSerializer, core_schema, from_json, to_jsonable_python
@@ -18,6 +20,7 @@ from pydantic_core import SchemaSerializer, core_schema, from_json, to_jsonable_
 from runbus.errors import NotSerializable, UnsupportedType
 from runbus.protocol.byte_config import check_bytes_are_read_one_way, has_own_config
 from runbus.protocol.literals import ReadAsWritten
+from runbus.protocol.secret_values import STARS, secret_in
 from runbus.protocol.types import types_by_name
 
 if TYPE_CHECKING:
@@ -41,13 +44,28 @@ def load_pydantic() -> None:
 
 
 def encode(value: object) -> bytes:
-    """Return a value's JSON, in UTF-8. Raises `NotSerializable`."""
+    """Return a value's JSON, in UTF-8. Raises `NotSerializable`, for a secret too."""
     try:
         data = _to_json(value)
+        if data.find(STARS) >= 0:
+            _refuse_secrets(value)
         # Not `in`, which first takes the text for a number.
         return data if data.find(b"null") < 0 else _with_lost_numbers(data, value)
+    except NotSerializable:
+        raise
     except Exception as error:
         raise NotSerializable(value, _reason(value, error)) from error
+
+
+def _refuse_secrets(value: object) -> None:
+    place = secret_in(value)
+    if place is not None:
+        raise NotSerializable(
+            value,
+            f"{f'`{place}` is' if place else 'it is'} a secret, and would lie readable on the "
+            "server. Keep it elsewhere and send where it is, encrypt it (`encode` and `decode` of "
+            "a RunInput), or pass its get_secret_value() if it may be read there.",
+        )
 
 
 def _reason(value: object, error: Exception) -> str:
@@ -59,7 +77,12 @@ def _reason(value: object, error: Exception) -> str:
 
 def decoder(annotation: Any) -> Callable[[bytes], Any]:
     """Return the function that reads JSON as a type. It raises pydantic's `ValidationError`."""
-    validate = _adapter(annotation).validator.validate_json
+    return _decoder_of(_adapter(annotation))
+
+
+@lru_cache(maxsize=1024)  # one for all who receive a type: tens of thousands may wait
+def _decoder_of(adapter: TypeAdapter[Any]) -> Callable[[bytes], Any]:
+    validate = adapter.validator.validate_json
     return lambda data: validate(data, by_alias=True, by_name=True)
 
 
@@ -103,7 +126,23 @@ _anything = SchemaSerializer(
 )
 
 
+_PLAIN = frozenset({str, int, float, bool, list, dict})
+"""What is tried with orjson first: on these alone both write the same bytes."""
+_LEFT_ALONE = (
+    orjson.OPT_PASSTHROUGH_SUBCLASS
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+)
+
+
 def _to_json(value: object) -> bytes:
+    if type(value) in _PLAIN:
+        with suppress(orjson.JSONEncodeError):  # there is something in it that is not plain
+            return orjson.dumps(value, option=_LEFT_ALONE)
+    return _by_pydantic(value)
+
+
+def _by_pydantic(value: object) -> bytes:
     # `round_trip` leaves out computed fields, which a receiver would refuse or compute anew.
     return _anything.to_json(value, by_alias=False, round_trip=True, fallback=_by_own_type)
 
@@ -125,7 +164,7 @@ def _with_lost_numbers(data: bytes, value: object) -> bytes:
     Through Python objects, where a model leaves them as they are. The longer result counts: a
     number written out is longer than null, and an iterator was used up by the first pass.
     """
-    return max(data, _to_json(_to_jsonable(value)), key=len)
+    return max(data, _by_pydantic(_to_jsonable(value)), key=len)
 
 
 def _adapter(annotation: object) -> TypeAdapter[object]:

@@ -56,7 +56,7 @@ class Bus:
         self.trackings = NodeTrackings(self.topology, self.keys, settings)
         self.outbox = Outbox(self.topology, self.keys, settings)
         self.commands = Commands(self.topology, settings)
-        self.primaries = Primaries(self.topology, self.commands)
+        self.primaries = Primaries(self.topology, self.commands, settings)
         self.notifier = Notifier(self.topology, self.commands)
         self.served: dict[str, tuple[Served, float]] = {}
         """Deployments that were found, and when that was, by the loop's clock."""

@@ -10,6 +10,7 @@ from hiredis import ReplyError
 
 from runbus.errors import RightMissing, RunbusError, ServerUnreachable
 from runbus.store.available import available
+from runbus.store.connection.backoff import backoff
 from runbus.store.connection.connection import ConnectionLost, is_transient
 from runbus.store.connection.error_replies import refused
 from runbus.store.connection.hash_slots import key_of
@@ -19,6 +20,7 @@ from runbus.supervision.tasks import started
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from runbus.settings import Settings
     from runbus.store.commands import Commands
     from runbus.store.connection.connection import Command
     from runbus.store.connection.reply import Reply
@@ -37,7 +39,8 @@ T = TypeVar("T")
 class Primaries:
     """What one event loop asks of all primaries, or of one that it can do without."""
 
-    def __init__(self, topology: Topology, commands: Commands) -> None:
+    def __init__(self, topology: Topology, commands: Commands, settings: Settings) -> None:
+        self._seconds = settings.retry_seconds
         self._topology = topology
         self._commands = commands
         self._away: set[str] = set()
@@ -48,7 +51,7 @@ class Primaries:
         A primary is waited for no longer than `AWAY_SECONDS` while others answer or were not asked.
         Raises `ServerUnreachable` when none of them all answers.
         """
-        await self._topology.locate()
+        await self._find()
         groups = self._topology.spread(commands)
         if not commands or self.has_one_server:
             return await self._commands.together(*commands)
@@ -64,13 +67,25 @@ class Primaries:
         """Whether there is one primary for all, or none is known yet."""
         return len(self._topology.primaries()) <= 1
 
+    async def _find(self) -> None:
+        # Where no map is known, whatever is asked would wait for each primary, one after the other.
+        clock, connector = asyncio.get_running_loop().time, self._topology.connector("")
+        started = clock()
+        for delay in backoff():
+            await asyncio.sleep(delay)
+            await self._topology.locate()
+            if self._topology.primaries():
+                return
+            if clock() - started > self._seconds:
+                raise connector.unreachable(clock() - started)
+
     async def soon(self, key: str, work: Callable[[], Coroutine[object, None, T]]) -> T:
         """Return what commands to a key's primary return.
 
         Raises `ServerUnreachable`: after `AWAY_SECONDS` where there are other primaries, with which
         who asks may go on, and sooner where this one is known to be away.
         """
-        await self._topology.locate()
+        await self._find()
         if self.has_one_server:
             return await work()
         address = self._topology.owner(key).server.address

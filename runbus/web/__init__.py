@@ -1,4 +1,9 @@
-"""The web page on which people answer the runs that wait: `python -m runbus.web`."""
+"""The web page on which people answer the runs that wait: `python -m runbus.web`.
+
+`app` puts it together: list pages, the page of a run with its form (`form_page`, `form_fields`,
+`form_values`), the JSON API, and streams of what happens (`live`). `guard` stands before all of it:
+logins, bounds of bodies and headers, and how often somebody may guess.
+"""
 
 from __future__ import annotations
 

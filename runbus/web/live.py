@@ -13,7 +13,6 @@ much had been told when it was made (`Live.told`), and is told first what came s
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import secrets
@@ -21,6 +20,8 @@ from collections import deque
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
+
+import orjson
 
 from runbus import settings
 from runbus.errors import RunbusError, RunMissing
@@ -278,8 +279,8 @@ class Live:
 
     async def _follow_events(self) -> AsyncIterator[Message]:
         async for event in self._client.follow_events():
-            told = {"run": str(event.flow_run_id), "state": event.state}
-            yield RESYNC if event.kind == "resync" else Message("state", json.dumps(told))
+            told = orjson.dumps({"run": str(event.flow_run_id), "state": event.state})
+            yield RESYNC if event.kind == "resync" else Message("state", told.decode())
 
     async def _follow_log(self, run_id: UUID) -> AsyncIterator[Message]:
         async for _ in self._client.follow_logs(run_id):
@@ -287,7 +288,7 @@ class Live:
 
     async def _follow_inputs(self, run_id: UUID) -> AsyncIterator[Message]:
         async for _ in self._client.follow_inputs(run_id):
-            yield Message("input", json.dumps({"run": str(run_id)}))
+            yield Message("input", orjson.dumps({"run": str(run_id)}).decode())
 
 
 class LogLines:
@@ -308,7 +309,7 @@ class LogLines:
                     "level": line.level,
                     "message": readable(line.message),
                 }
-                yield _as_text(Message("log", json.dumps(told)), line.id)
+                yield _as_text(Message("log", orjson.dumps(told).decode()), line.id)
 
     async def _read(self) -> list[LogLine]:
         try:

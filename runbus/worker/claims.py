@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.background.lease_holder import LeaseHolder
-    from runbus.execution.run_context import Slot
+    from runbus.execution.activity import Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
     from runbus.store.records.executions import ClaimReply

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from uuid import UUID
 
+    from runbus.execution.activity import Slot
     from runbus.execution.call import Claim
-    from runbus.execution.run_context import Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
 

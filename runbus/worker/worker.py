@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     from runbus.background.call import BackgroundCall
     from runbus.background.lease_holder import LeaseHolder
+    from runbus.execution.activity import Slot
     from runbus.execution.call import FlowCall
-    from runbus.execution.run_context import Slot
     from runbus.protocol.records import FlowRun
     from runbus.store.maintenance.holdings import Execution
     from runbus.worker.deployment import Deployment

@@ -35,6 +35,8 @@ FOLLOWED_SECONDS = 3.0
 a look takes half a second, and the machine is busy."""
 LAG_SECONDS = 0.5
 """What was written so long before replicas were seen to be in sync may not be on them yet."""
+TURNS_AWAY = "TooManyClients"
+"""The fault in which a server turns some processes away, while it serves others."""
 LEAVES = {
     "ask-later": {"FlowRunSuspended", "CancelledError", "ServerUnreachable"},
     "stumble": {"ValueError"},
@@ -214,7 +216,7 @@ class _History:
             seconds = min(healed, after.time) - fault.time
             if healed < before.time or fault.time > after.time:
                 continue
-            if fault["party"] == before["process"]:
+            if fault["party"] == before["process"] or fault["name"] == TURNS_AWAY:
                 is_killed = "Killed" in fault["name"]
                 if is_killed or seconds > self._terms.lease_seconds:
                     return fault["name"]

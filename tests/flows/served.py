@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID  # noqa: TC003  (a flow resolves its annotations)
 
+import anyio.to_thread
 from pydantic import BeforeValidator
 
 from runbus import (
     Flow,
+    FlowRunCancelled,
     flow,
+    get_run_logger,
     pause_flow_run,
     receive_input,
     run_deployment,
@@ -234,6 +237,45 @@ async def family() -> list[Any]:
     numbers = await ask_twice()
     sure = await pause_flow_run(bool)
     return [type(numbers).__name__, *numbers, sure]
+
+
+@flow
+async def compensate(other: UUID) -> None:
+    try:
+        await pause_flow_run(int)
+    except FlowRunCancelled:
+        send_input("refund", other)
+        get_run_logger().info("refunded")
+        raise
+
+
+@flow
+def sync_compensate(other: UUID) -> None:
+    try:
+        pause_flow_run(int)
+    except FlowRunCancelled:
+        send_input("refund", other)
+        get_run_logger().info("refunded")
+        raise
+
+
+@flow(retries=1)
+async def suspend_shortly() -> int:
+    return await suspend_flow_run(int, timeout=0.5)
+
+
+def pause_and_suspend() -> list[int]:
+    return [pause_flow_run(int), suspend_flow_run(int)]
+
+
+@flow
+async def ask_in_thread() -> list[int]:
+    return await asyncio.to_thread(pause_and_suspend)
+
+
+@flow
+async def ask_in_anyio_thread() -> list[int]:
+    return await anyio.to_thread.run_sync(pause_and_suspend)
 
 
 @flow

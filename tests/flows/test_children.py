@@ -12,9 +12,10 @@ from runbus import cancel_flow_run, flow, get_client, get_run_context, wait_for_
 from runbus.background.bridge import run as block
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from uuid import UUID
 
-    from faults import Call, StartWorker
+    from faults import Call, StartProcess, StartWorker
     from forked import Process
     from servers import Server
 
@@ -77,6 +78,24 @@ def test_a_child_that_was_left_half_way_goes_on(
     assert [(run.id, run.state.name) for run in children_of(run_id)] == [(child, "Completed")]
     asked = block(lambda: get_client().read_pauses(child))
     assert [pause.generation for pause in asked] == [1, 1]
+
+
+@in_processes
+def test_a_child_that_goes_on_has_one_name(start_process: StartProcess, tmp_path: Path) -> None:
+    """After a crash each of its lines carries the name that its first one had."""
+    first = start_process("served.py", "0", "family", said=tmp_path / "first")
+    run_id = started("family/x")
+    child = only_child_of(run_id)
+    answer(child, 1)
+    end(first, signal.SIGKILL)
+    second = start_process("served.py", "0", "family", said=tmp_path / "second")
+    answer(child, 2)
+    answer(run_id, True)
+    result_of(run_id)
+    end(second, signal.SIGTERM)
+    (name,) = [run.name for run in children_of(run_id)]
+    assert f"{name}: a run of ask-twice begins" in (tmp_path / "first").read_text()
+    assert f"{name}: Completed" in (tmp_path / "second").read_text()
 
 
 @in_processes

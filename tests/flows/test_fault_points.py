@@ -101,7 +101,7 @@ def test_an_answerer_killed_at_each_step(start_worker: StartWorker, call: Call) 
         run_id = started("shop/x", {"item": "tea"})
         answer(run_id, step)
         until(lambda run_id=run_id: state_of(run_id) == "Suspended")
-        fault = f"runbus.flow_runs:aresume_flow_run:{step}"
+        fault = f"runbus.flow_runs.resume:aresume_flow_run:{step}"
         options = {"flow_run_id": str(run_id), "run_input": {"value": True}}
         codes.append(call("resume_flow_run", fault=fault, **options))
         accepted.append(read_pause(run_id, "2").state == "answered")
@@ -122,7 +122,7 @@ def test_a_worker_killed_at_each_step_of_a_pause(
 
     What wakes it brings the answer, so its next request is most often the next question.
     """
-    first = start_worker(name, fault=f"runbus.flow_runs:_ask:{step}")
+    first = start_worker(name, fault=f"runbus.flow_runs.pause:_ask:{step}")
     run_id = started(f"{name}/x", {"item": "tea"})
     if step > 1:  # it dies when it is told of the answer, or later
         answer(run_id, 3)

@@ -15,7 +15,8 @@ from runbus import flow, get_client, get_run_context, pause_flow_run, resume_flo
 from runbus.errors import NotPaused, RunMissing
 from runbus.protocol.keys import Keys, tag
 from runbus.store.bus import current_bus
-from runbus.store.records import child_runs, pauses
+from runbus.store.records import child_runs
+from runbus.store.records.answer_wait import AnswerWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,9 +77,9 @@ async def test_a_pause_that_is_lost_before_it_is_waited_in(
 ) -> None:
     """The first look for its answer is at the new primary: it is asked once more."""
     ids: list[UUID] = []
-    lost, wait = asyncio.Event(), pauses.wait
+    lost, wait = asyncio.Event(), AnswerWait.answered
 
-    async def lose_first(*given: Any) -> Any:
+    async def lose_first(waiting: AnswerWait) -> Any:
         with server.client() as client:
             lose_pause(client, ids[0])
             client.delete(current_bus().keys.resume(ids[0]))  # nothing there tells of it
@@ -88,14 +89,14 @@ async def test_a_pause_that_is_lost_before_it_is_waited_in(
         while tracking.connection.live is not None:
             await asyncio.sleep(0)
         lost.set()
-        return await wait(*given)
+        return await wait(waiting)
 
     @flow
     async def ask() -> int:
         ids.append(get_run_context().run_id)
         return await pause_flow_run(int, timeout=PATIENCE)
 
-    monkeypatch.setattr(pauses, "wait", lose_first)
+    monkeypatch.setattr(AnswerWait, "answered", lose_first)
     asking = asyncio.create_task(ask())
     async with asyncio.timeout(PATIENCE):
         await lost.wait()

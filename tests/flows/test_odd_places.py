@@ -44,17 +44,24 @@ FORK = """
 CLOSE = """
 import asyncio, sys
 from runbus import *
+begun = {}
+def begin(name):
+    begun[name] = get_run_context().run_id
+    print(begun[name], flush=True)
 @flow
 async def ask():
-    print(get_run_context().run_id, flush=True)
+    begin("ask")
     await pause_flow_run(int)
 @flow
 async def execute():
-    print(get_run_context().run_id, flush=True)
+    begin("execute")
     await asyncio.sleep(1000)
+async def until_paused():
+    while len(begun) < 2 or await get_client().read_pause(begun["ask"]) is None:
+        await asyncio.sleep(0.05)
 loop = asyncio.new_event_loop()
 tasks = [loop.create_task(each()) for each in (ask, execute)]
-loop.run_until_complete(asyncio.sleep(1))
+loop.run_until_complete(until_paused())
 loop.close()
 sys.stdin.read()
 """

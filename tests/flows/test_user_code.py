@@ -196,6 +196,7 @@ def test_a_slow_validator_costs_no_run_its_lease(start_process: StartProcess) ->
     run = wait_for_flow_run(judging, timeout=20)
     assert (run.state.result(), run.run_count) == ([5, True], 1)
     assert longest < LEASE_SECONDS / 2
+    wait_for_flow_run(echoing, timeout=20)
 
 
 def answer_number(run_id: UUID) -> None:

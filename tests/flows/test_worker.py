@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from itertools import pairwise
+from threading import Thread
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -21,6 +22,8 @@ from runbus import (
     cancel_flow_run,
     flow,
     get_client,
+    get_run_context,
+    pause_flow_run,
     receive_input,
     resume_flow_run,
     run_deployment,
@@ -344,3 +347,30 @@ def test_another_script_ends_nobodys_run(server: Server) -> None:
         assert busy() == "Paused"
         with pytest.raises(NotPaused):
             resume_flow_run(run_id)
+
+
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)
+def test_a_retry_asks_anew_for_what_expired(start_worker: StartWorker) -> None:
+    """A suspended run whose time is over fails, and its retry may be answered."""
+    start_worker("suspend-shortly")
+    run_id = started("suspend-shortly/x")
+    until(
+        lambda: [each.generation for each in block(lambda: get_client().read_pauses(run_id))] == [2]
+    )
+    answer(run_id, 5)
+    assert result_of(run_id) == 5
+
+
+@pytest.mark.parametrize("key", [None, "mine"])
+def test_a_retry_asks_anew_in_a_direct_run(valkey: Server, key: str | None) -> None:
+    """So does the retry of a flow that pauses, by number or by key."""
+    calls: list[int] = []
+
+    @flow(retries=2)
+    def ask() -> int:
+        calls.append(1)
+        if len(calls) == 3:
+            Thread(target=answer, args=(get_run_context().run_id, 7)).start()
+        return pause_flow_run(int, timeout=0.1 if len(calls) < 3 else 30, key=key)
+
+    assert ask() == 7

@@ -71,16 +71,17 @@ async def test_a_short_wait_in_a_conversation_ends_on_time(server: Server) -> No
     """Although the blocking read lasts longer: nothing has to be read when the time is over."""
     run_id, waits = uuid4(), []
     with Proxy("127.0.0.1", server.port) as proxy, temporary_settings(url=proxy.url):
-        inbox = receive_input(int, flow_run_id=run_id, timeout=0.3)
-        for _ in range(4):  # on a busy machine a conversation may be too slow to be one
+        inbox = receive_input(int, flow_run_id=run_id, timeout=1)
+        # Again, as on a busy machine a conversation may be too slow to be one.
+        while len(waits) < 4 and min(waits, default=2) > 1.5:
             proxy.delay(0)
             await converse(inbox, run_id, range(20))
-            proxy.delay(0.2)
+            proxy.delay(0.4)
             began = time.monotonic()
             with pytest.raises(ReceiveTimeout):
                 await anext(inbox)
             waits.append(time.monotonic() - began)
-    assert 0.3 <= min(waits) < 0.6, "a request and its reply take 0.4 s"
+    assert 1 <= min(waits) < 1.6, "a request and its reply take 0.8 s"
 
 
 async def test_a_conversation_outlives_a_silent_death(server: Server) -> None:

@@ -286,7 +286,7 @@ async def test_a_receiver_may_ask_again_after_an_outage(
     own_server: Server, configure: Configure
 ) -> None:
     """The same inbox raises each time the server stays away, and goes on once it is back."""
-    configure(retry_seconds=0.2, connect_timeout_seconds=0.2)
+    configure(retry_seconds=1, connect_timeout_seconds=1)
     run_id = uuid4()
     inbox = receive_input(int, flow_run_id=run_id, timeout=10)
     await send_input(0, run_id)

@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 import pytest
 from clusters import Cluster, until
 from owners import created, ended
+from proxy import Proxy
 
 from runbus import (
     flow,
@@ -297,6 +298,21 @@ async def _soon_after_the_first_question() -> list[Any]:
     # On a loop that nobody has told where the slots are.
     async with asyncio.timeout(2 * SOON):
         return await _lists()
+
+
+async def test_lists_are_made_although_the_map_is_found_late(cluster: Cluster, how: str) -> None:
+    """The first server of the URL is away, and the second one says slowly where the slots are."""
+    made = [id_on(cluster, number) for number in range(3)]
+    for run_id in made:
+        await make(run_id)
+    with Proxy("127.0.0.1", cluster.nodes[1].port) as proxy:
+        proxy.delay(0.3)
+        servers = ",".join(f"127.0.0.1:{port}" for port in (cluster.nodes[0].port, proxy.port))
+        async with away(cluster, 0, how):
+            with temporary_settings(url=f"redis+cluster://{servers}"):
+                async with asyncio.timeout(2 * SOON):
+                    found = await client.read_flow_runs()
+        assert {run.id for run in found} == set(made[1:])
 
 
 async def test_a_run_starts_while_its_queue_is_away(cluster: Cluster, how: str) -> None:

@@ -17,7 +17,7 @@ from monitor import Monitor
 from runbus import receive_input
 from runbus.errors import ReceiveTimeout, UsageError
 from runbus.store.receiving import stream_consumer
-from runbus.store.receiving.stream_consumer import FIRST_PAGE, LARGEST_PAGE, StreamConsumer
+from runbus.store.receiving.position import FIRST_PAGE, LARGEST_PAGE, Position, Read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,14 +174,14 @@ async def test_a_poll_after_entries_were_lost(
     inbox = receive_input(int, flow_run_id=run_id, timeout=0)
     assert await take(inbox, 4) == [0, 1, 2, 3]
     reading_again = asyncio.Event()
-    ask = StreamConsumer._ask
+    next_read = Position.next_read
 
-    def note(self: StreamConsumer) -> None:
-        ask(self)
+    def note(self: Position, connection: object) -> Read:
         if self.cursor == "0-0":
             reading_again.set()
+        return next_read(self, connection)
 
-    monkeypatch.setattr(StreamConsumer, "_ask", note)
+    monkeypatch.setattr(Position, "next_read", note)
     with valkey.client() as client:
         (key,) = client.scan_iter(f"*{run_id}:input:int")
         client.xdel(key, client.xrevrange(key, count=1)[0][0])  # as a failover may lose it

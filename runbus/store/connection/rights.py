@@ -65,9 +65,10 @@ RIGHTS = {
             Grant("exists", "run retried", "W"),
             Grant("hget hset pexpire", "retried"),
             Grant("xadd xlen pexpire", "input", "W"),
-            Grant("hmget hincrby hsetnx pexpire", "streams"),
+            Grant("hmget hset hsetnx pexpire", "streams"),
             _DURABLE,
         ),
+        commands="time",
     ),
     "receive": Right(
         scripts=(scripts.MARK_READ,),

@@ -23,7 +23,7 @@
 --       'FULL', 'RUNFULL'       over max_unread, over max_bytes
 
 local PAGE = 100
-local counts = redis.call('HMGET', streams, 'read:' .. name, 'bytes', 'ended')
+local counts = redis.call('HMGET', streams, 'read:' .. name, 'bytes', 'ended', 'last')
 local marks, refused = {}, counts[3] and 'FINISHED ' .. counts[3]
 
 -- One look for two keys that most runs of other engines do not have. That the run is there is all
@@ -66,11 +66,30 @@ if scan_from ~= '' then
   end
 end
 
+-- Another stream of the run was sent to last. What comes now has an id past that, by whatever clock;
+-- within one stream the server sees to it.
+local id = '*'
+if counts[4] and string.sub(counts[4], -#name) ~= name then
+  local ms, seq = string.match(counts[4], '^(%d+)-(%d+)')
+  local now = redis.pcall('TIME')
+  if not now.err and now[1] * 1000 + math.floor(now[2] / 1000) <= tonumber(ms) and #ms <= 15 then
+    -- A number of more digits is not exact here.
+    id = #seq > 15 and string.format('%d-0', ms + 1) or string.format('%s-%d', ms, seq + 1)
+  end
+end
+
+local function add(call, id, key, sender, value)
+  if sender == '' then
+    return call('XADD', stream, id, 'key', key, 'value', value)
+  end
+  return call('XADD', stream, id, 'key', key, 'sender', sender, 'value', value)
+end
+
 local length = redis.call('XLEN', stream)
 local room = tonumber(max_unread) - length + (counts[1] or 0)
 local space = tonumber(max_bytes) - (counts[2] or 0)
 
-local replies, stored_bytes = {}, 0
+local replies, stored_bytes, last = {}, 0, nil
 for i = inputs_at, #ARGV, inputs_step do
   local key, sender, value, reply = ARGV[i], ARGV[i + 1], ARGV[i + 2], refused
   local mark = marks[key]
@@ -84,11 +103,11 @@ for i = inputs_at, #ARGV, inputs_step do
   end
   if not reply then
     -- What may be refused for want of memory comes first: then nothing is written.
-    if sender == '' then
-      reply = redis.call('XADD', stream, '*', 'key', key, 'value', value)
-    else
-      reply = redis.call('XADD', stream, '*', 'key', key, 'sender', sender, 'value', value)
+    reply = id ~= '*' and add(redis.pcall, id, key, sender, value)
+    if type(reply) ~= 'string' then -- an entry that was added by hand may be ahead of that id
+      reply = add(redis.call, '*', key, sender, value)
     end
+    id, last = '*', reply
     room, space, stored_bytes = room - 1, space - #value, stored_bytes + #value
     if mark_all or mark then
       marks[key] = name .. ' ' .. reply
@@ -100,7 +119,7 @@ end
 
 -- The inputs are stored: whatever is wrong with the book-keeping must not deny that.
 if stored_bytes > 0 then
-  redis.pcall('HINCRBY', streams, 'bytes', stored_bytes)
+  redis.pcall('HSET', streams, 'bytes', (counts[2] or 0) + stored_bytes, 'last', last .. ' ' .. name)
   if length == 0 then
     redis.pcall('HSETNX', streams, 'read:' .. name, 0)
   end

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hiredis import ReplyError
-
-from runbus.store.connection.connection import ConnectionLost, settle
+from runbus.store.connection.connection import settle
 from runbus.store.maintenance import owners
-from runbus.store.receiving.stream_consumer import RETRY_SECONDS, Arm, StreamConsumer
+from runbus.store.receiving.position import Position, Read
+from runbus.store.receiving.read_state import Event
+from runbus.store.receiving.stream_consumer import RETRY_SECONDS, StreamConsumer
 from runbus.store.records import runs
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
-    from runbus.store.connection.reply import Reply
-    from runbus.store.receiving.tracking import KeyTracking
 
 SHORTEST_POLL_SECONDS = 0.1
 
@@ -54,15 +51,14 @@ async def wait_for_end(
 class _Waiter:
     """One who waits for the end of a run. It belongs to the event loop of its bus."""
 
-    __slots__ = ("_changed", "_stream", "bus", "marks", "poll_interval")
+    __slots__ = ("_changed", "_stream", "bus", "poll_interval")
 
     def __init__(self, bus: Bus, flow_run_id: UUID, poll_interval: float) -> None:
         self.bus = bus
-        self.marks = False
         self.poll_interval = poll_interval
         self._changed: asyncio.Future[None] = bus.loop.create_future()
         key = bus.keys.ends(flow_run_id)
-        self._stream = _EndsStream(self, "ends", key)
+        self._stream = _EndsStream(self, key)
         self._stream.tracking.start_waiting(self._stream)
 
     @property
@@ -72,7 +68,7 @@ class _Waiter:
 
     async def change(self) -> None:
         """Wait until the run may have ended. Raises `RunbusError` when that cannot be known."""
-        self._stream.read()
+        self._stream.poll()
         timer = self.bus.loop.call_later(self.poll_interval, self.note_change)
         try:
             await self._changed
@@ -84,10 +80,12 @@ class _Waiter:
         """Take note that the run may have ended."""
         settle(self._changed, None)
 
-    def on_read(self, _: StreamConsumer) -> None:
-        """Do nothing: it reads no entries."""
+    def on_read(self, stream: StreamConsumer[_EndsPosition]) -> None:
+        """Have the run looked at once the hash says that it has ended."""
+        if stream.position.is_final:
+            self.note_change()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, _: StreamConsumer[_EndsPosition], error: Exception) -> None:
         """Raise an error in who waits."""
         settle(self._changed, error)
 
@@ -97,43 +95,37 @@ class _Waiter:
         self._stream.close()
 
 
-class _EndsStream(StreamConsumer):
+class _EndsPosition(Position):
     """The hash of a run's ends, read only to be told when it changes."""
+
+    __slots__ = ("is_final",)
+
+    def next_read(self, connection: object) -> Read:
+        """Ask whether the run has ended."""
+        self.checked, self.reading = connection, Read(("HGET", self.key, "final"), self.cursor)
+        return self.reading
+
+    def take_reply(self, _: Read, reply: Any, /) -> Event:
+        """Take the answer."""
+        self.reading, self.is_final = None, reply is not None
+        return Event.SOME if self.is_final else Event.NOTHING
+
+
+class _EndsStream(StreamConsumer[_EndsPosition]):
+    """Watches that hash."""
 
     __slots__ = ("_waiter",)
 
-    def __init__(self, waiter: _Waiter, name: str, key: str) -> None:
-        super().__init__(waiter, name, key)
+    def __init__(self, waiter: _Waiter, key: str) -> None:
+        super().__init__(waiter, _EndsPosition("ends", key))
         self._waiter = waiter
 
     def change(self) -> None:
         """Have the run looked at, which then is watched again."""
-        if self.arm is not Arm.READING:
-            self.arm = Arm.UNKNOWN
+        self.position.handle(Event.CHANGED, lambda: False)
         self._waiter.note_change()
 
-    def _ask(self) -> None:
-        connection = self.tracking.connection.live
-        if connection is not None:  # else it is asked for on the next
-            self.arm, self._asked_again = Arm.READING, False
-            connection.send(("HGET", self.key, "final"), partial(self._on_final, self.tracking))
-
-    def _on_final(self, tracking: KeyTracking, reply: Reply) -> None:
-        if tracking is not self.tracking:
-            return  # it has moved since, and is read there
-        self.arm = Arm.UNKNOWN
-        if isinstance(reply, ConnectionLost):
-            pass  # it is asked for on the next connection
-        elif isinstance(reply, ReplyError):
-            self._on_error(reply)
-        elif reply is not None:
-            self._waiter.note_change()
-        elif self._asked_again:
-            self._ask()
-        else:
-            self.arm = Arm.ARMED
-
-    async def _read_where_it_goes(self, cursor: bytes | str) -> None:
+    async def _ask_elsewhere(self, _: Read | None, /) -> None:
         # Its slot is on its way to another server: the record is found, wherever it is.
         await asyncio.sleep(RETRY_SECONDS)
         self._waiter.note_change()

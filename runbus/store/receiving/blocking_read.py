@@ -19,33 +19,32 @@ from hiredis import ReplyError
 
 from runbus.store.connection.connection import is_transient
 from runbus.store.connection.reconnecting_connection import ReconnectingConnection
+from runbus.store.receiving.read_state import Event
 
 if TYPE_CHECKING:
     from runbus.settings import Settings
     from runbus.store.connection.reconnecting_connection import Server
+    from runbus.store.receiving.position import Position, Read
 
 # A receiver that stops waiting holds the connection no longer than this.
 BLOCK_MS = 1000
 REST_SECONDS = 60
-# Who has received so many inputs one by one is taken to be in a conversation.
-CONVERSATION = 3
 
 
 class Conversing(Protocol):
     """A stream consumer, as far as it is known here."""
 
-    key: bytes
-    cursor: bytes | str
-    page: int
-    conversation: int
-    """How many reads in a row brought few entries, as those of a conversation do."""
-
-    def accept(self, entries: list[Any], cursor: bytes | str, /) -> None:
-        """Take entries that were read past a cursor, if they are news."""
+    @property
+    def position(self) -> Position:
+        """Where it is in its stream."""
         ...
 
-    def read_if_awaited(self) -> None:
-        """Read if somebody waits and nothing is known of what comes next."""
+    def accept(self, read: Read, reply: Any, /) -> None:
+        """Take entries that were read, if they are news."""
+        ...
+
+    def handle(self, event: Event, /) -> None:
+        """Do what is to be done after an event."""
         ...
 
 
@@ -69,7 +68,7 @@ class BlockingRead:
 
         Return whether what comes next is sure to come this way, or else to be read in time.
         """
-        if self._serves is None and stream.conversation >= CONVERSATION:
+        if self._serves is None and stream.position.converses:
             self._serve(stream)
         # A connection that died silently is found out when its reply is late.
         found_out = poll_interval >= self._reply_timeout
@@ -85,17 +84,16 @@ class BlockingRead:
             self.connection.connect()
             return
         self._serves = stream
-        count, block = ("COUNT", stream.page), ("BLOCK", self._block_ms)
-        command = ("XREAD", *count, *block, "STREAMS", stream.key, stream.cursor)
-        connection.send(command, partial(self._on_reply, stream, stream.cursor))
+        read = stream.position.blocking_read(self._block_ms)
+        connection.send(read.command, partial(self._on_reply, stream, read))
 
-    def _on_reply(self, stream: Conversing, cursor: bytes | str, reply: Any) -> None:
+    def _on_reply(self, stream: Conversing, read: Read, reply: Any) -> None:
         self._serves = None
         if isinstance(reply, ReplyError) and not is_transient(reply):
             self._rest(reply)
         elif reply and not isinstance(reply, Exception):
-            stream.accept(reply[stream.key], cursor)
-        stream.read_if_awaited()
+            stream.accept(read, reply)
+        stream.handle(Event.UNBLOCKED)
 
     def _rest(self, _: Exception) -> None:
         # Conversations go on without; a server that refuses is not asked all the time.

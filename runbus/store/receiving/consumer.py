@@ -6,7 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from runbus.store.connection.connection import settle
-from runbus.store.receiving.stream_consumer import Arm, ReceivingBus, StreamConsumer
+from runbus.store.receiving.owner import ReceivingBus
+from runbus.store.receiving.position import Position, earliest
+from runbus.store.receiving.read_state import Event
+from runbus.store.receiving.stream_consumer import StreamConsumer
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 0.5
 POLL_SECONDS = 5.0
-MARK_SECONDS = 1.0
 
 
 class MarkingBus(ReceivingBus, Protocol):
@@ -31,7 +33,7 @@ class MarkingBus(ReceivingBus, Protocol):
 class Consumer:
     """What one receiver reads. It belongs to the event loop of its bus.
 
-    Entries may also be taken in threads (`next_stream`, and its `peek` and `advance`).
+    Entries may also be taken in threads (`next_position`, and its `peek` and `advance`).
     """
 
     __slots__ = (
@@ -65,15 +67,19 @@ class Consumer:
         self.bus = bus
         self.flow_run_id = flow_run_id
         self.poll_interval = poll_interval
-        self.streams = [StreamConsumer(self, name, key) for name, key in streams.items()]
+        self.streams = tuple(
+            StreamConsumer(self, Position(name, key, remembers=marks))
+            for name, key in streams.items()
+        )
         self.marks = marks
         """Whether it receives inputs, and tells the server how far."""
         self.looks_again = looks_again
         # One that is made before the first read may lead to a server that lost the question.
         self._read_on: Connection | None = self.streams[0].tracking.connection.live
         self._is_cut = False
-        self._futures: list[asyncio.Future[bool]] = []
-        self._polls: list[asyncio.Future[bool]] | None = None
+        # Tuples, as most are empty or have one: tens of thousands may wait.
+        self._futures: tuple[asyncio.Future[bool], ...] = ()
+        self._polls: tuple[asyncio.Future[bool], ...] = ()
         # So the limit on unread entries is kept to a sixteenth, at little cost.
         self._mark_step = max(1, bus.settings.max_stream_length // 16)
 
@@ -83,42 +89,38 @@ class Consumer:
             stream.take_over(before)
 
     @property
+    def positions(self) -> list[Position]:
+        """Where it is in each stream."""
+        return [stream.position for stream in self.streams]
+
+    @property
     def waits(self) -> bool:
         """Whether anybody waits for an entry now."""
         return bool(self._futures)
 
-    def next_stream(self) -> StreamConsumer | None:
-        """Return the stream whose entry comes next, None if it has to be read first."""
+    def next_position(self) -> Position | None:
+        """Return the position whose entry comes next, None if something has to be read first."""
         if len(self.streams) == 1:
-            return self.streams[0] if self.streams[0].unread else None
+            position = self.streams[0].position
+            return position if position.unread else None
         while True:
             with suppress(IndexError):  # a thread took an entry meanwhile
-                return self._earliest_stream()
-
-    def _earliest_stream(self) -> StreamConsumer | None:
-        earliest = None
-        for stream in self.streams:
-            if stream.unread:
-                if earliest is None or stream.next_id() < earliest.next_id():
-                    earliest = stream
-            elif stream.arm is not Arm.ARMED:
-                return None  # its next entry, still on the server, may come before the others'
-        return earliest
+                return earliest(self.positions)
 
     def taken(self) -> Iterator[tuple[str, bytes, list[bytes]]]:
         """Take all entries that are at hand: the name of the stream, the entry's id and fields."""
-        while (stream := self.next_stream()) is not None:
-            entry_id, fields = stream.unread[-1]
-            stream.advance()
-            yield stream.name, entry_id, fields
+        while (position := self.next_position()) is not None:
+            entry_id, fields = position.unread[-1]
+            position.advance()
+            yield position.name, entry_id, fields
 
     async def wait(self, timeout: float | None) -> bool:
-        """Wait until `next_stream` has an entry; False when the time (seconds) is over.
+        """Wait until `next_position` has an entry; False when the time (seconds) is over.
 
         Without time (0), read once whatever is there. Raises `RunbusError` when that cannot be
         read; the next wait tries again.
         """
-        if self.next_stream() is not None:
+        if self.next_position() is not None:
             return True
         loop = self.bus.loop
         future: asyncio.Future[bool] = loop.create_future()
@@ -136,14 +138,14 @@ class Consumer:
                 timer.cancel()
             self._end_wait(future)
 
-    def on_read(self, stream: StreamConsumer) -> None:
+    def on_read(self, stream: StreamConsumer[Position]) -> None:
         """Take note that a stream was read."""
-        if self.next_stream() is not None or self._note_connection(stream):
+        if self.next_position() is not None or self._note_connection(stream):
             self._wake(self._futures, True)
         elif self._polls and self._has_read_all():
             self._wake(self._polls, False)
-        if stream.unread and self.marks:
-            self._mark(stream)
+        if self.marks and stream.position.unread:
+            self._mark(stream.position)
 
     def take_cut(self) -> bool:
         """Whether there was a new connection since this was asked last.
@@ -153,7 +155,7 @@ class Consumer:
         found, self._is_cut = self._is_cut, False
         return found
 
-    def _note_connection(self, stream: StreamConsumer) -> bool:
+    def _note_connection(self, stream: StreamConsumer[Position]) -> bool:
         if not self.looks_again:
             return False
         before, self._read_on = self._read_on, stream.tracking.connection.live
@@ -161,11 +163,10 @@ class Consumer:
         self._is_cut = self._is_cut or is_new
         return is_new
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, _: StreamConsumer[Position], error: Exception) -> None:
         """Raise an error in whoever waits."""
         for future in self._futures:
-            if not future.done():
-                future.set_exception(error)
+            settle(future, error)
 
     def close(self) -> None:
         """Let the bus forget this consumer."""
@@ -173,30 +174,29 @@ class Consumer:
             stream.close()
 
     def _begin_wait(self, future: asyncio.Future[bool], timeout: float | None) -> None:
-        polls = timeout == 0
         if not self._futures:
             for stream in self.streams:
                 stream.tracking.start_waiting(stream)
-        self._futures.append(future)
-        if polls:
-            self._poll(future)
-        if not polls and self._is_served(timeout):
+        self._futures = (*self._futures, future)
+        if timeout == 0:
+            self._polls = (*self._polls, future)
+            for stream in self.streams:
+                stream.poll()
             return
+        event = Event.BLOCKED if self._is_served(timeout) else Event.WANTED
         for stream in self.streams:
-            if polls or stream.arm is Arm.UNKNOWN:
-                stream.read()
+            stream.handle(event)
 
     def _is_served(self, timeout: float | None) -> bool:
         """Whether a blocking read brings what comes, so that it need not be watched for as well."""
-        if len(self.streams) > 1:
-            return False
-        (stream,) = self.streams
-        return stream.tracking.blocking_read.offer(stream, self.poll_interval, timeout)
+        stream = self.streams[-1]
+        blocking_read = stream.tracking.blocking_read
+        is_one = len(self.streams) == 1
+        return is_one and blocking_read.offer(stream, self.poll_interval, timeout)
 
     def _end_wait(self, future: asyncio.Future[bool]) -> None:
-        self._futures.remove(future)
-        if self._polls and future in self._polls:
-            self._polls.remove(future)
+        self._futures = _without(self._futures, future)
+        self._polls = _without(self._polls, future)
         if not self._futures:
             for stream in self.streams:
                 stream.tracking.stop_waiting(stream)
@@ -206,33 +206,36 @@ class Consumer:
         if self._has_read_all():
             settle(future, False)
         else:
-            self._poll(future)
+            self._polls = (*self._polls, future)
             for stream in self.streams:
-                stream.read_if_awaited()
+                stream.handle(Event.WANTED)
             self.bus.loop.call_later(GRACE_SECONDS, self._give_up, future, since)
-
-    def _poll(self, future: asyncio.Future[bool]) -> None:
-        # The list is made late: most consumers never poll, and tens of thousands may wait.
-        self._polls = [*(self._polls or ()), future]
 
     def _give_up(self, future: asyncio.Future[bool], since: float) -> None:
         # While the server does not answer, it is not known that nothing came.
-        stream = next((each for each in self.streams if each.arm is not Arm.ARMED), self.streams[0])
+        late = (each for each in self.streams if not each.position.is_caught_up)
+        stream = next(late, self.streams[0])
         seconds = self.bus.loop.time() - since
         settle(future, stream.tracking.connection.unreachable(seconds, stream.trouble))
 
     def _has_read_all(self) -> bool:
-        return all(stream.arm is Arm.ARMED for stream in self.streams)
+        return all(position.is_caught_up for position in self.positions)
 
-    def _wake(self, futures: list[asyncio.Future[bool]], result: bool) -> None:
+    def _wake(self, futures: tuple[asyncio.Future[bool], ...], result: bool) -> None:
         for future in futures:
             settle(future, result)
 
-    def _mark(self, stream: StreamConsumer) -> None:
-        now = self.bus.loop.time()
-        since = stream.read_count - stream.marked
-        if stream.marked < 0 or since >= self._mark_step or now - stream.marked_at >= MARK_SECONDS:
-            stream.marked, stream.marked_at = stream.read_count, now
+    def _mark(self, position: Position) -> None:
+        if position.mark(self.bus.loop.time(), self._mark_step):
             # Later: whoever waits for the entry comes first.
-            count = stream.read_count
-            self.bus.loop.call_soon(self.bus.mark_read, self.flow_run_id, stream.name, count)
+            mark, count = self.bus.mark_read, position.read_count
+            self.bus.loop.call_soon(mark, self.flow_run_id, position.name, count)
+
+
+def _without(
+    futures: tuple[asyncio.Future[bool], ...], future: asyncio.Future[bool]
+) -> tuple[asyncio.Future[bool], ...]:
+    # Most often it is the only one, or there is none.
+    if not futures or futures == (future,):
+        return ()
+    return tuple(each for each in futures if each is not future)

@@ -12,29 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hiredis import ReplyError
-
-from runbus.errors import RunbusError
-from runbus.protocol.entries import numbers_of
-from runbus.store.connection.connection import ConnectionLost, settle
-from runbus.store.receiving.recent_entries import BEGINNING
-from runbus.store.receiving.stream_consumer import Arm, StreamConsumer
+from runbus.store.connection.connection import settle
+from runbus.store.receiving.followed_position import FollowedPosition, Missed
+from runbus.store.receiving.read_state import Event
+from runbus.store.receiving.stream_consumer import StreamConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runbus.store.connection.connection import Connection
-    from runbus.store.receiving.stream_consumer import ReceivingBus
-    from runbus.store.receiving.tracking import KeyTracking
+    from runbus.store.receiving.owner import ReceivingBus
 
+FollowedStream = StreamConsumer[FollowedPosition]
 LATE_SECONDS = 1.0
 """Who begins to follow misses nothing if every stream's end is found within this time."""
-REST_SECONDS = 1.0
-"""How long a stream that cannot be read is left alone."""
 
 _log = logging.getLogger("runbus")
 
@@ -51,7 +43,6 @@ class Follower:
         "_tells_beginning",
         "_troubled",
         "bus",
-        "marks",
         "poll_interval",
         "streams",
     )
@@ -72,21 +63,21 @@ class Follower:
         """
         self.bus = bus
         self.poll_interval = poll_interval
-        self.marks = False
         self._closed = False
         self._futures: list[asyncio.Future[bool]] = []
         self._has_gap = False
-        self._ready: dict[StreamConsumer, None] = {}
+        self._ready: dict[FollowedStream, None] = {}
         self._since = bus.loop.time()
         self._tells_beginning = tells_beginning
-        self._troubled: dict[StreamConsumer, Exception] = {}
+        self._troubled: dict[FollowedStream, Exception] = {}
         given = places or {}
         self.streams = {
-            name: FollowedStream(self, name, key, given.get(name)) for name, key in streams.items()
+            name: StreamConsumer(self, FollowedPosition(name, key, given.get(name)))
+            for name, key in streams.items()
         }
         for stream in self.streams.values():
             stream.tracking.start_waiting(stream)
-            stream.read()
+            stream.handle(Event.WANTED)
 
     @property
     def waits(self) -> bool:
@@ -115,12 +106,13 @@ class Follower:
         """Take all entries that are at hand: the name of the stream, the entry's id and fields."""
         while self._ready:
             stream = next(iter(self._ready))
-            while stream.unread:
-                entry_id, fields = stream.unread[-1]
-                stream.advance()
-                yield stream.name, entry_id, fields
+            position = stream.position
+            while position.unread:
+                entry_id, fields = position.unread[-1]
+                position.advance()
+                yield position.name, entry_id, fields
             self._ready.pop(stream, None)
-            stream.read_if_awaited()
+            stream.handle(Event.WANTED)
 
     def take_gap(self) -> bool:
         """Whether something may have been missed since this was asked last."""
@@ -129,7 +121,7 @@ class Follower:
 
     def place(self, name: str) -> str:
         """Return the id of the last entry that was read of a stream."""
-        cursor = self.streams[name].cursor
+        cursor = self.streams[name].position.cursor
         return cursor if isinstance(cursor, str) else cursor.decode()
 
     def close(self) -> None:
@@ -141,112 +133,32 @@ class Follower:
 
     # What the streams say.
 
-    def on_read(self, stream: StreamConsumer) -> None:
+    def on_read(self, stream: FollowedStream) -> None:
         """Take note that a stream was read."""
         self._troubled.pop(stream, None)
-        if stream.unread:
+        if missed := stream.position.take_missed():
+            is_late = self.bus.loop.time() - self._since > LATE_SECONDS
+            self._has_gap |= missed is Missed.BETWEEN or self._tells_beginning or is_late
+        if stream.position.unread:
             self._ready[stream] = None
+        if stream.position.unread or self._has_gap:
             self._wake()
 
-    def note_place(self, *, is_first: bool) -> None:
-        """Take note that a stream knows where it is, for the first time or once more."""
-        is_late = self.bus.loop.time() - self._since > LATE_SECONDS
-        if self._tells_beginning or is_late or not is_first:
-            self._has_gap = True
-            self._wake()
-
-    def note_trouble(self, stream: FollowedStream, error: Exception) -> None:
+    def fail(self, stream: FollowedStream, error: Exception) -> None:
         """Take note that a stream cannot be read for now; when none can, whoever waits is told."""
         is_news = all(each.tracking is not stream.tracking for each in self._troubled)
         self._troubled[stream] = error
         if len(self._troubled) == len(self.streams):
             self._troubled.clear()
-            self.fail(error)
+            for future in self._futures:
+                settle(future, error)
         elif is_news:
             self.bus.loop.call_soon(self._report, stream, error)
 
-    def _report(self, stream: StreamConsumer, error: Exception) -> None:
+    def _report(self, stream: FollowedStream, error: Exception) -> None:
         if stream in self._troubled:  # by now all may be, and that is an error
             _log.warning("%s is not followed for now: %s", stream.key.decode(), error)
-
-    def fail(self, error: Exception) -> None:
-        """Raise an error in whoever waits."""
-        for future in self._futures:
-            settle(future, error)
 
     def _wake(self) -> None:
         for future in self._futures:
             settle(future, True)
-
-
-class FollowedStream(StreamConsumer):
-    """The entries of one stream that is followed."""
-
-    __slots__ = ("_follower", "_is_placed")
-
-    def __init__(self, follower: Follower, name: str, key: str, place: str | None) -> None:
-        super().__init__(follower, name, key)
-        self._follower = follower
-        self._is_placed = place is not None
-        """Whether the cursor is where it is to read on."""
-        self.cursor = BEGINNING if place is None else place
-
-    def fail(self, error: Exception) -> None:
-        """Give up reading for now, and try again in a while."""
-        self._follower.note_trouble(self, error)
-        rest = random.uniform(0.5, 1) * REST_SECONDS  # noqa: S311
-        self.tracking.call_later(rest, self.change)
-
-    def _ask(self) -> None:
-        connection = self.tracking.connection.live
-        if connection is None or connection is self.checked:
-            super()._ask()
-            return
-        self.arm, self._asked_again = Arm.READING, False
-        connection.send(self._question(), partial(self._on_newest, self.tracking, connection))
-
-    def _question(self) -> tuple[str | bytes | int, ...]:
-        return ("XREVRANGE", self.key, "+", "-", "COUNT", 1)
-
-    def _on_newest(self, tracking: KeyTracking, connection: Connection, reply: Any) -> None:
-        if tracking is not self.tracking:
-            return  # it has moved since, and reads there
-        self.arm = Arm.UNKNOWN
-        if isinstance(reply, ReplyError):
-            self._on_error(reply)
-        elif not isinstance(reply, ConnectionLost):  # else it asks again on the next
-            self._find_place(connection, reply)
-            self._ask()
-
-    def _find_place(self, connection: Connection | None, newest: list[Any]) -> None:
-        end = newest[0][0] if newest else BEGINNING
-        is_first, self.checked = self.checked is None, connection
-        if not self._is_placed or numbers_of(self.cursor) > numbers_of(end):
-            self.cursor = end
-        self._is_placed = True
-        self._follower.note_place(is_first=is_first)
-
-    async def _read_where_it_goes(self, cursor: bytes | str) -> None:
-        connection = self.tracking.connection.live
-        if self.checked is not connection:
-            try:
-                self._find_place(
-                    connection, await self.owner.bus.commands.command(*self._question())
-                )
-            except RunbusError as error:
-                self.fail(error)
-                return
-            cursor = self.cursor
-        await super()._read_where_it_goes(cursor)
-
-    def _on_entries(self, entries: list[Any]) -> None:
-        connection = self.tracking.connection.live
-        # Of a page that is not full, nothing can have been trimmed: so much is always kept.
-        if len(entries) == self.page and connection is not None:
-            place = ("XREVRANGE", self.key, self.cursor, self.cursor)
-            connection.send(place, self._on_old_place)
-        super()._on_entries(entries)
-
-    def _on_old_place(self, reply: Any) -> None:
-        if not isinstance(reply, Exception) and not reply:
-            self._follower.note_place(is_first=False)

@@ -40,9 +40,13 @@ REST_SECONDS = 1.0
 class Listener(Protocol):
     """A stream consumer, as far as it is known here."""
 
-    key: bytes
     tag: str
     """The hash tag of its key."""
+
+    @property
+    def key(self) -> bytes:
+        """The key of its stream."""
+        ...
 
     @property
     def poll_interval(self) -> float:
@@ -90,7 +94,8 @@ class KeyTracking:
         self._here_lifetime = max(1, int(settings.retention_seconds))
         self._loop = asyncio.get_running_loop()
         self.call_later = self._loop.call_later
-        self._listeners: dict[bytes, list[Listener]] = {}
+        # Tuples, as nearly all have one.
+        self._listeners: dict[bytes, tuple[Listener, ...]] = {}
         self.note_redirect = note_redirect
         self._waiting: dict[str, set[Listener]] = {}
         self._followed: dict[str, bytes] = {}
@@ -98,15 +103,13 @@ class KeyTracking:
 
     def add(self, listener: Listener) -> None:
         """Tell a listener about every change of its stream from now on."""
-        self._listeners.setdefault(listener.key, []).append(listener)
+        self._listeners[listener.key] = (*self._listeners.get(listener.key, ()), listener)
 
     def discard(self, listener: Listener) -> None:
         """Forget a listener."""
-        listeners = self._listeners.get(listener.key, [])
-        if listener in listeners:
-            listeners.remove(listener)
-            if not listeners:
-                del self._listeners[listener.key]
+        listeners = self._listeners.pop(listener.key, ())
+        if others := tuple(each for each in listeners if each is not listener):
+            self._listeners[listener.key] = others
 
     def listeners(self) -> list[Listener]:
         """Return all listeners."""
@@ -154,14 +157,13 @@ class KeyTracking:
             if listeners is None:
                 self._change_tag(key)
             else:
-                for listener in tuple(listeners):
+                for listener in listeners:
                     listener.change()
 
     def _on_lost(self) -> None:
         self._followed.clear()
-        for listeners in self._listeners.values():
-            for listener in listeners:
-                listener.disarm()
+        for listener in self.listeners():
+            listener.disarm()
         self._connect_if_awaited()
 
     def _connect_if_awaited(self) -> None:
@@ -174,9 +176,8 @@ class KeyTracking:
         self._change_all()
 
     def _change_all(self) -> None:
-        for listeners in tuple(self._listeners.values()):
-            for listener in tuple(listeners):
-                listener.change()
+        for listener in self.listeners():
+            listener.change()
 
     # The constant key of each tag that is waited for.
 

@@ -16,7 +16,8 @@ from runbus.errors import RunbusError, ServerUnreachable
 from runbus.protocol.deployment_info import DeploymentInfo, Served, read_deployment
 from runbus.protocol.fields import read_fields
 from runbus.protocol.keys import TAGS, tag_of_name
-from runbus.store.receiving.follower import REST_SECONDS, Follower
+from runbus.store.receiving.follower import Follower
+from runbus.store.receiving.stream_consumer import REST_SECONDS
 from runbus.store.records import workers
 
 if TYPE_CHECKING:

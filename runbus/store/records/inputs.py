@@ -105,8 +105,8 @@ async def _follow_known(
         await asyncio.sleep(0 if ends else LOOK_SECONDS)
         return
     consumer = Consumer(bus, flow_run_id, keys, POLL_SECONDS, marks=False)
-    for stream in consumer.streams:
-        stream.cursor = places[stream.name]
+    for position in consumer.positions:
+        position.cursor = places[position.name]
     try:
         while await _has_more(consumer, ends=ends):
             for name, entry_id, fields in consumer.taken():

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -20,30 +17,21 @@ from runbus.errors import (
     PauseChanged,
     RunLost,
     RunMissing,
-    ServerUnreachable,
 )
 from runbus.protocol.fields import Fields, read_fields, read_time
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
 from runbus.store.connection import script_calls, scripts
-from runbus.store.connection.backoff import backoff
-from runbus.store.receiving.consumer import Consumer
 from runbus.store.records.tag_arguments import tag_arguments
 from runbus.store.sending.durability import Stored
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from uuid import UUID
 
     from runbus.protocol.durability import Durability
     from runbus.store.bus import Bus
     from runbus.store.connection.reply import Reply
-
-Judge = Callable[[bytes], str]
-"""Says what is wrong with an answer's JSON; nothing (an empty text) with a good one."""
-
-LONGEST_DELAY = 2.0
-"""How long (seconds) a wait that an outage has broken off rests before it goes on."""
-_log = logging.getLogger("runbus")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,15 +153,16 @@ def _not_opened(flow_run_id: UUID, key: str, reply: list[Reply]) -> BaseExceptio
 
 async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
     """Read a pause; None when it is not there."""
-    record = read_fields(await _read_record(bus, flow_run_id, key))
+    record = read_fields(await read_record(bus, flow_run_id, key))
     entry_id, entries = record.get("entry", b""), ()
     if entry_id:
         stream = bus.keys.resume(flow_run_id)
         entries = await bus.commands.command("XRANGE", stream, entry_id, entry_id)
-    return _read_pause(key, record, next(iter(entries), None))
+    return read_answer(key, record, next(iter(entries), None))
 
 
-def _read_pause(key: str, record: Fields, entry: tuple[bytes, list[bytes]] | None) -> Pause | None:
+def read_answer(key: str, record: Fields, entry: tuple[bytes, list[bytes]] | None) -> Pause | None:
+    """Read a pause's record, with the entry that is its answer; None for an empty one."""
     pause = read_pause(key, record, entry)
     if pause is None or pause.value is None:
         return pause
@@ -199,7 +188,7 @@ async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pau
     )
     entries = iter(replies)
     return [
-        _read_pause(key, record, next(iter(next(entries) or ()), None) if entry_id else None)
+        read_answer(key, record, next(iter(next(entries) or ()), None) if entry_id else None)
         for (_, key), record, entry_id in zip(wanted, records, named, strict=True)
     ]
 
@@ -315,6 +304,12 @@ async def expire(bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: 
     return reply[0] in {b"CLOSED", b"MISSING"} or reply[1] != b"answered"
 
 
+async def take(bus: Bus, flow_run_id: UUID, opened: Opened, entry_id: bytes) -> None:
+    """Answer a pause by an entry that somebody added to the resume stream, if it waits for one."""
+    place = (bus, flow_run_id, opened.key, opened.generation)
+    await _close(*place, "taken", entry_id, epoch=opened.epoch)
+
+
 async def withdraw(bus: Bus, flow_run_id: UUID, key: str, epoch: str) -> None:
     """End a pause that the flow has given up: it goes on without an answer. Raises `RunLost`."""
     await _close(bus, flow_run_id, key, None, "cancelled", epoch=epoch)
@@ -372,153 +367,6 @@ async def _close(
     return reply
 
 
-Reopen = Callable[[], Awaitable[Opened]]
-"""Asks a question once more: finds the pause, or opens it again where a failover has lost it."""
-
-
-async def wait(
-    bus: Bus,
-    flow_run_id: UUID,
-    opened: Opened,
-    poll_interval: float,
-    judge: Judge,
-    reopen: Reopen,
-) -> Pause:
-    """Wait on the run's resume stream until a pause is answered; return it.
-
-    The stream wakes, the record decides. An entry that somebody added by hand is an answer too if
-    `judge` finds nothing wrong with it. After each new connection the question is asked once more,
-    and no outage ends the wait, however long it is: the question stands until it is answered or its
-    time is over. Raises `FlowPauseTimeout`.
-    """
-    place = (bus, flow_run_id)
-    is_told = False
-    for delay in backoff(longest=LONGEST_DELAY):
-        await asyncio.sleep(delay)
-        try:
-            if delay:
-                opened = await reopen()
-                answered = await _look(*place, opened, {}, None, judge)
-                if answered is not None:
-                    return answered
-            return await _wait_connected(*place, opened, poll_interval, judge, reopen)
-        except ServerUnreachable as error:
-            if not is_told:
-                _log.warning("flow run %s waits on for an answer: %s", flow_run_id, error)
-            is_told = True
-    raise AssertionError("it is waited again and again")
-
-
-async def _wait_connected(
-    bus: Bus,
-    flow_run_id: UUID,
-    opened: Opened,
-    poll_interval: float,
-    judge: Judge,
-    reopen: Reopen,
-) -> Pause:
-    streams = {"resume": bus.keys.resume(flow_run_id)}
-    consumer = Consumer(bus, flow_run_id, streams, poll_interval, marks=False, looks_again=True)
-    stream = consumer.streams[0]
-    stream.cursor, stream.beside_key = opened.after, bus.keys.pause(flow_run_id, opened.key)
-    deadline = _deadline(bus, opened)
-    try:
-        while await consumer.wait(None if deadline is None else max(0, deadline - bus.loop.time())):
-            entries = {entry_id: fields for _, entry_id, fields in consumer.taken()}
-            if consumer.take_cut():
-                opened = await reopen()
-                deadline = _deadline(bus, opened)
-            record = stream.take_beside()
-            try:
-                answered = await _look(bus, flow_run_id, opened, entries, record, judge)
-            except (
-                RunMissing
-            ):  # a failover has lost the pause, and the consumer is to learn of it yet
-                opened = await reopen()
-                deadline = _deadline(bus, opened)
-                answered = await _look(bus, flow_run_id, opened, entries, None, judge)
-            if answered is not None:
-                return answered
-    finally:
-        consumer.close()
-    is_over = await expire(bus, flow_run_id, opened.key, opened.generation, opened.epoch)
-    if not is_over:
-        record = await _read_record(bus, flow_run_id, opened.key)
-        if (answered := await _answered(bus, flow_run_id, opened, {}, record)) is not None:
-            return answered
-    raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
-
-
-async def _look(
-    bus: Bus,
-    flow_run_id: UUID,
-    opened: Opened,
-    entries: Mapping[bytes, list[bytes]],
-    record: dict[bytes, bytes] | None,
-    judge: Judge,
-) -> Pause | None:
-    record = record or await _read_record(bus, flow_run_id, opened.key)
-    answered = await _answered(bus, flow_run_id, opened, entries, record)
-    if answered is not None or not entries:
-        return answered
-    await _take_by_hand(bus, flow_run_id, opened, entries, judge)
-    record = await _read_record(bus, flow_run_id, opened.key)
-    return await _answered(bus, flow_run_id, opened, entries, record)
-
-
-def _deadline(bus: Bus, opened: Opened) -> float | None:
-    return None if opened.seconds_left is None else bus.loop.time() + opened.seconds_left
-
-
-async def _read_record(bus: Bus, flow_run_id: UUID, key: str) -> dict[bytes, bytes]:
+async def read_record(bus: Bus, flow_run_id: UUID, key: str) -> dict[bytes, bytes]:
+    """Read a pause as the server has it."""
     return await bus.commands.command("HGETALL", bus.keys.pause(flow_run_id, key))
-
-
-async def _answered(
-    bus: Bus,
-    flow_run_id: UUID,
-    opened: Opened,
-    entries: Mapping[bytes, list[bytes]],
-    record: Mapping[bytes, bytes],
-) -> Pause | None:
-    fields = read_fields(record)
-    named = fields.get("entry", b"")
-    if named and named not in entries:  # it came before this process looked
-        pause = await read(bus, flow_run_id, opened.key)
-    else:
-        pause = _read_pause(opened.key, fields, (named, entries[named]) if named else None)
-    if pause is None:
-        raise RunMissing(flow_run_id)
-    if pause.state == "expired":
-        raise FlowPauseTimeout(flow_run_id=flow_run_id, key=opened.key)
-    is_answer = pause.state == "answered" and pause.generation == opened.generation
-    return pause if is_answer else None
-
-
-async def _take_by_hand(
-    bus: Bus,
-    flow_run_id: UUID,
-    opened: Opened,
-    entries: Mapping[bytes, list[bytes]],
-    judge: Judge,
-) -> None:
-    for entry_id, fields in entries.items():
-        entry = read_fields(fields)
-        if not _is_for(opened, entry):
-            continue
-        problem = judge(entry.get("value", b""))
-        if problem:
-            _log.warning(
-                "an answer on %s's resume stream was passed over: %s", flow_run_id, problem
-            )
-            continue
-        # Whether it counts, the record says that is read next.
-        place = (bus, flow_run_id, opened.key, opened.generation)
-        await _close(*place, "taken", entry_id, epoch=opened.epoch)
-
-
-def _is_for(opened: Opened, entry: Fields) -> bool:
-    # By hand one may leave out which pause it is: the one that waits.
-    generation = entry.get("generation", b"%d" % opened.generation)
-    pause = entry.get("pause", opened.key.encode())
-    return pause == opened.key.encode() and generation == b"%d" % opened.generation

@@ -7,7 +7,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from runbus.errors import UnsentInputs
+from runbus.errors import RunFinished, UnsentInputs
 from runbus.protocol.entries import is_made_up
 from runbus.store.connection.connection import settle
 
@@ -39,6 +39,7 @@ class Sent:
         "entry_id",
         "flow_run_id",
         "key",
+        "refused",
         "sender",
         "settled",
         "size",
@@ -60,13 +61,17 @@ class Sent:
     """The id of its entry, once it is stored."""
     duplicate: bool
     """Whether an input with this key was stored before; then `entry_id` is that one's."""
+    refused: bool
+    """Whether it is a response to a run that had ended, so that it is not stored."""
     settled: bool
     """Whether the server answered, or no answer is expected any more."""
     _failure: Failure | None
 
     def __repr__(self) -> str:
         state = "under way"
-        if self.settled:
+        if self.refused:
+            state = "refused, as that run has ended"
+        elif self.settled:
             state = (
                 f"failed: {self._failure.error}" if self._failure else f"stored as {self.entry_id}"
             )
@@ -91,6 +96,7 @@ class Send(Sent):
         "_bystanders",
         "_waiting",
         "awaited",
+        "is_response",
         "on_awaited",
         "on_settled",
         "own_key",
@@ -125,6 +131,9 @@ class Send(Sent):
         self.durability = None
         self.entry_id = None
         self.duplicate = False
+        self.is_response = False
+        """Whether a run that has ended does without it."""
+        self.refused = False
         self.settled = False
         self.awaited = False
         """Whether anybody waits or waited for it."""
@@ -165,6 +174,9 @@ class Send(Sent):
 
     def settle(self, entry_id: str | None, error: Exception | None, *, duplicate: bool) -> None:
         """Record the outcome and wake whoever waits."""
+        if error is not None and self.is_response and isinstance(error, RunFinished):
+            _log.warning("a response was dropped: %s", error)
+            self.refused, error = True, None
         self.entry_id, self.duplicate = entry_id, duplicate
         self._failure = None if error is None else Failure(error)
         self.value = b""

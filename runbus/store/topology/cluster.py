@@ -10,6 +10,7 @@ streams are told, go over to the new primary and read there.
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,14 +25,19 @@ from runbus.store.topology.node import Node
 from runbus.store.topology.poller import Poller
 from runbus.store.topology.server import RemoteServer
 from runbus.store.topology.slot_connection import SlotConnection, asking
+from runbus.supervision import tasks
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from runbus.protocol.keys import Keys
     from runbus.settings import Settings
     from runbus.store.connection.connection import Command, Connection
     from runbus.store.connection.hash_slots import Address
     from runbus.store.connection.reply import Reply
     from runbus.store.topology.urls import SeveralServers
+
+    Answer = tuple[bytes, list[Reply]] | ServerRefused | None
 
 ASK_SECONDS = 1.0
 
@@ -104,9 +110,14 @@ class Cluster:
         return list(self._nodes.values())
 
     async def locate(self) -> None:
-        """Ask for the map of the slots, for a second at most, unless there is one."""
+        """Ask for the map of the slots, for a second at most, unless there is one.
+
+        Raises `ServerRefused` where no node may tell.
+        """
         if not self._owners:
             await asyncio.wait([self._poller.poll()], timeout=self._seconds)
+        if self._refusal is not None:
+            raise self._refusal
 
     def primaries(self) -> list[Node]:
         """Return the nodes that have slots, as far as is known."""
@@ -182,23 +193,30 @@ class Cluster:
 
     async def _refresh(self) -> None:
         refusal: ServerRefused | None = None
-        for address, node in self._in_turn():
-            try:
-                # A frozen server must not hold this up: the next one may tell of its successor.
-                async with asyncio.timeout(
-                    self._seconds / (4 if node.command_connection.live else 2)
-                ):
-                    info, slots = await _ask_for_map(node)
-            except ServerRefused as error:
-                refusal = error
-            except (OSError, ReplyError, TimeoutError, ServerUnreachable):
-                continue
-            else:
-                if self._is_news(info):
+        async with aclosing(self._answers()) as answers:
+            async for address, answer in answers:
+                if isinstance(answer, ServerRefused):
+                    refusal = answer
+                elif answer is not None and self._is_news(answer[0]):
                     self._refusal = None
-                    self._take_over(read_owners(slots, address[0]))
+                    self._take_over(read_owners(answer[1], address[0]))
                     return
         self._note_refusal(refusal)
+
+    async def _answers(self) -> AsyncGenerator[tuple[Address, Answer]]:
+        if self._owners:
+            # A frozen server must not hold this up: the next one may tell of its successor.
+            for address, node in self._in_turn():
+                seconds = self._seconds / (4 if node.command_connection.live else 2)
+                yield address, await _answer_of(node, seconds)
+            return
+        # Without a map nobody finds anything, so all are asked, and the quickest is believed.
+        with tasks.started(*(self._named_answer(each) for each in self._nodes)) as asking:
+            for answer in asyncio.as_completed(asking):
+                yield await answer
+
+    async def _named_answer(self, address: Address) -> tuple[Address, Answer]:
+        return address, await _answer_of(self._nodes[address], self._seconds)
 
     def _note_refusal(self, refusal: ServerRefused | None) -> None:
         # Who has a map goes on by it; without one, nobody finds anything.
@@ -239,19 +257,25 @@ class Cluster:
                 self._nodes.pop(address).close()
 
 
-async def _ask_for_map(node: Node) -> tuple[bytes, list[Reply]]:
-    connection = await node.command_connection.connected()
-    info = await _ask(node, connection, "INFO")
-    return info, await _ask(node, connection, "SLOTS")
-
-
-async def _ask(node: Node, connection: Connection, what: str) -> Reply:
+async def _answer_of(node: Node, seconds: float) -> Answer:
+    """Return what a node says of itself and of the slots, and None when it says nothing in time."""
+    questions = ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS")
     try:
-        return await connection.call("CLUSTER", what)
-    except ReplyError as error:
-        if is_transient(error):
-            raise
-        raise refused(node.server.address, error, ("CLUSTER", what)) from None
+        async with asyncio.timeout(seconds):
+            connection = await node.command_connection.connected()
+            asked = (connection.call(*question) for question in questions)
+            replies = await asyncio.gather(*asked, return_exceptions=True)
+    except ServerRefused as error:
+        return error
+    except (OSError, TimeoutError, ServerUnreachable):
+        return None
+    for question, reply in zip(questions, replies, strict=True):
+        if isinstance(reply, ReplyError) and not is_transient(reply):
+            return refused(node.server.address, reply, question)
+    info, slots = replies
+    if isinstance(info, BaseException) or isinstance(slots, BaseException):
+        return None
+    return info, slots
 
 
 def _redirect(error: Exception | None) -> tuple[str, Address, int] | None:

@@ -1,0 +1,321 @@
+"""Flows that are cancelled: the error comes where they wait, and they have time to clean up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import anyio
+import pytest
+from faults import PATIENCE, started, state_of, until
+
+from runbus import (
+    bound_run,
+    cancel_flow_run,
+    flow,
+    get_client,
+    get_run_context,
+    get_run_logger,
+    pause_flow_run,
+    receive_input,
+    send_input,
+    wait_for_flow_run,
+)
+from runbus.background.bridge import run as block
+from runbus.errors import FlowRunCancelled
+from runbus.execution import run_context
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from faults import StartWorker
+    from servers import Server
+
+
+async def sleep() -> None:
+    await asyncio.sleep(PATIENCE)
+
+
+async def pause() -> None:
+    await pause_flow_run(int)
+
+
+async def receive() -> None:
+    await anext(receive_input(int))
+
+
+async def gather() -> None:
+    await asyncio.gather(sleep(), receive())
+
+
+async def in_thread() -> None:
+    await asyncio.to_thread(lambda: receive_input(int).next())
+
+
+@flow
+async def called() -> None:
+    try:
+        await sleep()
+    except FlowRunCancelled:
+        await send_input("called", get_run_context().run_id, key_prefix="undone")
+        raise
+
+
+async def call() -> None:
+    await called()
+
+
+async def scope() -> None:
+    with anyio.fail_after(PATIENCE):
+        await anyio.sleep(PATIENCE)
+
+
+WAITS = [sleep, pause, receive, gather, in_thread, call, scope]
+
+
+async def cancelled_while(work: Callable[[], Awaitable[object]], begun: asyncio.Event) -> None:
+    """Cancel the run of a flow that is under way; it ends as one that was cancelled."""
+    task = asyncio.ensure_future(work())  # type: ignore[arg-type]
+    await begun.wait()
+    (run,) = await get_client().read_flow_runs(flow_name="outer")
+    await asyncio.sleep(0.1)
+    await cancel_flow_run(run.id)
+    with pytest.raises(FlowRunCancelled):
+        await task
+    assert task.cancelling() == 0
+    assert (await get_client().read_flow_run(run.id)).state.name == "Cancelled"
+
+
+@pytest.mark.parametrize("wait", WAITS)
+async def test_an_async_flow_cleans_up(valkey: Server, wait: Callable[[], Awaitable[None]]) -> None:
+    """Wherever it waits, it gets the error once, and may send, receive what is there, and log."""
+    other, begun, seen = uuid4(), asyncio.Event(), list[Any]()
+
+    @flow
+    async def outer() -> None:
+        run_id = get_run_context().run_id
+        await send_input("kept", run_id)
+        begun.set()
+        try:
+            await wait()
+        except FlowRunCancelled:
+            get_run_logger().warning("cleaning up")
+            seen.append(
+                [word async for word in receive_input(str, timeout=0, raise_timeout_error=False)]
+            )
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await asyncio.sleep(PATIENCE)
+            await asyncio.gather(asyncio.sleep(0.2), asyncio.to_thread(send_input, "thread", other))
+            send_input("refund", other)  # it is sent before the run ends
+            raise
+
+    await cancelled_while(outer, begun)
+    assert seen == [["kept"]]
+    async with bound_run(other):
+        undone = receive_input(str, timeout=0, raise_timeout_error=False)
+        assert [word async for word in undone] == ["thread", "refund"]
+    (run,) = await get_client().read_flow_runs(flow_name="outer")
+    assert "cleaning up" in [line.message for line in await get_client().read_logs(run.id)]
+
+
+async def test_a_called_flow_cleans_up_first(valkey: Server) -> None:
+    """Both get the error once, the inner one first."""
+    order: list[str] = []
+    begun = asyncio.Event()
+
+    @flow
+    async def inner() -> None:
+        begun.set()
+        try:
+            await sleep()
+        except FlowRunCancelled:
+            await asyncio.sleep(0.2)
+            order.append("inner")
+            raise
+
+    @flow
+    async def outer() -> None:
+        try:
+            await inner()
+        except FlowRunCancelled:
+            await asyncio.sleep(0.2)
+            order.append("outer")
+            raise
+
+    await cancelled_while(outer, begun)
+    assert order == ["inner", "outer"]
+
+
+async def test_a_flow_that_swallows_it(valkey: Server) -> None:
+    """Whatever it returns then, its run was cancelled; and it cannot ask anybody any more."""
+    begun, seen = asyncio.Event(), list[BaseException]()
+
+    @flow
+    async def outer() -> str:
+        begun.set()
+        try:
+            await sleep()
+        except FlowRunCancelled:
+            try:
+                await pause_flow_run(int)
+            except BaseException as error:
+                seen.append(error)
+        return "done all the same"
+
+    await cancelled_while(outer, begun)
+    assert [type(error) for error in seen] == [FlowRunCancelled]
+
+
+async def test_a_task_group(valkey: Server) -> None:
+    """It comes in a group of errors there, as any error does, and the run was cancelled."""
+    begun, seen = asyncio.Event(), list[str]()
+
+    @flow
+    async def outer() -> None:
+        begun.set()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(sleep())
+                group.create_task(receive())
+                await sleep()
+        except* FlowRunCancelled:
+            seen.append("group")
+            raise
+
+    await cancelled_while(outer, begun)
+    assert seen == ["group"]
+
+
+async def test_a_flow_that_is_busy(valkey: Server) -> None:
+    """It gets the error from its next verb, and not once more where it cleans up."""
+    begun, seen = asyncio.Event(), list[str]()
+    busy, cancelled = threading.Event(), threading.Event()
+
+    @flow
+    async def outer() -> None:
+        run = get_run_context()
+        begun.set()
+        await asyncio.to_thread(lambda: None)
+        busy.set()
+        cancelled.wait(PATIENCE)
+        try:
+            send_input(1, run.run_id)
+        except FlowRunCancelled:
+            await asyncio.sleep(0.3)
+            seen.append("clean")
+            raise
+
+    def cancel() -> None:
+        busy.wait(PATIENCE)
+        (run,) = block(lambda: get_client().read_flow_runs(flow_name="outer"))
+        cancel_flow_run(run.id)
+        threading.Event().wait(0.3)
+        cancelled.set()
+
+    other = threading.Thread(target=cancel)
+    other.start()
+    with pytest.raises(FlowRunCancelled):
+        await outer()
+    other.join()
+    assert seen == ["clean"]
+
+
+async def test_the_time_is_over(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What still cleans up then gets the error again, and so do its verbs."""
+    monkeypatch.setattr(run_context, "CLEAN_UP_SECONDS", 0.3)
+    begun, seen = asyncio.Event(), list[str]()
+
+    @flow
+    async def outer() -> None:
+        begun.set()
+        try:
+            await sleep()
+        except FlowRunCancelled:
+            try:
+                await sleep()
+            except FlowRunCancelled:
+                seen.append("again")
+                send_input(1, uuid4())
+
+    await cancelled_while(outer, begun)
+    assert seen == ["again"]
+
+
+def test_a_sync_flow_cleans_up(valkey: Server) -> None:
+    """So does one whose thread waits in a verb."""
+    other, ids, seen = uuid4(), list[UUID](), list[Any]()
+
+    @flow
+    def outer() -> None:
+        ids.append(get_run_context().run_id)
+        send_input("kept", ids[0])
+        try:
+            pause_flow_run(int)
+        except FlowRunCancelled:
+            get_run_logger().warning("cleaning up")
+            seen.append(receive_input(str, timeout=5).next())
+            send_input("refund", other)
+            raise
+
+    def call() -> None:
+        with pytest.raises(FlowRunCancelled):
+            outer()
+        seen.append("raised")
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    until(lambda: ids and state_of(ids[0]) == "Paused")
+    cancel_flow_run(ids[0])
+    thread.join(PATIENCE)
+    assert seen == ["kept", "raised"]
+    assert state_of(ids[0]) == "Cancelled"
+    with bound_run(other):
+        assert receive_input(str, timeout=0).next() == "refund"
+
+
+def test_a_sync_flow_whose_time_is_over(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verb that waits longer than a clean-up may last leaves with the error."""
+    monkeypatch.setattr(run_context, "CLEAN_UP_SECONDS", 0.3)
+    ids, seen = list[UUID](), list[str]()
+
+    @flow
+    def outer() -> None:
+        ids.append(get_run_context().run_id)
+        try:
+            pause_flow_run(int)
+        except FlowRunCancelled:
+            try:
+                receive_input(str).next()
+            except FlowRunCancelled:
+                seen.append("again")
+                raise
+
+    def call() -> None:
+        with pytest.raises(FlowRunCancelled):
+            outer()
+        seen.append("raised")
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    until(lambda: ids and state_of(ids[0]) == "Paused")
+    cancel_flow_run(ids[0])
+    thread.join(PATIENCE)
+    assert seen == ["again", "raised"]
+
+
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)
+@pytest.mark.parametrize("name", ["compensate", "sync-compensate"])
+def test_a_served_flow_cleans_up(start_worker: StartWorker, name: str) -> None:
+    """The worker goes on with others meanwhile, and its limit holds."""
+    start_worker(name, limit=1)
+    other = uuid4()
+    run_id = started(f"{name}/x", {"other": str(other)})
+    until(lambda: state_of(run_id) == "Paused")
+    cancel_flow_run(run_id)
+    assert wait_for_flow_run(run_id, timeout=PATIENCE).state.name == "Cancelled"
+    with bound_run(other):
+        assert receive_input(str, timeout=0).next() == "refund"
+    assert "refunded" in [line.message for line in block(lambda: get_client().read_logs(run_id))]
