@@ -9,10 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from pydantic_core import from_json
-
 from runbus.background.caller import in_caller
-from runbus.errors import DeploymentMissing, InvalidArgument, RunbusError
+from runbus.errors import DeploymentMissing, ParametersRefused, RunbusError
 from runbus.execution.current_run import current_flow_run
 from runbus.execution.run_names import friendly_name
 from runbus.execution.subflows import ordinal_ids
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from runbus.execution.run_context import RunningFlow
+    from runbus.protocol.deployment_info import Served
     from runbus.protocol.json_value import JSONValue
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
@@ -61,22 +60,23 @@ async def arun_deployment(
     the run's record is kept: until RUNBUS_RETENTION_SECONDS (by default 7 days) after its end. Then
     the same key starts another run.
 
-    Raises `DeploymentMissing` when there is no such deployment. While the server that would know is
-    away and the run's own is not (in a cluster), the run is made without asking: after a second, as
-    a run of the flow that the deployment's name begins with.
+    Raises `DeploymentMissing` when there is no such deployment, and `ParametersRefused`, which says
+    of each parameter what is wrong, for those that do not fit the flow's annotations. While the
+    server that would know is away and the run's own is not (in a cluster), the run is made without
+    asking: after a second, as a run of the flow that the deployment's name begins with.
     """
     check_timeout(timeout)
     bus = current_bus()
-    flow = await deployments.flow_of(bus, check_text("name", name))
-    if flow is None:
+    served = await deployments.read_served(bus, check_text("name", name))
+    if served is None:
         raise DeploymentMissing(name)
     parent = current_flow_run() if as_subflow else None
     run_id = _run_id(name, idempotency_key, parent)
     fields: dict[str, str | bytes] = {
         "name": flow_run_name or friendly_name(),
-        "flow": flow,
+        "flow": served.flow,
         "deployment": name,
-        "parameters": await in_caller(partial(_parameters, parameters)),
+        "parameters": await in_caller(partial(_parameters, name, served, parameters)),
         "tags": encode(sorted(tags or ())),
     }
     if parent is not None:
@@ -133,8 +133,14 @@ def _run_id(name: str, idempotency_key: str | None, parent: RunningFlow | None) 
     return next(ordinal_ids(parent))
 
 
-def _parameters(parameters: Mapping[str, JSONValue] | None) -> bytes:
-    data = encode(dict(parameters or {}))
-    if not isinstance(from_json(data), dict):
-        raise InvalidArgument("parameters", parameters, 'pass {"name": value, …}')
+def _parameters(name: str, served: Served, parameters: Mapping[str, JSONValue] | None) -> bytes:
+    # Late: few start runs.
+    from runbus.forms.exact_json import write_exact
+    from runbus.forms.parameters import checked_parameters
+
+    data, problems = checked_parameters(
+        served.parameters, write_exact(dict(parameters or {}), encode)
+    )
+    if problems:
+        raise ParametersRefused(deployment=name, problems=problems)
     return data

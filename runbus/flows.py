@@ -62,7 +62,9 @@ class Flow(Generic[P, R]):
             raise InvalidArgument("timeout_seconds", timeout_seconds, "pass more than 0, or None")
         self.fn = fn
         self.name = name or fn.__name__.replace("_", "-")
-        self.description = description or inspect.getdoc(fn)
+        # Its own, not `inspect.getdoc`, which looks for that of a method in its class: there is
+        # the flow again.
+        self.description = description or inspect.cleandoc(fn.__doc__ or "") or None
         self.flow_run_name = flow_run_name
         self.retries = retries
         self.retry_delay_seconds = retry_delay_seconds

@@ -49,5 +49,7 @@ def named_values(option: str, pairs: list[str]) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise WrongCall(f"{option} {pair!r}: write key=value.")
+        if key in found:
+            raise WrongCall(f"{option} {pair!r}: {key} is given twice.")
         found[key] = value
     return found

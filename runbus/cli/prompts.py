@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from runbus.cli.exits import Failed
 from runbus.cli.prompt import Prompt
-from runbus.forms import parts
+from runbus.forms import catalogue, parts
 from runbus.forms.answers import in_one_line
+from runbus.forms.exact_json import read_exact
+from runbus.forms.normal_form import normal_form
 from runbus.forms.part_checker import PartChecker
 from runbus.forms.parts import UNSET, Choice, List, Map, Object, Part, Tuple, Union, as_json
 from runbus.forms.references import fields_of, items_of
 from runbus.forms.schema import SchemaReader
-from runbus.forms.values import Mistyped, label, read_json, read_value
+from runbus.forms.values import Mistyped, label, read_value
 from runbus.protocol.printed import one_line
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class _Form:
     def __init__(self, root: Schema) -> None:
         self.prompt = Prompt()
         self.depth = 0
+        self._root = root
         self._reader = SchemaReader(root)
         self._checker = PartChecker(root)
 
@@ -143,6 +146,9 @@ class _Form:
         advice = '; type "" for an empty text' if isinstance(wanted, parts.Text) else ""
         raise Mistyped(f"it is required{advice}")
 
+    def _json(self, wanted: Part, text: str) -> Any:
+        return normal_form(self._root, read_exact(text), wanted.schema)
+
     # What takes several.
 
     def _model(self, wanted: Object) -> Any:
@@ -172,7 +178,7 @@ class _Form:
         if not first:
             return self._left_empty(wanted)
         if first.startswith("["):
-            return read_json(first)
+            return self._json(wanted, first)
         return self._items(item, first)
 
     def _items(self, item: Part, text: str) -> list[Any]:
@@ -194,7 +200,7 @@ class _Form:
         if not text:
             return self._left_empty(wanted)
         if text.startswith("["):
-            return read_json(text)
+            return self._json(wanted, text)
         return [self._read(item, each.strip()) for each in text.split(",") if each.strip()]
 
     def _list_of_forms(self, wanted: List, item: Part) -> Any:
@@ -230,7 +236,7 @@ class _Form:
         if not text:
             return self._left_empty(wanted)
         if text.startswith("{"):
-            return read_json(text)
+            return self._json(wanted, text)
         return self._entries(item, text)
 
     def _entries(self, item: Part, text: str) -> dict[str, Any]:
@@ -239,7 +245,9 @@ class _Form:
             name, equals, rest = text.partition("=")
             try:
                 if not equals:
-                    raise Mistyped("type name=value")
+                    raise Mistyped(catalogue.PAIR_WANTED)
+                if name.strip() in found:
+                    raise Mistyped(catalogue.TWICE.format(name=name.strip()))
                 value = self._read(item, rest.strip())
                 self._check(item, value)
                 found[name.strip()] = value
@@ -262,7 +270,7 @@ class _Form:
         if not text:
             return self._left_empty(wanted)
         if text.startswith(("{", "[")):
-            return read_json(text)
+            return self._json(wanted, text)
         chosen = self.prompt.chosen(Choice(schema={}, options=tuple(options)), text)
         return self.value(self._reader.part(wanted.branches[int(chosen)].schema, wanted.title))
 

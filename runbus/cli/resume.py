@@ -19,9 +19,11 @@ from runbus.cli.arguments import read_words
 from runbus.cli.exits import DONE, INTERRUPTED, Failed, WrongCall
 from runbus.cli.terminal import is_conversation
 from runbus.errors import AlreadyAnswered, AnswerRefused, NotPaused, OwnerGone, OwnerSilent
+from runbus.forms.exact_json import read_exact
+from runbus.forms.normal_form import normal_form
 from runbus.forms.schema import is_one_value, names_of
 from runbus.forms.secrets import without_secrets
-from runbus.forms.values import Mistyped, read_json
+from runbus.forms.values import Mistyped
 from runbus.protocol.printed import one_line
 from runbus.protocol.records import Waiting
 
@@ -140,13 +142,13 @@ def _given(schema: dict[str, Any], words: str | None) -> dict[str, Any]:
             )
         return {}
     try:
-        value = read_json(read_words("--input", words))
+        value = read_exact(read_words("--input", words))
     except Mistyped as error:
         raise WrongCall(f"--input: {error}. A text is written in quotes.") from None
+    if not isinstance(value, dict) and is_one_value(schema):
+        value = {"value": value}
     if isinstance(value, dict):
-        return cast("dict[str, Any]", value)
-    if is_one_value(schema):
-        return {"value": value}
+        return cast("dict[str, Any]", normal_form(schema, value))
     raise WrongCall('--input must be an object with the fields of the form: {"field": value}')
 
 

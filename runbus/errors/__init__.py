@@ -6,6 +6,7 @@
     │   ├── InvalidKeyPrefix (ValueError)
     │   ├── InvalidArgument (ValueError)
     │   ├── AnswerRefused (ValueError)         the answer does not fit the form
+    │   ├── ParametersRefused (ValueError)     the parameters do not fit the flow
     │   ├── NoCurrentRun (LookupError, RuntimeError)
     │   ├── NobodyToAnswer (LookupError, RuntimeError)
     │   ├── AmbiguousRun (LookupError)         several runs of this name
@@ -131,6 +132,7 @@ from runbus.errors.usage import (
     NobodyToAnswer,
     NoCurrentRun,
     NotSerializable,
+    ParametersRefused,
     UnnamedType,
     UnsupportedType,
     WrongSyntax,
@@ -170,6 +172,7 @@ __all__ = [
     "NotSerializable",
     "OwnerGone",
     "OwnerSilent",
+    "ParametersRefused",
     "PauseChanged",
     "ReceiveTimeout",
     "RefusedError",

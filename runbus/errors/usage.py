@@ -131,6 +131,16 @@ class AmbiguousRun(UsageError, LookupError):
         super().__init__(f"{text!r} may mean {those}: pass more of the id.")
 
 
+class ParametersRefused(UsageError, ValueError):
+    """The parameters for a run do not fit its flow. No run was made."""
+
+    def __init__(self, *, deployment: str, problems: dict[str, str]) -> None:
+        self.deployment = deployment
+        self.problems = problems
+        """Parameter → what is wrong with it; `` for all of them."""
+        super().__init__(f"{deployment} does not take these parameters: {_told(problems)}.")
+
+
 class AnswerRefused(UsageError, ValueError):
     """An answer does not fit the form. The run stays paused."""
 
@@ -139,7 +149,11 @@ class AnswerRefused(UsageError, ValueError):
         self.key = key
         self.problems = problems
         """Field → what is wrong with it; `` for the answer as a whole."""
-        told = "; ".join(
-            f"{name}: {problem}" if name else problem for name, problem in problems.items()
-        )
+        told = _told(problems)
         super().__init__(f"the answer does not fit the form: {told}. The run stays paused.")
+
+
+def _told(problems: dict[str, str]) -> str:
+    return "; ".join(
+        f"{name}: {problem}" if name else problem for name, problem in problems.items()
+    )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic.json_schema import GenerateJsonSchema
+from runbus.forms.form_schema import FormSchema
 
 
-class LenientSchema(GenerateJsonSchema):
+class LenientSchema(FormSchema):
     """Leaves open (`{}`) what JSON Schema cannot say."""
 
     ignored_warning_kinds: ClassVar[Any] = {"skipped-choice", "non-serializable-default"}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import inspect
+import logging
 import sys
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
@@ -12,11 +15,13 @@ from pydantic import ConfigDict, TypeAdapter, validate_call
 from runbus.protocol.values import load_pydantic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import CodeType
 
     from runbus.protocol.json_value import JSONObject
 
 load_pydantic()
+_log = logging.getLogger("runbus")
 _CONFIG = ConfigDict(arbitrary_types_allowed=True)
 Args = tuple[Any, ...]
 """What is passed by its place: values of the user's own types."""
@@ -31,6 +36,7 @@ class Parameters:
     def __init__(self, fn: Callable[..., object]) -> None:
         self._fn = fn
         self._signature = inspect.signature(fn)
+        self._locals = _locals_around(fn)
 
     def validate(self, args: Args, kwargs: Kwargs) -> Arguments:
         """Return the arguments as the annotations say.
@@ -91,13 +97,39 @@ class Parameters:
         return self._resolved(inspect.get_annotations(self._fn).get("return", Any))
 
     def _resolved(self, annotation: object) -> object:
-        # A text under `from __future__ import annotations`; one that names a type which only the
-        # defining function knows cannot be resolved, and its parameter is taken as it comes.
+        # A text under `from __future__ import annotations`.
         if not isinstance(annotation, str):
             return annotation
         module = vars(sys.modules[self._fn.__module__])
-        scope = {**module, **inspect.getclosurevars(self._fn).nonlocals}
+        scope = {**module, **self._locals, **inspect.getclosurevars(self._fn).nonlocals}
         try:
             return eval(annotation, scope)  # noqa: S307  (the module's own source, not input)
-        except NameError:
+        except NameError:  # its parameter is taken as it comes
             return Any
+
+
+def _locals_around(fn: Callable[..., object]) -> Kwargs:
+    """Return what postponed annotations name that only the function around a flow has.
+
+    A module's own is looked up at the first call: it may be defined below the flow.
+    """
+    texts = [each for each in inspect.get_annotations(fn).values() if isinstance(each, str)]
+    code: CodeType | None = getattr(fn, "__code__", None)
+    frame = inspect.currentframe() if texts and code is not None else None
+    while frame is not None and code not in frame.f_code.co_consts:
+        frame = frame.f_back
+    if frame is None or code is None or frame.f_locals is frame.f_globals:
+        return {}
+    names = {name for text in texts for name in _names_in(text)}
+    around = dict(frame.f_locals)
+    found = {name: around[name] for name in names & around.keys()}
+    known = {*found, *frame.f_globals, *vars(builtins), *code.co_freevars}
+    if unknown := sorted(names - known):
+        _log.warning("%s: not checked, as nothing has this name here: %s", fn.__name__, unknown)
+    return found
+
+
+def _names_in(annotation: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(annotation, mode="eval")):
+        if isinstance(node, ast.Name):
+            yield node.id

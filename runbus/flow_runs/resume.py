@@ -195,7 +195,9 @@ async def _too_late(
 def _encode_answer(run_input: object) -> bytes:
     if run_input is None:
         return b"{}"
-    data = encode(run_input)
+    from runbus.forms.exact_json import write_exact  # late: few answer
+
+    data = write_exact(run_input, encode)
     if not data.startswith(b"{"):
         advice = 'pass {"field": value, …}, {"value": …} for a built-in type'
         raise InvalidArgument("run_input", run_input, advice)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic_core import to_json
 
+from runbus.forms import catalogue
+from runbus.forms.exact_json import read_exact
+from runbus.forms.normal_form import normal_form
 from runbus.forms.references import fields_of
+from runbus.forms.refusal import refusals
 from runbus.forms.secrets import veiled_text
 from runbus.forms.validator import validator
-from runbus.forms.values import Mistyped, read_json
+from runbus.forms.values import Mistyped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +46,7 @@ def stored_with_defaults(schema: Schema | None, data: bytes) -> bytes:
     if schema is None:
         return b""
     try:
-        return to_json(with_defaults(schema, read_json(data or b"{}")))
+        return to_json(read_answer(schema, data or b"{}"))
     except ValueError:
         return data
 
@@ -50,13 +54,21 @@ def stored_with_defaults(schema: Schema | None, data: bytes) -> bytes:
 def validate_answer(schema: Schema | None, data: bytes) -> tuple[bytes, dict[str, str]]:
     """Return the JSON of an answer with the form's defaults, and what is wrong with it by field."""
     try:
-        answer = read_json(data or b"{}")
+        answer = read_answer(schema, data or b"{}")
     except Mistyped as error:
         return data, {"": str(error)}
     if schema is None:
         return b"", {}
-    answer = with_defaults(schema, answer)
-    return to_json(answer), validation_errors(schema, answer)
+    errors = validation_errors(schema, answer)
+    return data if errors else to_json(answer), errors
+
+
+def read_answer(schema: JSONValue, data: str | bytes) -> JSONValue:
+    """Read the JSON of an answer, in its normal form and with the form's defaults.
+
+    Raises `Mistyped`.
+    """
+    return with_defaults(schema, normal_form(schema, read_exact(data)))
 
 
 def in_one_line(errors: dict[str, str]) -> str:
@@ -80,27 +92,35 @@ def validation_errors(schema: object, answer: object) -> dict[str, str]:
     everywhere costs no more than a small one.
     """
     if flaw := schema_error(schema):
-        return {"": f"the form itself cannot be used: {flaw}"}
+        return {"": catalogue.UNUSABLE.format(flaw=flaw)}
     form = validator(schema)
     if form.is_too_long(answer):
-        return {"": "it is too long to be matched with the patterns of this form"}
+        return {"": catalogue.TOO_LONG_FOR_PATTERNS}
     try:
         return {} if form.compiled.is_valid(answer) else _by_field(schema, answer)
     except UnicodeEncodeError:
-        return {"": "it has half a character, which cannot be stored"}
+        return {"": catalogue.HALF_A_CHARACTER}
+
+
+def fits(schema: object, answer: object) -> bool:
+    """Tell whether an answer fits a form, without saying why not."""
+    if schema_error(schema):
+        return False
+    form = validator(schema)
+    return not form.is_too_long(answer) and form.is_valid(answer)
 
 
 def _by_field(schema: object, answer: object) -> dict[str, str]:
     errors: dict[str, str] = {}
-    for error in _errors(schema, answer):
-        if len(errors) == MOST_ERRORS:
-            errors[""] = "there are more problems"
-            break
-        errors.setdefault(_place(error), _words(error, schema, answer))
+    for part, error in _errors(schema, answer):
+        for place, words in refusals(part, error):
+            if len(errors) == MOST_ERRORS:
+                return {**errors, "": catalogue.MORE}
+            errors.setdefault(place, veiled_text(words, schema, answer))
     return errors
 
 
-def _errors(schema: object, answer: object) -> Iterator[ValidationError]:
+def _errors(schema: object, answer: object) -> Iterator[tuple[object, ValidationError]]:
     # The validator's own list of all errors is made before the first can be read, and may be
     # longer than the answer. So each field is asked for its first.
     found, left = False, MOST_PARTS_BYTES
@@ -111,11 +131,11 @@ def _errors(schema: object, answer: object) -> Iterator[ValidationError]:
         error = validator(part).first_error(answer)
         if error is not None:
             found = True
-            yield error
+            yield part, error
     if not found:
         error = validator(schema).first_error(answer)
         if error is not None:
-            yield error
+            yield schema, error
 
 
 def _parts(schema: object, answer: object) -> Iterator[Schema]:
@@ -126,25 +146,9 @@ def _parts(schema: object, answer: object) -> Iterator[Schema]:
     shared = {name: parts[name] for name in ("$schema", "$defs", "definitions") if name in parts}
     for name in parts.get("required", ()):
         yield {**shared, "required": [name]}
-    for name, field in fields_of(parts.get("properties")).items():
+    properties = fields_of(parts.get("properties"))
+    for name, field in properties.items():
         if name in answer:
             yield {**shared, "properties": {name: field}}
-
-
-def _place(error: ValidationError) -> str:
-    path = [str(part) for part in error.instance_path]
-    return ".".join([*path, _missing(error)] if _is_missing(error) else path)
-
-
-def _words(error: ValidationError, schema: object, answer: object) -> str:
-    if _is_missing(error):
-        return "it is required"
-    return veiled_text(error.message, schema, answer)[:LONGEST_ERROR]
-
-
-def _is_missing(error: ValidationError) -> bool:
-    return type(error.kind).__name__ == "Required"
-
-
-def _missing(error: ValidationError) -> str:
-    return str(cast("Any", error.kind).property)
+    if parts.get("additionalProperties") is False and "patternProperties" not in parts:
+        yield {"properties": dict.fromkeys(properties, True), "additionalProperties": False}

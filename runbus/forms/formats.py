@@ -2,43 +2,73 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING
+import base64
+import ipaddress
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
-from runbus.forms.parts import Text
+from runbus.forms.core_types import core_error
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+    from collections.abc import Callable
 
-    from runbus.forms.parts import Part
-
-_WORDS = {
-    "date": "it is not a date, such as 2026-11-25",
-    "date-time": "it is not a date and time, such as 2026-11-25T19:00",
-    "time": "it is not a time of day, such as 19:00",
-    "duration": "it is not a duration, such as P1DT2H or PT30S",
-    "uuid": "it is not a UUID",
+_CORE: dict[str, dict[str, Any]] = {
+    "base64url": {"type": "bytes", "mode": "base64"},
+    "date": {"type": "date"},
+    "date-time": {"type": "datetime"},
+    "duration": {"type": "timedelta"},
+    "multi-host-uri": {"type": "multi-host-url"},
+    "time": {"type": "time"},
+    "uri": {"type": "url"},
+    "uuid": {"type": "uuid"},
+    **{f"uuid{version}": {"type": "uuid", "version": version} for version in (1, 3, 4, 5, 6, 7, 8)},
+}
+_READERS: dict[str, Callable[[str], object]] = {
+    "base64": base64.b64decode,
+    "ipv4": ipaddress.IPv4Address,
+    "ipv4interface": ipaddress.IPv4Interface,
+    "ipv4network": ipaddress.IPv4Network,
+    "ipv6": ipaddress.IPv6Address,
+    "ipv6interface": ipaddress.IPv6Interface,
+    "ipv6network": ipaddress.IPv6Network,
+    "ipvanyaddress": ipaddress.ip_address,
+    "ipvanyinterface": ipaddress.ip_interface,
+    "ipvanynetwork": ipaddress.ip_network,
 }
 
 
-def format_error(part: Part, value: object) -> str:
-    """Return what is wrong with a text of a format; empty for all else."""
-    if not isinstance(part, Text) or part.format not in _WORDS or not isinstance(value, str):
-        return ""
-    try:
-        _adapter(part.format).validate_python(value)
-    except ValueError:  # pydantic's `ValidationError` is one
-        return _WORDS[part.format]
-    return ""
-
-
 @cache
-def _adapter(name: str) -> TypeAdapter[object]:
-    # Late: most who check an answer have no texts of a format.
-    from datetime import date, datetime, time, timedelta
-    from uuid import UUID
+def formats() -> dict[str, Callable[[str], bool]]:
+    """Return the checks of formats that are those of a flow; others are the validator's own."""
+    return {
+        "binary": lambda _: True,  # any text in UTF-8 will do for bytes
+        **{name: partial(_is_of_type, type_) for name, type_ in _CORE.items()},
+        **{name: partial(_is_read, reader) for name, reader in _READERS.items()},
+        **_addresses_of_mail(),
+    }
 
-    from pydantic import TypeAdapter
 
-    types = {"date": date, "date-time": datetime, "time": time, "duration": timedelta, "uuid": UUID}
-    return TypeAdapter(types[name])
+def _is_of_type(type_: object, text: str) -> bool:
+    return not core_error(type_, text)
+
+
+def _is_read(reader: Callable[[str], object], text: str) -> bool:
+    try:
+        reader(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _addresses_of_mail() -> dict[str, Callable[[str], bool]]:
+    # Pydantic reads them by a package that may not be there.
+    from pydantic import EmailStr, NameEmail, TypeAdapter
+
+    try:
+        readers = {
+            "email": TypeAdapter[Any](EmailStr).validate_strings,
+            "name-email": TypeAdapter[Any](NameEmail).validate_strings,
+        }
+    except ImportError:
+        return {}
+    return {name: partial(_is_read, reader) for name, reader in readers.items()}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from runbus.forms.answers import validation_errors
-from runbus.forms.formats import format_error
-from runbus.forms.references import standalone
+from runbus.forms import catalogue
+from runbus.forms.answers import fits, validation_errors
+from runbus.forms.references import fields_of, resolve, standalone
 from runbus.forms.schema import closest_schema
 from runbus.forms.values import json_text
 
 if TYPE_CHECKING:
-    from runbus.forms.parts import Part, Schema
+    from collections.abc import Sequence
+
+    from runbus.forms.parts import Branch, Part, Schema
+    from runbus.protocol.json_value import JSONValue
 
 
 class TooMuchToCheck(ValueError):
@@ -29,16 +32,32 @@ class PartChecker:
         """Return what is wrong with a value, by its place in it. Raises `TooMuchToCheck`."""
         if value is None and part.nullable:
             return {}
-        if found := self.schema_errors(closest_schema(part, value), value):
-            return found
-        error = format_error(part, value)
-        return {"": error} if error else {}
+        return self.schema_errors(closest_schema(part, value), value)
 
     def schema_errors(self, schema: Schema, value: object) -> dict[str, str]:
         """Check a value by a schema within the form. Raises `TooMuchToCheck`."""
+        return validation_errors(self._whole(schema), value)
+
+    def closest(self, branches: Sequence[Branch], value: object) -> int:
+        """Return which branch a value is of: that which it fits, and which knows most of its keys.
+
+        The first of several, and of none that it fits. Raises `TooMuchToCheck`.
+        """
+        best, most = 0, -1
+        for number, branch in enumerate(branches):
+            known = self._known_keys(branch.schema, value)
+            if known > most and fits(self._whole(branch.schema), value):
+                best, most = number, known
+        return best
+
+    def _known_keys(self, schema: Schema, value: object) -> int:
+        names = fields_of(resolve(self._root, schema).get("properties"))
+        return len(names.keys() & fields_of(cast("JSONValue", value)).keys())
+
+    def _whole(self, schema: Schema) -> Schema:
         whole = standalone(self._root, schema)
         if self._left is not None:
             self._left -= len(json_text(whole))
             if self._left < 0:
-                raise TooMuchToCheck("to check the parts of the answer takes too long")
-        return validation_errors(whole, value)
+                raise TooMuchToCheck(catalogue.TOO_MUCH)
+        return whole

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from runbus.forms.parts import Schema
     from runbus.protocol.json_value import JSONValue
 
@@ -48,12 +50,30 @@ def target_of(root: Schema, schema: Schema) -> Schema | None:
 
 
 def _follow(root: Schema, reference: str) -> Schema:
+    if reference.startswith(_WHOLE):  # from a part that stands alone
+        reference = reference.removeprefix(_WHOLE)
+        root = fields_of(fields_of(root.get("$defs")).get("form"))
     if not reference.startswith("#"):  # what is elsewhere is not fetched
         return {}
     found: JSONValue = root
     for step in unquote(reference[1:]).split("/")[1:]:
         found = fields_of(found).get(step.replace("~1", "/").replace("~0", "~"))
     return fields_of(found)
+
+
+def along(root: JSONValue, path: Iterable[str | int]) -> Iterator[Schema]:
+    """Yield the schemas on the way to a keyword, outermost first; `$ref` leads where it leads."""
+    found: JSONValue = root
+    for step in path:
+        if isinstance(found, dict):
+            schema = fields_of(found)
+            yield schema
+            found = schema.get(str(step))
+            if step == "$ref" and isinstance(found, str):
+                found = _follow(fields_of(root), found)
+        else:
+            items = items_of(found)
+            found = items[step] if isinstance(step, int) and step < len(items) else None
 
 
 def standalone(root: Schema, schema: Schema) -> Schema:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runbus.forms.core_types import KEYWORD, MARK, is_decimal
 from runbus.forms.limits import limits_of
 from runbus.forms.parts import (
     UNSET,
@@ -31,7 +32,7 @@ from runbus.forms.parts import (
 )
 from runbus.forms.references import fields_of, items_of, resolve, target_of
 from runbus.forms.values import Mistyped, json_text, label, read_value
-from runbus.forms.wording import humanise, noun
+from runbus.forms.wording import humanise, in_words, noun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +119,7 @@ class SchemaReader:
 
     def _one_of(self, kinds: list[JSONValue], told: JSONObject) -> Part:
         found = [resolve(self.root, each) for each in kinds]
-        if _is_decimal(found, told["default"]):
+        if self._is_decimal(told["schema"], found, told["default"]):
             return Number(is_decimal=True, limits=limits_of(found[0]), **told)
         if all("const" in each for each in found):
             labels = [_text(each.get("title")) for each in found]
@@ -130,17 +131,24 @@ class SchemaReader:
         ]
         return Union(branches=tuple(branches), **told)
 
+    def _is_decimal(self, schema: Schema, kinds: list[Schema], default: object) -> bool:
+        if MARK in self.root:
+            return is_decimal(schema)
+        return _looks_decimal(kinds, default)
+
     def _label(self, stated: object, found: Schema, by: str | None) -> str:
-        target = target_of(self.root, fields_of(stated)) or {}
-        if title := _text(found.get("title")) or _text(target.get("title")):
-            return title
         constant = fields_of(fields_of(found.get("properties")).get(by or "")).get("const")
-        return humanise(str(constant) if constant is not None else noun(found))
+        if constant is not None:
+            return humanise(str(constant))
+        target = target_of(self.root, fields_of(stated)) or {}
+        named = _text(found.get("title")) or in_words(_text(target.get("title")))
+        return named or humanise(noun(found))
 
 
 def closest_schema(part: Part, value: object) -> Schema:
     """Return the schema that says most of what is wrong with a value of a part."""
-    if isinstance(part, Number) and part.is_decimal and isinstance(value, (int, float)):
+    is_bare = isinstance(part, Number) and part.is_decimal and KEYWORD not in part.schema
+    if is_bare and isinstance(value, (int, float)):
         return {"type": "number", **part.limits}  # a text fits anything
     return part.schema
 
@@ -207,8 +215,8 @@ def _is_null(schema: Schema) -> bool:
     return schema.get("type") == "null" or schema.get("const", 0) is None
 
 
-def _is_decimal(kinds: list[Schema], default: object) -> bool:
-    # `float | str` looks the same, but for a default that is no number.
+def _looks_decimal(kinds: list[Schema], default: object) -> bool:
+    # In a form of others `float | str` looks the same, but for a default that is no number.
     if [each.get("type") for each in kinds] != ["number", "string"]:
         return False
     if kinds[1].keys() - {"type", "pattern"}:

@@ -83,6 +83,11 @@ def _secret_names(marks: _Marks, schema: object) -> Iterator[str]:
             yield name
 
 
+def is_secret(root: Schema, schema: object) -> bool:
+    """Tell whether a schema marks what it is for as a secret, or the items of it."""
+    return _Marks(root).secret(schema)
+
+
 class _Marks:
     """Which parts of a schema are marked as secret; each is looked at once, however they refer."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runbus.forms.references import fields_of, resolve, target_of
 from runbus.forms.schema import SchemaReader, is_one_value, names_of
-from runbus.forms.wording import humanise, noun_of, with_article
+from runbus.forms.wording import humanise, in_words, noun_of, with_article
 from runbus.protocol.printed import one_line
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _wanted(schema: Schema | None) -> str:
         return with_article(noun_of(_value_of(schema)))
     named = schema.get("title") or (target_of(schema, schema) or {}).get("title")
     if isinstance(named, str) and named:
-        return humanise(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", named))
+        return humanise(in_words(named))
     return ", ".join(names_of(schema)) or "an answer"
 
 

@@ -10,11 +10,19 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
+
+from runbus.forms.catalogue import CONTENT, IS, JSON_TEXT, MUST_BE
+from runbus.forms.core_types import OWN
+from runbus.forms.formats import formats
+from runbus.forms.keywords import KEYWORDS
+from runbus.forms.references import fields_of
+from runbus.forms.unicode_patterns import has_inner_classes, in_all_scripts
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator, ValidationError
 
+    from runbus.forms.parts import Schema
     from runbus.protocol.json_value import JSONObject, JSONValue
 
 MOST_MATCHING = 100_000_000
@@ -35,6 +43,13 @@ class Validator(NamedTuple):
     def is_too_long(self, answer: object) -> bool:
         """Tell whether an answer is too long to be matched with these patterns."""
         return bool(self.patterns) and _matching(answer) * self.patterns > MOST_MATCHING
+
+    def is_valid(self, answer: object) -> bool:
+        """Tell whether an answer fits; one with half a character does not."""
+        try:
+            return self.compiled.is_valid(answer)
+        except UnicodeEncodeError:
+            return False
 
     def first_error(self, answer: object) -> ValidationError | None:
         """Return the first thing that is wrong with an answer; it is found at once."""
@@ -58,14 +73,78 @@ def _kept(schema: str) -> Validator:
     # Late: only who asks or answers needs it.
     from jsonschema_rs import Draft202012Validator, FancyRegexOptions, RegexOptions, ValidationError
 
-    make = partial(Draft202012Validator, schema, retriever=_refuse)
+    written = _in_all_scripts(from_json(schema))
+    make = partial(
+        Draft202012Validator,
+        written,
+        retriever=_refuse,
+        formats=formats(),
+        validate_formats=True,
+        keywords={**KEYWORDS, "contentSchema": JsonText},
+    )
     patterns = schema.count('"pattern')  # `patternProperties` too
     with suppress(ValidationError):
-        return Validator(make(pattern_options=RegexOptions(size_limit=_SMALL_PATTERN_BYTES)), 0)
+        small = RegexOptions(size_limit=_SMALL_PATTERN_BYTES)
+        return Validator(make(pattern_options=small), to_json(written).count(b'"x-pattern"'))
     with suppress(ValidationError):
         return Validator(make(pattern_options=RegexOptions()), patterns)
     options = FancyRegexOptions(backtrack_limit=_MOST_BACKTRACKING)
     return Validator(make(pattern_options=options), patterns)
+
+
+class JsonText:
+    """`contentSchema`: the type of the JSON that a text is."""
+
+    def __init__(self, parent_schema: Schema, value: object, schema_path: object) -> None:
+        # What refers to the form's definitions is left to the flow.
+        self._schema: object = None if b'"$ref"' in to_json(value) else value
+
+    def validate(self, instance: object) -> None:
+        """Raise `ValueError` for a text that is no such JSON."""
+        if not isinstance(instance, str):
+            return
+        try:
+            value = from_json(instance)
+        except ValueError:
+            raise ValueError(MUST_BE.format(what=JSON_TEXT, is_=IS)) from None
+        if self._schema is None:
+            return
+        if error := validator(self._schema).first_error(value):
+            raise ValueError(CONTENT.format(why=error.message))
+
+
+_NOT_SCHEMAS = {"const", "default", "enum", "examples"}
+_BY_NAME = {"properties", "$defs", "definitions", "dependentSchemas"}
+
+
+def _in_all_scripts(schema: object) -> JSONValue:
+    """Write out the patterns of a schema, wherever they are."""
+    if isinstance(schema, list):
+        return [_in_all_scripts(each) for each in cast("list[JSONValue]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    given = cast("Schema", schema)
+    if OWN in given:
+        return True
+    engine = str(given.get("x-regex", "rust-regex"))
+    written = {name: _keyword(name, each, engine) for name, each in given.items()}
+    pattern = given.get("pattern")
+    if isinstance(pattern, str) and has_inner_classes(pattern):
+        written["x-pattern"] = written.pop("pattern")
+    return written
+
+
+def _keyword(name: str, value: JSONValue, engine: str) -> JSONValue:
+    if name in _NOT_SCHEMAS or name.startswith("x-"):
+        return value
+    if name == "pattern" and isinstance(value, str):
+        return value if has_inner_classes(value) else in_all_scripts(value, engine)
+    if name == "patternProperties":
+        named = fields_of(value).items()
+        return {in_all_scripts(each, engine): _in_all_scripts(inner) for each, inner in named}
+    if name in _BY_NAME:
+        return {each: _in_all_scripts(inner) for each, inner in fields_of(value).items()}
+    return _in_all_scripts(value)
 
 
 def _refuse(uri: str) -> NoReturn:

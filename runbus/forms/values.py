@@ -1,7 +1,7 @@
 """Values: what a person typed for a part of a form, as the JSON that the flow is sent, and back.
 
 Whole numbers of any length stay what they are. A number that may be a text is a JSON number where
-that loses none of its digits, since only numbers are checked against bounds, and else the text.
+that loses none of its digits, trailing zeros included, and else the text.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
+from runbus.forms import catalogue
+from runbus.forms.core_types import is_decimal
 from runbus.forms.parts import UNSET, Boolean, Choice, Constant, Json, Nothing, Number, Text, Union
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _YES = {"y", "yes", "true", "t", "1", "on"}
 _NO = {"n", "no", "false", "f", "0", "off"}
-_QUOTES = 'texts stand in double quotes, such as "yes"'
+_GROUPS = re.compile(r"[+-]?\d{1,3}([,.]\d{3})+", re.ASCII)
 
 
 class Mistyped(ValueError):
@@ -48,7 +50,7 @@ def read_boolean(text: str) -> bool:
     word = text.strip().casefold()
     if word in _YES | _NO:
         return word in _YES
-    raise Mistyped("type y or n")
+    raise Mistyped(catalogue.YES_OR_NO_WANTED)
 
 
 def read_json(text: str | bytes) -> JSONValue:
@@ -61,7 +63,7 @@ def _read_json(text: str | bytes, otherwise: str) -> JSONValue:
         data = text.encode() if isinstance(text, str) else text
         return from_json(data, allow_inf_nan=False)
     except ValueError as error:
-        raise Mistyped(otherwise or f"it is not JSON: {error}") from None
+        raise Mistyped(otherwise or catalogue.JSON_WANTED.format(why=error)) from None
 
 
 def _read_number(part: Number, text: str) -> float | str:
@@ -69,10 +71,38 @@ def _read_number(part: Number, text: str) -> float | str:
     try:
         number = _whole(text) if part.is_whole else _number(text)
     except ValueError:
-        what = "a whole number, such as 3" if part.is_whole else "a number, such as 1.5"
-        raise Mistyped(f"it is not {what}") from None
-    is_exact = isinstance(number, int) or Decimal(repr(number)) == Decimal(text)
+        raise Mistyped(_not_a_number(part, text)) from None
+    is_exact = isinstance(number, int) or keeps_digits(text)
     return number if is_exact or not part.is_decimal else text
+
+
+def keeps_digits(text: str) -> bool:
+    """Tell whether a `Decimal` that is read from the float of a text has all of its digits."""
+    return repr(float(text)) == text and not text.endswith(".0")
+
+
+def _not_a_number(part: Number, text: str) -> str:
+    if "," in text and (meant := [each for each in _meant(text) if _fits(part, each)]):
+        return catalogue.POINT_WANTED.format(catalogue.OR.join(meant))
+    return catalogue.WHOLE_NUMBER_WANTED if part.is_whole else catalogue.NUMBER_WANTED
+
+
+def _meant(text: str) -> list[str]:
+    """Return which numbers a text with commas may mean: `1,234` is two."""
+    last = max(text.rfind(","), text.rfind("."))
+    whole = re.sub("[,.]", "", text)
+    point = re.sub("[,.]", "", text[:last]) + "." + text[last + 1 :]
+    if not _GROUPS.fullmatch(text):
+        return [point]
+    return [point, whole] if text.count(",") + text.count(".") == 1 else [whole]
+
+
+def _fits(part: Number, text: str) -> bool:
+    try:
+        _whole(text) if part.is_whole else _number(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(text: str) -> int | float:
@@ -105,17 +135,23 @@ def _read_option(part: Choice, text: str) -> JSONValue:
         for option in part.options:
             if fits(option.text, option.label, text.strip()):
                 return option.value
-    raise Mistyped(f"it is not one of {', '.join(each.label for each in part.options)}")
+    options = ", ".join(each.label for each in part.options)
+    raise Mistyped(catalogue.OPTION_WANTED.format(options=options))
 
 
-def _read_one_of(text: str) -> JSONValue:
+def _read_one_of(part: Union, text: str) -> JSONValue:
     # A text that only begins like JSON was meant to be some.
     try:
-        return read_json(text)
+        found = read_json(text)
+        return text.strip() if isinstance(found, float) and _may_be_decimal(part) else found
     except Mistyped:
         if text.lstrip()[:1] in {"{", "[", '"'}:
             raise
     return text
+
+
+def _may_be_decimal(part: Union) -> bool:
+    return any(is_decimal(branch.schema) for branch in part.branches)
 
 
 _READERS: dict[type[Part], Callable[[Any, str], Any]] = {
@@ -125,8 +161,8 @@ _READERS: dict[type[Part], Callable[[Any, str], Any]] = {
     Choice: _read_option,
     Constant: lambda part, _: part.value,
     Nothing: lambda _, __: None,
-    Union: lambda _, text: _read_one_of(text),
-    Json: lambda _, text: _read_json(text, f"it is not JSON: {_QUOTES}"),
+    Union: _read_one_of,
+    Json: lambda _, text: _read_json(text, catalogue.JSON_QUOTES),
 }
 
 

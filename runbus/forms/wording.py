@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from runbus.forms.core_types import is_decimal
 from runbus.forms.parts import Boolean, Json, List, Map, Number, Text, Tuple
 from runbus.forms.references import fields_of, items_of
 from runbus.forms.values import json_text, label
@@ -53,10 +55,17 @@ def humanise(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def in_words(name: str) -> str:
+    """Write the name of a class in words: `OrderDetails` is `Order Details`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+
+
 def noun(schema: Schema, depth: int = 0) -> str:
     """Name what a schema without references asks for, without an article: `whole number`."""
     if "const" in schema:
         return label(schema["const"])
+    if is_decimal(schema):
+        return _BY_TYPE["number"]
     if options := items_of(schema.get("enum")):
         more = " …" if len(options) > MOST_OPTIONS else ""
         return f"one of {', '.join(map(label, options[:MOST_OPTIONS]))}{more}"

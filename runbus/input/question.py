@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic_core import from_json, to_json
 
 from runbus.background.caller import in_caller
@@ -87,11 +87,18 @@ def question_about(input_type: object) -> Question:
         return Question()
     if isinstance(input_type, (str, bytes, int, float, BaseModel)):
         raise InvalidArgument("wait_for_input", input_type, "it is a value: pass a type")
-    if isinstance(input_type, type) and issubclass(input_type, BaseModel):
+    # A root model has no fields: it is the value of one.
+    if isinstance(input_type, type) and _has_fields(input_type):
         return Question(model=run_input_subclass_from_type(input_type))
     return Question(
         model=AutomaticRunInput[input_type],
         unwrap=lambda answer: answer.value,
+    )
+
+
+def _has_fields(cls: type[Any]) -> bool:
+    return issubclass(cls, BaseModel) and not (
+        issubclass(cls, RootModel) and not issubclass(cls, RunInput)
     )
 
 

@@ -19,7 +19,7 @@ from typing import (
     overload,
 )
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, RootModel
 
 from runbus.errors import (
     InvalidArgument,
@@ -28,6 +28,7 @@ from runbus.errors import (
     UsageError,
 )
 from runbus.execution.current_run import run_id_or_current
+from runbus.forms.form_schema import FormSchema
 from runbus.forms.secrets import without_defaults
 from runbus.input.form import Form, Keyset, with_defaults
 from runbus.input.inbox import Inbox, Patience
@@ -96,7 +97,10 @@ class RunInput(BaseModel):
     """
 
     model_config = ConfigDict(
-        ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings"
+        extra="forbid",
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        ser_json_inf_nan="strings",
     )
     __runbus_input__: ClassVar[str] = "model"  # how `send_input` knows it
     _description: ClassVar[str | None] = None
@@ -221,7 +225,8 @@ class RunInput(BaseModel):
 def own_form(model: type[RunInput]) -> Form:
     """Return the form of a model that has no `save` of its own."""
     description = model._description  # pyright: ignore[reportPrivateUsage]
-    return Form(schema=without_defaults(json_schema(model)), description=description or "")
+    schema = without_defaults(json_schema(model, FormSchema))
+    return Form(schema=schema, description=description or "")
 
 
 def own_answer(model: type[R], keyset: Keyset, run_id: UUID, pause: Pause) -> R:
@@ -390,6 +395,8 @@ def run_input_subclass_from_type(model: type[BaseModel]) -> type[RunInput]:
     def reduce(self: BaseModel) -> tuple[Any, ...]:  # the class has no importable name
         return _unpickle, (model, self.__getstate__())
 
+    if RootModel in model.__mro__:
+        defaults["extra"] = None  # it has no fields that there could be more of
     body: dict[str, Any] = {
         "__module__": model.__module__,
         "__doc__": model.__doc__,

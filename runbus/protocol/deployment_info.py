@@ -32,6 +32,16 @@ class DeploymentInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Served:
+    """What who starts a run of a deployment has to know of it."""
+
+    flow: bytes
+    """The name of the flow."""
+    parameters: bytes = b""
+    """The JSON Schema of its parameters, as JSON; empty where it is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerInfo:
     """A process that serves deployments."""
 

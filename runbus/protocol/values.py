@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NewType
 
 import orjson
 import pydantic
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import SchemaSerializer, core_schema, from_json, to_jsonable_python
 
 from runbus.errors import NotSerializable, UnsupportedType
@@ -105,9 +106,11 @@ def is_broken_json(error: ValidationError) -> bool:
     return first["type"] == "json_invalid" and not first["loc"]
 
 
-def json_schema(annotation: object) -> JSONObject:
+def json_schema(
+    annotation: object, writer: type[GenerateJsonSchema] = GenerateJsonSchema
+) -> JSONObject:
     """Return the JSON Schema of what a type accepts."""
-    return _adapter(annotation).json_schema(mode="validation")
+    return _adapter(annotation).json_schema(mode="validation", schema_generator=writer)
 
 
 def _by_own_type(value: object) -> object:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from uuid import UUID
 
+    from runbus.protocol.deployment_info import Served
     from runbus.settings import Settings
     from runbus.store.connection.connection import Command, Connection
     from runbus.store.connection.connector import Connector
@@ -57,8 +58,8 @@ class Bus:
         self.commands = Commands(self.topology, settings)
         self.primaries = Primaries(self.topology, self.commands, settings)
         self.notifier = Notifier(self.topology, self.commands)
-        self.flows: dict[str, tuple[bytes, float]] = {}
-        """Deployments that were found: the flow of each, and when that was, by the loop's clock."""
+        self.served: dict[str, tuple[Served, float]] = {}
+        """Deployments that were found, and when that was, by the loop's clock."""
         self.renewed: dict[str, tuple[Connection | None, float]] = {}
         """Queues whose lifetime was renewed: on which connection, and when."""
         self._marking = Tasks()

@@ -7,16 +7,19 @@ with each. Where people log in, programs send `Authorization: Bearer <token>`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, HTTPException, Path, Query
 from fastapi.encoders import jsonable_encoder
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from runbus import send_input
-from runbus.errors import AlreadyAnswered, AnswerRefused, OwnerSilent
+from runbus.errors import AlreadyAnswered, AnswerRefused, OwnerSilent, ParametersRefused
+from runbus.forms.exact_json import read_exact
+from runbus.forms.references import fields_of
+from runbus.forms.values import Mistyped
 from runbus.protocol.values import read_json
 from runbus.shown import shown_pause, shown_run, shown_runs
 from runbus.web.api_models import (
@@ -62,6 +65,7 @@ def api(site: Site) -> APIRouter:
     _reading(site, router)
     _details(site, router)
     _changing(site, router)
+    _starting(site, router)
     return router
 
 
@@ -141,7 +145,7 @@ def _changing(site: Site, router: APIRouter) -> None:
         try:
             await client.answer_flow_run(
                 run_id,
-                given.answer,
+                (await _exact(request)).get("answer", given.answer),
                 request.state.by,
                 key=given.pause,
                 generation=given.generation,
@@ -177,17 +181,33 @@ def _changing(site: Site, router: APIRouter) -> None:
         await client.cancel_flow_run(run_id)
         return Response(status_code=204)
 
+
+def _starting(site: Site, router: APIRouter) -> None:
+    client = site.client
+
     @router.post(
         "/deployments/{name:path}/runs",
         summary="Start a run of a deployment",
+        response_model=RunOut,
         status_code=201,
         responses=_CONFLICT,
     )
-    async def start(name: Deployment, given: StartIn) -> RunOut:
-        run = await client.create_flow_run_from_deployment(
-            name,
-            given.parameters,
-            flow_run_name=given.name,
-            idempotency_key=given.idempotency_key,
-        )
+    async def start(request: Request, name: Deployment, given: StartIn) -> Any:
+        try:
+            run = await client.create_flow_run_from_deployment(
+                name,
+                (await _exact(request)).get("parameters", given.parameters),
+                flow_run_name=given.name,
+                idempotency_key=given.idempotency_key,
+            )
+        except ParametersRefused as error:
+            return JSONResponse({"problem": str(error), "fields": error.problems}, 422)
         return RunOut.of(await shown_run(run))
+
+
+async def _exact(request: Request) -> JSONObject:
+    """Read a body once more, of which FastAPI drops digits and keys that are there twice."""
+    try:
+        return fields_of(read_exact(await request.body()))
+    except Mistyped as error:
+        raise HTTPException(422, str(error)) from None

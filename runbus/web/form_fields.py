@@ -66,7 +66,7 @@ class Field:
     part: Part
     kind: Kind
     name: str
-    path: tuple[str, ...]
+    path: tuple[str | int, ...]
     label: str
     text: str = ""
     zone: str = ""
@@ -87,7 +87,7 @@ class Field:
     @property
     def dotted(self) -> str:
         """Its place in the answer, as `validation_errors` names it."""
-        return ".".join(self.path)
+        return ".".join(map(written_step, self.path))
 
     @property
     def choices(self) -> list[tuple[str, str]]:
@@ -113,6 +113,13 @@ class Field:
         return self.kind in {"text", "area", "password"}
 
     @property
+    def keyboard(self) -> str:
+        """Which keys a phone shows for a number: those of numbers have no minus."""
+        if self.part.limits.get("minimum", -1) < 0:
+            return "text"
+        return "numeric" if self.kind == "integer" else "decimal"
+
+    @property
     def pattern(self) -> str:
         """What a browser may match the text with; empty for what the server decides alone."""
         pattern = self.part.limits.get("pattern", "")
@@ -121,6 +128,11 @@ class Field:
     def walk(self) -> list[Field]:
         """List the field and all within it, in order."""
         return [self, *(inner for child in self.children for inner in child.walk())]
+
+
+def written_step(step: str | int) -> str:
+    """Write a step on the way to a place; people count from 1."""
+    return str(step + 1) if isinstance(step, int) else step
 
 
 def may_be_nothing(part: Part) -> bool:
@@ -148,7 +160,7 @@ class FormBuilder:
             raise ValueError(f"the schema of a form has at most {MOST_SCHEMA_BYTES} bytes")
         return self._field(self._reader.form(), "", (), value)
 
-    def _field(self, part: Part, name: str, path: tuple[str, ...], value: object) -> Field:
+    def _field(self, part: Part, name: str, path: tuple[str | int, ...], value: object) -> Field:
         self._left -= 1
         if self._left < 0:
             raise ValueError(f"a form has at most {MOST_FIELDS} fields")
@@ -234,7 +246,7 @@ class FormBuilder:
         made.children = [self._field(inner, made.name, made.path, value)]
 
     def _item(self, made: Field, schema: object, item: str, place: int, value: object) -> Field:
-        name, path = f"{made.name}/{item}", (*made.path, str(place))
+        name, path = f"{made.name}/{item}", (*made.path, place)
         return self._field(self._reader.part(schema, f"{place + 1}"), name, path, value)
 
     def _items(self, made: Field, count: int) -> list[str]:
@@ -256,11 +268,7 @@ class FormBuilder:
         return str(self._branch_of(branches, value))
 
     def _branch_of(self, branches: tuple[Branch, ...], value: object) -> int:
-        if value is not UNSET:
-            for number, branch in enumerate(branches):
-                if not self._checker.schema_errors(branch.schema, value):
-                    return number
-        return 0
+        return 0 if value is UNSET else self._checker.closest(branches, value)
 
     def _last(self, name: str, otherwise: str) -> str:
         return (self._posted.get(name) or [otherwise])[-1]

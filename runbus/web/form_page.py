@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 
 from runbus.forms.answers import validation_errors, with_defaults
+from runbus.forms.exact_json import read_exact
+from runbus.forms.normal_form import normal_form
 from runbus.forms.parts import UNSET, Object, Schema
 from runbus.forms.schema import is_one_value
-from runbus.forms.values import Mistyped, read_json
+from runbus.forms.values import Mistyped
 from runbus.web.form_fields import Field, FormBuilder, Posted, change_items
 from runbus.web.form_values import answer_of, place_problems, problems_in
 from runbus.web.templating import last
@@ -96,7 +98,7 @@ def refuse(form: Form, problems: Mapping[str, str]) -> Form:
 
 def _take_json(schema: Schema | None, text: str) -> Taken:
     try:
-        answer = read_json(text or "{}")
+        answer = normal_form(schema, read_exact(text or "{}"))
     except Mistyped as error:
         form = Form(root=_build(schema, {}), json=text, box_is_open=True)
         return Taken(form=refuse(form, {"": str(error)}))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from runbus.forms.formats import format_error
+from runbus.forms import catalogue
 from runbus.forms.part_checker import PartChecker, TooMuchToCheck
 from runbus.forms.parts import UNSET, Constant, Nothing, Number, Part, Schema, Union
 from runbus.forms.references import items_of
@@ -41,15 +41,17 @@ def problems_in(field: Field, schema: Schema, answer: object) -> dict[str, str]:
     checker = PartChecker(schema, MOST_TRIED_BYTES)
     for each in field.walk():
         value = _at(answer, each.path)
-        if problem := _own_problem(each, value):
+        if problem := _own_problem(each):
             found[each.dotted] = problem
+        elif twice := _twice(each):
+            found[each.dotted] = catalogue.TWICE.format(name=twice)
         elif part := _closer_part(each, value):
             try:
                 errors = checker.errors(part, value)
             except TooMuchToCheck:
                 break  # the check of the whole answer decides
             for place, words in errors.items():
-                found.setdefault(".".join([*each.path, place] if place else each.path), words)
+                found.setdefault(".".join(filter(None, [each.dotted, place])), words)
     return found
 
 
@@ -68,7 +70,7 @@ def place_problems(field: Field, problems: dict[str, str]) -> list[str]:
 
 
 def _object(field: Field) -> JSONValue:
-    given = {child.path[-1]: answer_of(child) for child in field.children}
+    given = {str(child.path[-1]): answer_of(child) for child in field.children}
     return _unless_empty(field, {key: value for key, value in given.items() if value is not UNSET})
 
 
@@ -127,12 +129,18 @@ def _read(field: Field) -> tuple[JSONValue, str]:
         return text, str(error)
 
 
-def _own_problem(field: Field, value: object) -> str:
+def _own_problem(field: Field) -> str:
     if field.key is not None and not field.key:
-        return "it needs a key"
+        return catalogue.KEY_WANTED
     if field.kind in _GROUPS or not field.text.strip():
         return ""
-    return _read(field)[1] or format_error(field.part, value)
+    return _read(field)[1]
+
+
+def _twice(field: Field) -> str:
+    """Return the key that a dict has twice, of which its answer has but one."""
+    keys = [child.key for child in field.children if child.key]
+    return next((key for key in keys if keys.count(key) > 1), "") if field.kind == "map" else ""
 
 
 def _closer_part(field: Field, value: object) -> Part | None:
@@ -144,12 +152,12 @@ def _closer_part(field: Field, value: object) -> Part | None:
     return field.part if is_bounded or field.part.nullable else None
 
 
-def _at(answer: object, path: tuple[str, ...]) -> JSONValue:
+def _at(answer: object, path: tuple[str | int, ...]) -> JSONValue:
     for part in path:
         if isinstance(answer, dict):
-            answer = cast("JSONObject", answer).get(part, UNSET)
-        elif part.isdecimal() and int(part) < len(items := items_of(answer)):
-            answer = items[int(part)]
+            answer = cast("JSONObject", answer).get(str(part), UNSET)
+        elif isinstance(part, int) and part < len(items := items_of(answer)):
+            answer = items[part]
         else:
             return UNSET
     return answer

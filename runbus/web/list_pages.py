@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runbus.errors import RunbusError
+from runbus.errors import ParametersRefused, RunbusError
 from runbus.forms.parts import UNSET
 from runbus.protocol.states import TYPES
 from runbus.web.form_page import blank_form, refuse, take
@@ -91,6 +91,8 @@ async def _start(site: Site, request: Request, name: str) -> Response:
             run = await site.client.create_flow_run_from_deployment(
                 name, taken.answer, flow_run_name=last(posted, "name") or None
             )
+        except ParametersRefused as error:
+            refuse(taken.form, error.problems)
         except (RunbusError, ValueError) as error:
             refuse(taken.form, {"": str(error)})
         else:

@@ -187,7 +187,10 @@ async def test_the_stored_form_judges_the_answer(valkey: Server) -> None:
         await asyncio.sleep(0.005)
     with pytest.raises(AnswerRefused) as refused:
         await resume_flow_run(ids[0], {"illness": "flu"})
-    assert refused.value.problems == {"body": "it is required"}
+    assert refused.value.problems == {
+        "body": "it is required",
+        "illness": "there is no such field: the fields are body",
+    }
     await resume_flow_run(ids[0], {"body": encrypted('{"illness": "flu", "severe": true}')})
     assert (await asking).severe
 

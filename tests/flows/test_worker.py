@@ -31,7 +31,14 @@ from runbus import (
     wait_for_flow_run,
 )
 from runbus.background.bridge import run as block
-from runbus.errors import AlreadyEnded, CannotPause, DeploymentMissing, NotPaused, RunFailed
+from runbus.errors import (
+    AlreadyEnded,
+    CannotPause,
+    DeploymentMissing,
+    NotPaused,
+    ParametersRefused,
+    RunFailed,
+)
 from runbus.settings import temporary_settings
 
 if TYPE_CHECKING:
@@ -210,12 +217,12 @@ def test_a_deployments_run_is_its_callers_child(start_worker: StartWorker) -> No
 
 
 def test_a_failure_is_recorded(start_worker: StartWorker) -> None:
-    """What a flow raises, and parameters that do not fit, fail the run and not the worker."""
+    """What a flow raises fails the run and not the worker; for wrong parameters none is made."""
     start_worker("fail", "double")
     with pytest.raises(RunFailed, match="ValueError: on purpose"):
         result_of(started("fail/x"))
-    with pytest.raises(RunFailed, match="number"):
-        result_of(started("double/x", {"number": "many"}))
+    with pytest.raises(ParametersRefused, match="number: it must be a whole number"):
+        started("double/x", {"number": "many"})
     assert result_of(started("double/x", {"number": "2"})) == 4
 
 

@@ -335,7 +335,8 @@ async def test_a_hint_is_written_before_its_loop_ends(server: Server) -> None:
     """A script that only starts a run ends at once: its hint is there."""
 
     async def start() -> None:
-        await deployments.flow_of(current_bus(), "f/x")  # as who starts a run does: it is connected
+        # As who starts a run does: it is connected.
+        await deployments.read_served(current_bus(), "f/x")
         await deployments.hint(current_bus(), "f/x", uuid4())
 
     elsewhere(start)

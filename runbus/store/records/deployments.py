@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from runbus.errors import RunbusError, ServerUnreachable
-from runbus.protocol.deployment_info import DeploymentInfo, read_deployment
+from runbus.protocol.deployment_info import DeploymentInfo, Served, read_deployment
 from runbus.protocol.fields import read_fields
 from runbus.protocol.keys import TAGS, tag_of_name
 from runbus.store.receiving.follower import Follower
@@ -65,27 +65,30 @@ async def read(bus: Bus, name: str) -> dict[str, bytes] | None:
     return read_fields(await bus.commands.command("HGETALL", bus.keys.deployment(name))) or None
 
 
-async def flow_of(bus: Bus, name: str) -> bytes | None:
-    """Return the name of the flow that is served under a name; None when none is.
+async def read_served(bus: Bus, name: str) -> Served | None:
+    """Return which flow is served under a name; None when none is.
 
     It is asked for once a second at most: who starts many runs asks for the same. While the
     deployment's primary is away, it is what was found before, else what the deployment's name
     (`flow/name`) says.
     """
-    known, read_at = bus.flows.get(name, (None, 0.0))
+    known, read_at = bus.served.get(name, (None, 0.0))
     if known is not None and bus.loop.time() - read_at < FRESH_SECONDS:
         return known
     key = bus.keys.deployment(name)
     try:
-        found = await bus.primaries.soon(key, lambda: bus.commands.command("HGET", key, "flow"))
+        read_both = ("HMGET", key, "flow", "parameters")
+        flow, parameters = await bus.primaries.soon(key, lambda: bus.commands.command(*read_both))
     except ServerUnreachable:
         if bus.primaries.has_one_server:
             raise
-        return known or name.partition("/")[0].encode()
-    if found is None:
-        bus.flows.pop(name, None)
-    elif known is not None or len(bus.flows) < MOST_KNOWN:
-        bus.flows[name] = found, bus.loop.time()
+        return known or Served(flow=name.partition("/")[0].encode())
+    if flow is None:
+        bus.served.pop(name, None)
+        return None
+    found = Served(flow=flow, parameters=parameters or b"")
+    if known is not None or len(bus.served) < MOST_KNOWN:
+        bus.served[name] = found, bus.loop.time()
     return found
 
 

@@ -124,7 +124,7 @@ function problemOf(control) {
 
 // What the browser does not know of.
 function own(control) {
-  const { shortest, longest, pattern, moreThan, lessThan } = control.dataset;
+  const { shortest, longest, pattern, least, most, moreThan, lessThan } = control.dataset;
   const text = control.value;
   if (control.form.hasAttribute("data-json") && control.name === "json") return json(text);
   if (control.closest("[data-kind=json]")) return text.trim() ? json(text) : "";
@@ -133,8 +133,11 @@ function own(control) {
   if (shortest && characters < shortest) return `Use at least ${shortest} characters (now ${characters}).`;
   if (longest && characters > longest) return `Use at most ${longest} characters (now ${characters}).`;
   if (pattern && text.length <= MOST_MATCHED && !matches(pattern, text)) return `It must match the pattern ${pattern}`;
-  if (moreThan && !(Number(text) > Number(moreThan))) return `It must be more than ${moreThan}.`;
-  if (lessThan && !(Number(text) < Number(lessThan))) return `It must be less than ${lessThan}.`;
+  // The server reads numbers: what is none here, such as 1,5, it asks about.
+  if (least && Number(text) < Number(least)) return `It must be at least ${least}.`;
+  if (most && Number(text) > Number(most)) return `It must be at most ${most}.`;
+  if (moreThan && Number(text) <= Number(moreThan)) return `It must be more than ${moreThan}.`;
+  if (lessThan && Number(text) >= Number(lessThan)) return `It must be less than ${lessThan}.`;
   return "";
 }
 

@@ -1,0 +1,134 @@
+"""The catalogue: what people are told of a value that does not fit, in English.
+
+A sentence is as of something ("the age: it must be …"). `{is_}` stands for the value itself, left
+out where it is a secret or long.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+IS: Final = "{is_}"
+AND_IS: Final = ", and is {}"
+
+REQUIRED: Final = "it is required"
+UNKNOWN: Final = "there is no such field: the fields are {fields}"
+UNKNOWN_ALONE: Final = "there is no such field"
+TWICE: Final = "{name} is there twice"
+KEY_WANTED: Final = "it needs a key"
+SAME_KEY: Final = "its keys {first} and {second} are the same"
+NOT_FITTING: Final = "it does not fit the form" + IS
+OF_A_KEY: Final = "its key {key} does not fit: {words}"
+MORE: Final = "there are more problems"
+TOO_LONG_FOR_PATTERNS: Final = "it is too long to be matched with the patterns of this form"
+HALF_A_CHARACTER: Final = "it has half a character, which cannot be stored"
+UNUSABLE: Final = "the form itself cannot be used: {flaw}"
+TOO_MUCH: Final = "to check the parts of the answer takes too long"
+
+MUST_BE: Final = "it must be {what}" + IS
+MUST_MATCH: Final = "it must match {pattern}" + IS
+MUST_BE_ONE_OF: Final = "it must be one of {options}" + IS
+AT_LEAST: Final = "it must be at least {bound}" + IS
+AT_MOST: Final = "it must be at most {bound}" + IS
+MORE_THAN: Final = "it must be more than {bound}" + IS
+LESS_THAN: Final = "it must be less than {bound}" + IS
+MULTIPLE_OF: Final = "it must be a multiple of {bound}" + IS
+COUNT_AT_LEAST: Final = "it must have at least {bound} {things}, and has {count}"
+COUNT_AT_MOST: Final = "it must have at most {bound} {things}, and has {count}"
+ALIKE: Final = "no two of its items may be alike"
+NOTHING_HERE: Final = "nothing may be here"
+
+JSON_WANTED: Final = "it is not JSON: {why}"
+JSON_QUOTES: Final = 'it is not JSON: texts stand in double quotes, such as "yes"'
+NUMBER_WANTED: Final = "it is not a number, such as 1.5"
+WHOLE_NUMBER_WANTED: Final = "it is not a whole number, such as 3"
+POINT_WANTED: Final = "it has a comma: write {}"
+OR: Final = " or "
+PAIR_WANTED: Final = "type name=value"
+YES_OR_NO_WANTED: Final = "type y or n"
+OPTION_WANTED: Final = "it is not one of {options}"
+
+THINGS: Final = {
+    "Length": ("character", "characters"),
+    "Items": ("item", "items"),
+    "Properties": ("entry", "entries"),
+}
+
+FORMATS: Final = {
+    "base64": "bytes in base64, such as aGVsbG8=",
+    "base64url": "bytes in base64, such as aGVsbG8=",
+    "date": "a date, such as 2026-11-25",
+    "date-time": "a date and time, such as 2026-11-25T19:00",
+    "duration": "a duration, such as P1DT2H or PT30S",
+    "email": "an e-mail address, such as ada@example.org",
+    "ipv4": "an IPv4 address, such as 192.0.2.1",
+    "ipv4interface": "an IPv4 address with a network, such as 192.0.2.1/24",
+    "ipv4network": "an IPv4 network, such as 192.0.2.0/24",
+    "ipv6": "an IPv6 address, such as 2001:db8::1",
+    "ipv6interface": "an IPv6 address with a network, such as 2001:db8::1/64",
+    "ipv6network": "an IPv6 network, such as 2001:db8::/32",
+    "ipvanyaddress": "an IP address, such as 192.0.2.1",
+    "ipvanyinterface": "an IP address with a network, such as 192.0.2.1/24",
+    "ipvanynetwork": "an IP network, such as 192.0.2.0/24",
+    "multi-host-uri": "a URL, such as scheme://host/path",
+    "name-email": "an e-mail address, such as Ada <ada@example.org>",
+    "time": "a time of day, such as 19:00",
+    "uri": "a URL, such as https://example.org/",
+    "uuid": "a UUID, such as 0f0e0d0c-0b0a-4908-8706-050403020100",
+}
+"""What a text of a format must be."""
+
+JSON_TEXT: Final = 'JSON, such as {"a": 1}'
+CONTENT: Final = "its JSON does not fit: {why}"
+
+_CORE_TYPES = {
+    "bytes": "base64url",
+    "date": "date",
+    "datetime": "date-time",
+    "multi-host-url": "multi-host-uri",
+    "time": "time",
+    "timedelta": "duration",
+    "url": "uri",
+    "uuid": "uuid",
+}
+_CORE_NAMES = {
+    "bool": "yes or no",
+    "decimal": "a number, such as 12.50",
+    "float": "a number, such as 1.5",
+    "int": "a whole number, such as 3",
+    "json": JSON_TEXT,
+}
+_CORE_ERRORS = {
+    "bytes_too_long": "it must have at most {max_length} bytes",
+    "bytes_too_short": "it must have at least {min_length} bytes",
+    "date_from_datetime_inexact": "it must be a date without a time" + IS,
+    "decimal_max_digits": "it must have at most {max_digits} digits" + IS,
+    "decimal_max_places": "it must have at most {decimal_places} digits after the point" + IS,
+    "decimal_whole_digits": "it must have at most {whole_digits} digits before the point" + IS,
+    "finite_number": "it must be a finite number" + IS,
+    "greater_than": MORE_THAN.replace("bound", "gt"),
+    "greater_than_equal": AT_LEAST.replace("bound", "ge"),
+    "less_than": LESS_THAN.replace("bound", "lt"),
+    "less_than_equal": AT_MOST.replace("bound", "le"),
+    "multiple_of": MULTIPLE_OF.replace("bound", "multiple_of"),
+    "timezone_aware": "it must say its time zone, as in 2026-11-25T19:00+01:00, or Z for UTC" + IS,
+    "timezone_naive": "it must have no time zone" + IS,
+    "timezone_offset": "it must have another time zone" + IS,
+    "url_scheme": "it must be a URL that begins with {expected_schemes}" + IS,
+    "url_too_long": "it must have at most {max_length} characters",
+    "uuid_version": "it must be a UUID of version {expected_version}" + IS,
+}
+"""By the types of pydantic's errors; what is not here is not of its type at all."""
+
+
+def core_words(description: Mapping[str, Any], error: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value of a described type, of which pydantic found an error."""
+    kind, found = description["type"], error["type"]
+    if found in _CORE_ERRORS:
+        # The bounds as they stand in the form: pydantic's own may have lost their last zeros.
+        return _CORE_ERRORS[found].format(**{**error.get("ctx", {}), **description, "is_": IS})
+    what = _CORE_NAMES.get(kind) or FORMATS[_CORE_TYPES[kind]]
+    return MUST_BE.format(what=what, is_=IS)

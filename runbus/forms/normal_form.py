@@ -1,0 +1,91 @@
+"""The normal form of an answer: its fields by the names of the form, its decimals with all digits.
+
+A model's fields may be given by their own names where the form has an alias (`x-names`). Where a
+`Decimal` is asked for, a number that a float would cut is written as a text.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_core import to_json
+
+from runbus.forms.parts import List, Map, Number, Object, Schema, Tuple, Union
+from runbus.forms.references import fields_of, items_of, standalone
+from runbus.forms.schema import SchemaReader
+from runbus.forms.validator import validator
+
+if TYPE_CHECKING:
+    from runbus.forms.parts import Part
+    from runbus.protocol.json_value import JSONObject, JSONValue
+
+
+def normal_form(root: JSONValue, value: JSONValue, schema: Schema | None = None) -> JSONValue:
+    """Return an answer in its normal form; `value` is as `read_exact` reads it.
+
+    With a `schema` within the form it is the value of that part.
+    """
+    whole = fields_of(root)
+    if not whole or not (b'"x-names"' in to_json(whole) or _has_decimals(value)):
+        return value
+    return _Normal(whole).value(whole if schema is None else schema, value)
+
+
+def _has_decimals(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_decimals, cast("JSONObject", value).values()))
+    if isinstance(value, list):
+        return any(map(_has_decimals, cast("list[JSONValue]", value)))
+    return isinstance(value, Decimal)
+
+
+class _Normal:
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._reader = SchemaReader(root)
+
+    def value(self, schema: object, value: Any) -> Any:
+        if not isinstance(value, (dict, list, Decimal)):
+            return value
+        part = self._reader.part(schema)
+        if isinstance(part, Union):
+            return self._of_branch(part, value)
+        if isinstance(value, Decimal):
+            return _number(part, value)
+        if isinstance(value, dict):
+            return self._object(part, fields_of(cast("JSONValue", value)))
+        return self._list(part, items_of(value))
+
+    def _of_branch(self, part: Union, value: Any) -> Any:
+        found = value
+        for branch in part.branches:
+            found = self.value(branch.schema, value)
+            whole = standalone(self._root, branch.schema)
+            if validator(whole).is_valid(found):
+                break
+        return found
+
+    def _object(self, part: Part, value: JSONObject) -> JSONObject:
+        names = {own: name for name, own in fields_of(part.schema.get("x-names")).items()}
+        kinds = dict(part.properties) if isinstance(part, Object) else Schema()
+        others = part.values if isinstance(part, Map) else Schema()
+        return {
+            name: self.value(kinds.get(name, others), inner)
+            for given, inner in value.items()
+            for name in [given if names.get(given, given) in value else names[given]]
+        }
+
+    def _list(self, part: Part, value: list[JSONValue]) -> list[JSONValue]:
+        items = part.items if isinstance(part, Tuple) else ()
+        others = part.items if isinstance(part, List) else Schema()
+        kinds = [*items_of(list(items)), *[others] * len(value)]
+        return [self.value(kind, each) for kind, each in zip(kinds, value, strict=False)]
+
+
+def _number(part: Part, value: Decimal) -> float | str:
+    if isinstance(part, Number) and part.is_decimal:
+        return str(value)
+    number = float(value)
+    return number if math.isfinite(number) else str(value)

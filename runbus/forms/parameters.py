@@ -1,0 +1,51 @@
+"""The parameters of a run, judged when it is made: as a call of the flow would take them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from runbus.forms.answers import validation_errors
+from runbus.forms.core_types import KEYWORD, read_core
+from runbus.forms.exact_json import read_exact
+from runbus.forms.normal_form import normal_form
+from runbus.forms.parts import Boolean, Number, Text
+from runbus.forms.references import fields_of
+from runbus.forms.schema import SchemaReader
+
+if TYPE_CHECKING:
+    from runbus.forms.parts import Part
+    from runbus.protocol.json_value import JSONValue
+
+
+def checked_parameters(schema: bytes, data: bytes) -> tuple[bytes, dict[str, str]]:
+    """Return the JSON of parameters in their normal form, and what is wrong with them by name.
+
+    `schema` is JSON; empty where it is not known. Defaults stay the flow's own.
+    """
+    known = fields_of(from_json(schema)) if schema else {}
+    given = normal_form(known, read_exact(data))
+    if not validation_errors(known, given):
+        return to_json(given), {}
+    reader, kinds = SchemaReader(known), fields_of(known.get("properties"))
+    read = {
+        name: _as_called(reader.part(kinds[name]), value) if name in kinds else value
+        for name, value in fields_of(given).items()
+    }
+    return to_json(given), validation_errors(known, read)
+
+
+def _as_called(part: Part, value: JSONValue) -> JSONValue:
+    """Return a value as pydantic reads it for a flow: `"2"` is a number, 5 are seconds."""
+    type_: Any = None
+    if isinstance(value, str) and isinstance(part, Number):
+        type_ = {"type": "int" if part.is_whole else "float"}
+    elif isinstance(value, str) and isinstance(part, Boolean):
+        type_ = {"type": "bool"}
+    elif isinstance(value, (int, float)) and isinstance(part, Text):
+        type_ = part.schema.get(KEYWORD)
+    try:
+        return value if type_ is None else from_json(to_json(read_core(type_, value)))
+    except ValueError:
+        return value

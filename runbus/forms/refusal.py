@@ -1,0 +1,198 @@
+"""A refusal: where an answer does not fit and why, in a sentence for a person.
+
+What the model says itself (`json_schema_extra={"error": "…"}`) comes before all else. A value that
+fits none of several kinds is told what is wrong by the kind that it comes closest to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from runbus.forms import catalogue
+from runbus.forms.core_types import KEYWORD, core_error
+from runbus.forms.references import along, fields_of, items_of, resolve
+from runbus.forms.secrets import is_secret
+from runbus.forms.values import json_text, label
+from runbus.forms.wording import noun, with_article
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jsonschema_rs import ValidationError
+
+    from runbus.forms.parts import Schema
+    from runbus.protocol.json_value import JSONValue
+
+LONGEST_VALUE = 40
+_BOUNDS = {
+    "Minimum": catalogue.AT_LEAST,
+    "Maximum": catalogue.AT_MOST,
+    "ExclusiveMinimum": catalogue.MORE_THAN,
+    "ExclusiveMaximum": catalogue.LESS_THAN,
+}
+_UNFIT = {"AnyOf", "OneOfNotValid"}
+_AT_ONCE = {"Constant", "Enum", "Type"}
+"""What says of a kind that it was not meant."""
+
+
+def refusals(root: JSONValue, error: ValidationError) -> Iterator[tuple[str, str]]:
+    """Yield the places that an error is about, each with its sentence."""
+    error = _closest(error)
+    path = list(along(root, error.evaluation_path))
+    place = [_step(step) for step in error.instance_path]
+    kind = type(error.kind).__name__
+    if kind == "Required":
+        yield ".".join([*place, str(_of(error).property)]), catalogue.REQUIRED
+    elif kind in {"AdditionalProperties", "UnevaluatedProperties"}:
+        words = _unknown(path[-1] if path else {})
+        yield from ((".".join([*place, name]), words) for name in _of(error).unexpected)
+    else:
+        yield ".".join(place), _own_words(path) or _words(root, error, path)
+
+
+def _step(step: str | int) -> str:
+    # People count from 1.
+    return str(step + 1) if isinstance(step, int) else step
+
+
+def _of(error: ValidationError) -> Any:
+    return error.kind
+
+
+def _closest(error: ValidationError) -> ValidationError:
+    """Return what is wrong by the kind that was most likely meant; the error itself if none was."""
+    while type(error.kind).__name__ in _UNFIT:
+        meant = [each for each in _of(error).context if not _is_other_kind(each, error)]
+        if not meant:
+            break
+        error = min(meant, key=len)[0]
+    return error
+
+
+def _is_other_kind(errors: list[ValidationError], whole: ValidationError) -> bool:
+    here = len(whole.instance_path)
+    return any(
+        type(each.kind).__name__ in _AT_ONCE
+        and (len(each.instance_path) == here or _is_tag(each, here))
+        for each in errors
+    )
+
+
+def _is_tag(error: ValidationError, here: int) -> bool:
+    # A constant right inside tells kinds apart.
+    return type(error.kind).__name__ == "Constant" and len(error.instance_path) == here + 1
+
+
+def _own_words(path: list[Schema]) -> str:
+    for schema in reversed(path):
+        if isinstance(words := schema.get("error"), str):
+            return words
+    return ""
+
+
+def _words(root: JSONValue, error: ValidationError, path: list[Schema]) -> str:
+    here: Schema = path[-1] if path else {}
+    if type(error.kind).__name__ in _UNFIT:
+        words = _must_be(_kinds(fields_of(root), here))
+    else:
+        words = _sentence(error, here)
+    # A described type says it better: its bounds have all their digits.
+    described = (core_error(each[KEYWORD], error.instance) for each in path if KEYWORD in each)
+    words = next(filter(None, described), words)
+    return words.replace(catalogue.IS, _shown(fields_of(root), error.instance, path))
+
+
+def _kinds(root: Schema, here: Schema) -> str:
+    kinds = items_of(here.get("anyOf")) or items_of(here.get("oneOf"))
+    named = (with_article(noun(resolve(root, each))) for each in kinds)
+    return " or ".join(dict.fromkeys(named))
+
+
+def _sentence(error: ValidationError, here: Schema) -> str:
+    name, kind = type(error.kind).__name__, _of(error)
+    if name in _BOUNDS:
+        return _BOUNDS[name].format(bound=label(kind.limit), is_=catalogue.IS)
+    if name[:3] in {"Min", "Max"} and name[3:] in catalogue.THINGS:
+        return _count(name, kind.limit, error.instance)
+    return _BY_KIND.get(name, _other)(error, here)
+
+
+def _count(name: str, limit: int, value: object) -> str:
+    words = catalogue.COUNT_AT_LEAST if name.startswith("Min") else catalogue.COUNT_AT_MOST
+    things = catalogue.THINGS[name[3:]][limit != 1]
+    return words.format(bound=limit, things=things, count=len(cast("str", value)))
+
+
+def _other(_: ValidationError, here: Schema) -> str:
+    return catalogue.NOT_FITTING
+
+
+def _nothing_here(_: ValidationError, here: Schema) -> str:
+    return catalogue.NOTHING_HERE
+
+
+def _alike(_: ValidationError, here: Schema) -> str:
+    return catalogue.ALIKE
+
+
+def _must_be(what: str) -> str:
+    return catalogue.MUST_BE.format(what=what, is_=catalogue.IS)
+
+
+def _pattern(error: ValidationError, here: Schema) -> str:
+    pattern = here.get("pattern") or _of(error).pattern
+    return catalogue.MUST_MATCH.format(pattern=pattern, is_=catalogue.IS)
+
+
+def _options(error: ValidationError, _: Schema) -> str:
+    shown = ", ".join(map(label, _of(error).options))
+    return catalogue.MUST_BE_ONE_OF.format(options=_short(shown, 200), is_=catalogue.IS)
+
+
+def _type(error: ValidationError, here: Schema) -> str:
+    kinds = [each for each in _of(error).types if each != "null"] or ["null"]
+    stated = here if here.get("type") == kinds[0] else {"type": kinds[0]}
+    wanted = [stated, *({"type": each} for each in kinds[1:])]
+    return _must_be(" or ".join(with_article(noun(each)) for each in wanted))
+
+
+def _of_a_key(error: ValidationError, here: Schema) -> str:
+    inner = _of(error).error
+    words = _sentence(inner, {}).replace(catalogue.IS, "")
+    return catalogue.OF_A_KEY.format(key=_short(json_text(inner.instance)), words=words)
+
+
+_BY_KIND: dict[str, Callable[[ValidationError, Schema], str]] = {
+    "Constant": lambda error, _: _must_be(label(_of(error).expected_value)),
+    "Custom": lambda error, _: _of(error).message,
+    "Enum": _options,
+    "FalseSchema": _nothing_here,
+    "Format": lambda error, _: _must_be(
+        catalogue.FORMATS.get(_of(error).format) or with_article(_of(error).format)
+    ),
+    "MultipleOf": lambda error, _: catalogue.MULTIPLE_OF.format(
+        bound=_of(error).multiple_of, is_=catalogue.IS
+    ),
+    "Pattern": _pattern,
+    "PropertyNames": _of_a_key,
+    "Type": _type,
+    "UniqueItems": _alike,
+}
+
+
+def _unknown(here: Schema) -> str:
+    names = ", ".join(fields_of(here.get("properties")))
+    return catalogue.UNKNOWN.format(fields=_short(names, 200)) if names else catalogue.UNKNOWN_ALONE
+
+
+def _shown(root: Schema, value: object, path: list[Schema]) -> str:
+    if any(is_secret(root, each) for each in path):
+        return ""
+    text = json_text(value)
+    # What is long is not read, and what has parts may hold secrets.
+    is_shown = not isinstance(value, (dict, list)) and value != ""
+    return catalogue.AND_IS.format(_short(text)) if is_shown else ""
+
+
+def _short(text: str, most: int = LONGEST_VALUE) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

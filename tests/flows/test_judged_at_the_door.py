@@ -1,0 +1,113 @@
+"""What cannot fit is refused before it is accepted, over real streams: Python, by hand, a start."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pytest
+from pydantic import Field, RootModel
+from test_answers_to_a_pause import asked, begun
+
+from runbus import (
+    AnswerRefused,
+    ParametersRefused,
+    RunInput,
+    cancel_flow_run,
+    flow,
+    get_client,
+    pause_flow_run,
+    resume_flow_run,
+    run_deployment,
+)
+from runbus.protocol.keys import Keys
+from runbus.store.bus import current_bus
+from runbus.store.records import deployments
+
+if TYPE_CHECKING:
+    from servers import Server
+
+LONG = "12345678901234567890.123456789"
+
+
+class Numbers(RootModel[list[int]]):
+    pass
+
+
+class Bill(RunInput):
+    total: Annotated[Decimal, Field(le=Decimal("1e30"))]
+    isLate: bool = Field(default=False, alias="is-late")
+
+
+async def answered(wanted: Any, by: Any, wrong: list[Any]) -> Any:
+    """What a flow gets that asks for a type, after answers that were refused."""
+
+    @flow
+    async def ask() -> Any:
+        return await pause_flow_run(wanted, timeout=30)
+
+    asking = asyncio.create_task(ask())
+    run_id = await begun()
+    await asked(run_id)
+    for each in wrong:
+        with pytest.raises(AnswerRefused):
+            await resume_flow_run(run_id, each)
+    await by(run_id)
+    return await asking
+
+
+async def test_a_root_model_is_asked_for(valkey: Server) -> None:
+    """It is the value of a form with one field, and comes as the model."""
+    wrong = [{"value": ["a"]}, {"root": [1]}, {}]
+    got = await answered(Numbers, lambda run_id: resume_flow_run(run_id, {"value": [1, 2]}), wrong)
+    assert got == Numbers([1, 2])
+
+
+async def test_a_decimal_keeps_its_digits_from_python(valkey: Server) -> None:
+    """And a field may be given by its own name; one that is not there is refused."""
+    wrong = [{"total": 1, "totl": 2}, {"total": Decimal("1e31")}, {"total": True}]
+    answer = {"total": Decimal(LONG), "isLate": True}
+    got = await answered(Bill, lambda run_id: resume_flow_run(run_id, answer), wrong)
+    assert (repr(got.total), got.isLate) == (f"Decimal('{LONG}')", True)
+
+
+async def test_an_entry_by_hand_is_judged_and_kept_alike(
+    valkey: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that does not fit is passed over; a number in it keeps its digits."""
+
+    async def by_hand(run_id: Any) -> None:
+        with valkey.client() as client:
+            for total in ('"many"', "1e31", LONG):
+                client.xadd(Keys("runbus").resume(run_id), {"value": f'{{"total": {total}}}'})
+
+    got = await answered(Bill, by_hand, [])
+    assert repr(got.total) == f"Decimal('{LONG}')"
+    assert caplog.text.count("was passed over: total: it must be") == 2
+
+
+@flow
+def pay(total: Annotated[Decimal, Field(ge=0, decimal_places=2)], copies: int = 1) -> None: ...
+
+
+async def test_parameters_are_judged_when_the_run_is_made(valkey: Server) -> None:
+    """By what the worker has told of its flow; none is made of those that do not fit."""
+    await deployments.register(current_bus(), "pay/x", pay.to_deployment("x").fields())
+    wrong: list[dict[str, Any]] = [
+        {},
+        {"total": -1},
+        {"total": Decimal("0.125")},
+        {"total": 1, "copies": "many"},
+        {"total": 1, "others": 2},
+    ]
+    for parameters in wrong:
+        with pytest.raises(ParametersRefused) as refused:
+            await run_deployment("pay/x", parameters, timeout=0)
+        assert "it " in str(refused.value) or "there is no such field" in str(refused.value)
+    assert await get_client().read_flow_runs() == []
+    run = await run_deployment("pay/x", {"total": Decimal("0.10")}, timeout=0)
+    assert run.parameters == {"total": "0.10"}
+    await cancel_flow_run(run.id)
+    lax = await run_deployment("pay/x", {"total": 1, "copies": "2"}, timeout=0)
+    await cancel_flow_run(lax.id)
