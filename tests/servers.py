@@ -35,7 +35,9 @@ _START_SECONDS = 20.0
 
 # Below what systems hand out to outgoing connections: a client that keeps knocking at the port of
 # a server that is down would some day be given that very port as its own, and talk to itself.
-_PORTS = range(12_000, 32_000)
+# Of several suites at once each has a share: `1/3` is the second of three.
+_SHARE, _, _SHARES = os.environ.get("TESTS_SHARE_OF_PORTS", "0/1").partition("/")
+_PORTS = range(12_000, 32_000)[int(_SHARE) :: int(_SHARES)]
 
 # The signal comes when the *thread* that started a child ends: so one thread, which lives as long
 # as the process, starts them all. `preexec_fn` would be shorter but warns beside other threads.

@@ -42,7 +42,8 @@ class KeyType:
                 words = str(error).replace(IS, "")
                 raise ValueError(OF_A_KEY.format(key=key, words=words)) from None
             if found in read:
-                raise ValueError(SAME_KEY.format(first=read[found], second=key))
+                first, second = sorted((read[found], key), key=len)
+                raise ValueError(SAME_KEY.format(first=first, second=second))
             read[found] = key
 
 

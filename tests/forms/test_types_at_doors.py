@@ -31,6 +31,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
+from pydantic.version import version_short
 
 from runbus import RunInput
 from runbus.cli import prompts
@@ -274,6 +275,10 @@ MEANT = {
 }
 
 
+EXPONENTS = ["1e3"] if version_short() not in {"2.13"} else []
+"""As the pattern of a `Decimal` takes them, from pydantic 2.14 on."""
+
+
 @pytest.mark.parametrize("door", [typed_on_the_page, typed_on_a_terminal])
 @pytest.mark.parametrize("annotation", [float, Decimal, float | None])
 @pytest.mark.parametrize(("text", "words"), MEANT.items())
@@ -283,7 +288,7 @@ def test_a_comma_is_asked_about(annotation: Any, text: str, words: str, door: An
 
 
 @pytest.mark.parametrize("door", [typed_on_the_page, typed_on_a_terminal])
-@pytest.mark.parametrize("text", [LONG, "0.10", "12.50", "1e3", "-0.0"])
+@pytest.mark.parametrize("text", [LONG, "0.10", "12.50", "-0.0", *EXPONENTS])
 @pytest.mark.parametrize("annotation", [Decimal, Decimal | None, Decimal | date])
 def test_a_typed_decimal_keeps_its_digits(annotation: Any, text: str, door: Any) -> None:
     """Trailing zeros included."""

@@ -1,4 +1,4 @@
-"""What is encoded with orjson is, byte for byte, what pydantic makes of it."""
+"""What is encoded with orjson is the JSON that pydantic makes of it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from pydantic_core import from_json
 
 from runbus.errors import NotSerializable
 from runbus.protocol import values
@@ -75,7 +76,8 @@ def test_it_is_the_same_json(value: Any) -> None:
         with pytest.raises(NotSerializable):
             encode(value)
     else:
-        assert encode(value) == by_pydantic
+        # Byte for byte with the versions of today; some wrote a number of this size as 1e+16.
+        assert from_json(encode(value)) == from_json(by_pydantic)
 
 
 @given(st.recursive(plain, containers, max_leaves=12))
@@ -84,7 +86,7 @@ def test_it_comes_back(value: Any) -> None:
     if "\ud800" <= max(str(value), default="") <= "\udfff":
         return
     read = decoder(type(value))(encode(value))
-    assert encode(read) == encode(value)
+    assert from_json(encode(read)) == from_json(encode(value))
 
 
 @pytest.mark.parametrize("depth", [100, 300])
