@@ -275,7 +275,7 @@ MEANT = {
 }
 
 
-EXPONENTS = ["1e3"] if version_short() not in {"2.13"} else []
+EXPONENTS = ["1e3"] if version_short() != "2.13" else []
 """As the pattern of a `Decimal` takes them, from pydantic 2.14 on."""
 
 
