@@ -52,7 +52,7 @@ def test_a_large_form_is_made_in_a_bounded_time(schema):
     posted = {"do": ["send"], **{f"/f{number}": ["7"] for number in range(1500)}}
     take(schema, posted)
     take(schema, {"do": ["json"], "json": ['{"f0": 7}']})
-    assert time.process_time() - begun < 4
+    assert time.process_time() - begun < 8
 
 
 def test_a_form_of_usual_size_has_fields():
