@@ -57,6 +57,21 @@ async def test_sends_of_two_types_come_in_order(server: Server, receives_first: 
     assert await (receiving or received(run_id, 400)) == expected
 
 
+class PreOrder(RunInput):
+    number: int
+
+
+async def test_a_name_that_ends_like_another_one() -> None:
+    """`PreOrder` and `Order` are two streams, whatever their names have in common."""
+    with ClockedServer.start("valkey") as server, temporary_settings(url=server.url):
+        run_id = uuid4()
+        await send_input(PreOrder(number=1), run_id)
+        server.jump(-3600)
+        await send_input(Order(number=1), run_id)
+        inbox = receive_input(PreOrder | Order, flow_run_id=run_id, timeout=20)
+        assert [type(await inbox.next()).__name__ for _ in range(2)] == ["PreOrder", "Order"]
+
+
 async def test_many_senders(server: Server) -> None:
     """What one sender sends after another one's was acknowledged comes after it."""
     run_id, turn, order = uuid4(), asyncio.Lock(), list[int]()

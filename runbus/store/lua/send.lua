@@ -69,7 +69,7 @@ end
 -- Another stream of the run was sent to last. What comes now has an id past that, by whatever clock;
 -- within one stream the server sees to it.
 local id = '*'
-if counts[4] and string.sub(counts[4], -#name) ~= name then
+if counts[4] and string.sub(counts[4], -#name - 1) ~= ' ' .. name then
   local ms, seq = string.match(counts[4], '^(%d+)-(%d+)')
   local now = redis.pcall('TIME')
   if not now.err and now[1] * 1000 + math.floor(now[2] / 1000) <= tonumber(ms) and #ms <= 15 then
