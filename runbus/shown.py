@@ -6,11 +6,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic_core import to_json
+from pydantic_core import from_json
 
 from runbus.errors import UnreachableError
-from runbus.forms.secrets import hidden_names, without_secrets
-from runbus.protocol.values import read_json
+from runbus.forms.references import fields_of
+from runbus.forms.secrets import hidden_names, veiled_json, without_secrets
 from runbus.store.bus import current_bus
 from runbus.store.records import deployments
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 def shown_pause(pause: Pause) -> Pause:
     """Return a pause in whose answer the secrets are hidden."""
-    if pause.value is None or not hidden_names(pause.schema):
-        return pause
-    return replace(pause, value=to_json(without_secrets(pause.schema, read_json(pause.value))))
+    return replace(pause, value=veiled_json(pause.schema, pause.value))
 
 
 async def shown_run(run: FlowRun) -> FlowRun:
@@ -54,7 +52,7 @@ def _shown(run: FlowRun, schemas: Mapping[str, Schema]) -> FlowRun:
 
 
 async def _schema(name: str) -> Schema:
-    found = None
+    served = None
     with suppress(UnreachableError):
-        found = await deployments.read_info(current_bus(), name)
-    return {} if found is None else dict(found.parameters)
+        served = await deployments.read_served(current_bus(), name)
+    return fields_of(from_json(served.parameters)) if served and served.parameters else {}

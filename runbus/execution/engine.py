@@ -69,11 +69,8 @@ async def _to_its_end(work: Coroutine[object, None, T]) -> tuple[T, BaseExceptio
             else:
                 await asyncio.wait([task], timeout=INTERRUPTED_SECONDS)
                 task.cancel()
-        except (
-            asyncio.CancelledError,
-            FlowInterrupt,
-        ) as error:  # from some scopes it comes again and again
-            cancelled = error
+        except (asyncio.CancelledError, FlowInterrupt) as error:
+            cancelled = error  # from some scopes it comes again and again
     if cancelled is not None and (task.cancelled() or task.exception() is not None):
         raise cancelled
     return task.result(), cancelled

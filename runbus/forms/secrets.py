@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
+from pydantic_core import to_json
+
 from runbus.forms.references import fields_of, items_of, target_of
 from runbus.forms.schema import names_of
+from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set
@@ -22,6 +25,13 @@ _GIVEN = {"default", "examples"}
 def without_secrets(schema: Schema | None, answer: object) -> JSONValue:
     """Return an answer with its secrets hidden, its fields in the order of the form."""
     return _veil(_in_order(schema, answer), hidden_names(schema))
+
+
+def veiled_json(schema: Schema | None, data: bytes | None) -> bytes | None:
+    """Return the JSON of an answer with its secrets hidden; as it is where the form has none."""
+    if data is None or not hidden_names(schema):
+        return data
+    return to_json(without_secrets(schema, read_json(data)))
 
 
 def veiled_text(text: str, schema: object, answer: object) -> str:

@@ -6,8 +6,6 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from pydantic_core import to_json
-
 from runbus.errors import (
     AlreadyAnswered,
     CannotPause,
@@ -23,7 +21,6 @@ from runbus.errors import (
 from runbus.protocol.fields import Fields, read_fields, read_time
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
-from runbus.protocol.values import read_json
 from runbus.store.connection import script_calls, scripts
 from runbus.store.records.tag_arguments import tag_arguments
 from runbus.store.sending.durability import Stored
@@ -286,21 +283,15 @@ def too_late(flow_run_id: UUID, pause: Pause) -> AlreadyAnswered | NotPaused:
     """Return what an answer to a pause is told that was not pending when it was read."""
     if pause.state not in {"answered", "refused"}:
         return NotPaused(flow_run_id=flow_run_id, state=f"past its pause ({pause.state})")
+    from runbus.forms.secrets import veiled_json  # late: few are too late
+
     return AlreadyAnswered(
         flow_run_id=flow_run_id,
         key=pause.key,
         by=pause.by,
         when=pause.answered,
-        value=_without_secrets(pause),
+        value=veiled_json(pause.schema, pause.value),
     )
-
-
-def _without_secrets(pause: Pause) -> bytes | None:
-    from runbus.forms.secrets import hidden_names, without_secrets  # late: few are too late
-
-    if pause.value is None or not hidden_names(pause.schema):
-        return pause.value
-    return to_json(without_secrets(pause.schema, read_json(pause.value)))
 
 
 async def expire(bus: Bus, flow_run_id: UUID, key: str, generation: int, epoch: str = "") -> bool:
