@@ -244,6 +244,21 @@ async def test_the_time_is_over(valkey: Server, monkeypatch: pytest.MonkeyPatch)
     assert seen == ["again"]
 
 
+def cancelled_in_a_thread(outer: Callable[[], None], ids: list[UUID], seen: list[Any]) -> None:
+    """Cancel a sync flow as soon as it pauses; its caller sees the cancellation."""
+
+    def call() -> None:
+        with pytest.raises(FlowRunCancelled):
+            outer()
+        seen.append("raised")
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    until(lambda: ids and state_of(ids[0]) == "Paused")
+    cancel_flow_run(ids[0])
+    thread.join(PATIENCE)
+
+
 def test_a_sync_flow_cleans_up(valkey: Server) -> None:
     """So does one whose thread waits in a verb."""
     other, ids, seen = uuid4(), list[UUID](), list[Any]()
@@ -260,16 +275,7 @@ def test_a_sync_flow_cleans_up(valkey: Server) -> None:
             send_input("refund", other)
             raise
 
-    def call() -> None:
-        with pytest.raises(FlowRunCancelled):
-            outer()
-        seen.append("raised")
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    until(lambda: ids and state_of(ids[0]) == "Paused")
-    cancel_flow_run(ids[0])
-    thread.join(PATIENCE)
+    cancelled_in_a_thread(outer, ids, seen)
     assert seen == ["kept", "raised"]
     assert state_of(ids[0]) == "Cancelled"
     with bound_run(other):
@@ -279,7 +285,7 @@ def test_a_sync_flow_cleans_up(valkey: Server) -> None:
 def test_a_sync_flow_whose_time_is_over(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A verb that waits longer than a clean-up may last leaves with the error."""
     monkeypatch.setattr(run_context, "CLEAN_UP_SECONDS", 0.3)
-    ids, seen = list[UUID](), list[str]()
+    ids, seen = list[UUID](), list[Any]()
 
     @flow
     def outer() -> None:
@@ -293,16 +299,7 @@ def test_a_sync_flow_whose_time_is_over(valkey: Server, monkeypatch: pytest.Monk
                 seen.append("again")
                 raise
 
-    def call() -> None:
-        with pytest.raises(FlowRunCancelled):
-            outer()
-        seen.append("raised")
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    until(lambda: ids and state_of(ids[0]) == "Paused")
-    cancel_flow_run(ids[0])
-    thread.join(PATIENCE)
+    cancelled_in_a_thread(outer, ids, seen)
     assert seen == ["again", "raised"]
 
 
