@@ -67,16 +67,14 @@ async def arun_deployment(
     """
     check_timeout(timeout)
     bus = current_bus()
-    served = await deployments.read_served(bus, check_text("name", name))
-    if served is None:
-        raise DeploymentMissing(name)
+    served, checked = await _served_for(bus, check_text("name", name), parameters)
     parent = current_flow_run() if as_subflow else None
     run_id = _run_id(name, idempotency_key, parent)
     fields: dict[str, str | bytes] = {
         "name": flow_run_name or friendly_name(),
         "flow": served.flow,
         "deployment": name,
-        "parameters": await in_caller(partial(_parameters, name, served, parameters)),
+        "parameters": checked,
         "tags": encode(sorted(tags or ())),
     }
     if parent is not None:
@@ -131,6 +129,28 @@ def _run_id(name: str, idempotency_key: str | None, parent: RunningFlow | None) 
     if parent is None:
         return uuid4()
     return next(ordinal_ids(parent))
+
+
+async def _served_for(
+    bus: Bus, name: str, parameters: Mapping[str, JSONValue] | None
+) -> tuple[Served, bytes]:
+    served = await deployments.read_served(bus, name)
+    try:
+        return await _checked(name, served, parameters)
+    except ParametersRefused:
+        # What is remembered refuses nothing: another version may be served since.
+        newest = await deployments.read_served(bus, name, newest=True)
+        if newest == served:
+            raise
+        return await _checked(name, newest, parameters)
+
+
+async def _checked(
+    name: str, served: Served | None, parameters: Mapping[str, JSONValue] | None
+) -> tuple[Served, bytes]:
+    if served is None:
+        raise DeploymentMissing(name)
+    return served, await in_caller(partial(_parameters, name, served, parameters))
 
 
 def _parameters(name: str, served: Served, parameters: Mapping[str, JSONValue] | None) -> bytes:

@@ -111,3 +111,19 @@ async def test_parameters_are_judged_when_the_run_is_made(valkey: Server) -> Non
     await cancel_flow_run(run.id)
     lax = await run_deployment("pay/x", {"total": 1, "copies": "2"}, timeout=0)
     await cancel_flow_run(lax.id)
+
+
+@flow(name="pay")
+def pay_newer(total: Decimal, currency: str) -> None: ...
+
+
+async def test_what_is_served_now_judges_the_parameters(valkey: Server) -> None:
+    """A form that was read a moment ago refuses nothing that the newest one takes."""
+    bus = current_bus()
+    await deployments.register(bus, "pay/x", pay.to_deployment("x").fields())
+    await cancel_flow_run((await run_deployment("pay/x", {"total": 1}, timeout=0)).id)
+    await deployments.register(bus, "pay/x", pay_newer.to_deployment("x").fields())
+    newer = {"total": 1, "currency": "EUR"}
+    await cancel_flow_run((await run_deployment("pay/x", newer, timeout=0)).id)
+    with pytest.raises(ParametersRefused, match="currency: it is required"):
+        await run_deployment("pay/x", {"total": 1}, timeout=0)

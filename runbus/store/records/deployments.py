@@ -65,15 +65,15 @@ async def read(bus: Bus, name: str) -> dict[str, bytes] | None:
     return read_fields(await bus.commands.command("HGETALL", bus.keys.deployment(name))) or None
 
 
-async def read_served(bus: Bus, name: str) -> Served | None:
+async def read_served(bus: Bus, name: str, *, newest: bool = False) -> Served | None:
     """Return which flow is served under a name; None when none is.
 
-    It is asked for once a second at most: who starts many runs asks for the same. While the
-    deployment's primary is away, it is what was found before, else what the deployment's name
-    (`flow/name`) says.
+    Unless the `newest` is wanted, it is asked for once a second at most: who starts many runs asks
+    for the same. While the deployment's primary is away, it is what was found before, else what the
+    deployment's name (`flow/name`) says.
     """
     known, read_at = bus.served.get(name, (None, 0.0))
-    if known is not None and bus.loop.time() - read_at < FRESH_SECONDS:
+    if known is not None and not newest and bus.loop.time() - read_at < FRESH_SECONDS:
         return known
     key = bus.keys.deployment(name)
     try:
