@@ -70,11 +70,11 @@ class SharedServers:
 @pytest.fixture(scope="session")
 def shared_servers() -> Iterator[SharedServers]:
     """The servers that the tests of this worker share."""
-    from runbus.background import bridge
+    from runbus.background.background_loop import background
 
     servers = SharedServers()
     yield servers
-    bridge.background.stop()  # first: it would say, after the summary, that the servers are gone
+    background.stop()  # first: it would say, after the summary, that the servers are gone
     servers.shutdown()
 
 

@@ -390,11 +390,11 @@ from uuid import uuid4
 if not {is_installed}:
     sys.modules["uvloop"] = None
 from runbus import receive_input, send_input
-from runbus.background import bridge
+from runbus.background.background_loop import background
 run_id = uuid4()
 send_input("ping", run_id)
 print(receive_input(str, flow_run_id=run_id, timeout=5).next())
-print(type(bridge.background.loop).__module__.partition(".")[0])
+print(type(background.loop).__module__.partition(".")[0])
 """
     environment = {**os.environ, "RUNBUS_URL": valkey.url}
     done = subprocess.run(
