@@ -17,7 +17,8 @@ from runbus.background.background_loop import taken_lock
 from runbus.execution.call import CallResult
 from runbus.execution.current_run import CURRENT, bound_run, entered
 from runbus.execution.interruption import told_apart
-from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
+from runbus.execution.run import INTERRUPTED_SECONDS, Execution
+from runbus.execution.stored_values import completed
 
 if TYPE_CHECKING:
     from runbus.execution.call import Claim, FlowCall
