@@ -20,6 +20,7 @@ from runbus.background.caller import in_caller
 from runbus.errors import (
     AlreadyEnded,
     CannotPause,
+    FlowRunCancelled,
     FlowRunSuspended,
     InvalidArgument,
     RunbusError,
@@ -109,6 +110,8 @@ async def _pause(
         # No pause was passed: the next one has the same number.
         run.pauses -= key is None
         raise
+    except FlowRunCancelled as error:
+        raise run.told(error) from None
 
 
 async def _ask(
