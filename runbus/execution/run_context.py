@@ -256,7 +256,8 @@ class RunningFlow(FlowRunContext):
         _deliver(task, [self])
 
     def _awaits(self, task: asyncio.Task[Any]) -> bool:
-        return task in self._waiting and task not in self._told
+        told = task in self._told or task in self._cancelled
+        return task in self._waiting and not told
 
     def _seconds_left(self) -> float | None:
         ends = self._clean_up_ends if self.interrupt is not None else self._deadline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
 import anyio
@@ -124,6 +124,31 @@ async def test_an_async_flow_cleans_up(valkey: Server, wait: Callable[[], Awaita
         assert [word async for word in undone] == ["thread", "refund"]
     (run,) = await get_client().read_flow_runs(flow_name="outer")
     assert "cleaning up" in [line.message for line in await get_client().read_logs(run.id)]
+
+
+async def test_two_say_it_at_once(valkey: Server) -> None:
+    """A flow that is told by a signal and by what the server says is cancelled once."""
+    begun, seen = list[RunningFlow](), list[int]()
+
+    @flow
+    async def outer() -> None:
+        begun.append(running_flow("the test"))
+        try:
+            await sleep()
+        except FlowRunCancelled:
+            await asyncio.sleep(0)
+            seen.append(cast("asyncio.Task[None]", asyncio.current_task()).cancelling())
+            raise
+
+    task = asyncio.ensure_future(outer())
+    async with asyncio.timeout(PATIENCE):
+        while not begun:
+            await asyncio.sleep(0.01)
+    for _ in range(2):
+        begun[0].end(FlowRunCancelled(begun[0].run_id))
+    with pytest.raises(FlowRunCancelled):
+        await task
+    assert seen == [0]
 
 
 async def test_the_server_says_it_before_a_signal(valkey: Server) -> None:
