@@ -132,7 +132,9 @@ class Flow(Generic[P, R]):
         return FlowCall(
             flow_name=self.name,
             run_name=run_name or self.run_name(parameters),
-            call=partial(self.fn, *args, **kwargs),
+            fn=self.fn,
+            args=args,
+            kwargs=kwargs,
             parameters=parameters,
             result_type=self._parameters.result_type,
             retries=self.retries,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -14,7 +13,6 @@ from runbus.errors import (
     EndNotRecorded,
     FlowInterrupt,
     FlowRunCancelled,
-    FlowRunSuspended,
     RunbusError,
     RunLost,
 )
@@ -29,11 +27,9 @@ from runbus.execution.run_context import RunningFlow
 from runbus.execution.run_logger import show_on_terminal
 from runbus.execution.stored_values import recorded
 from runbus.protocol import states
-from runbus.store.bus import bus_for, current_bus
-from runbus.store.connection.backoff import backoff
+from runbus.store.bus import current_bus
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import child_runs, logs, runs
-from runbus.store.records.control import Control
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -55,6 +51,11 @@ _log = logging.getLogger("runbus.flow_runs")
 class Execution:
     """One run being executed in this process: a new one, or one that a worker has claimed."""
 
+    __slots__ = (
+        *("_activity", "_bus", "_claim", "_context", "_flow_call", "_holder", "_listening"),
+        *("_parameters", "_parent", "_run_id"),
+    )
+
     def __init__(self, flow_call: FlowCall, claim: Claim | None = None) -> None:
         self._flow_call = flow_call
         self._claim = claim
@@ -66,7 +67,7 @@ class Execution:
         # Here, where the flow is called: they have code of their own.
         self._parameters = recorded(flow_call.parameters) if claim is None else b""
         self._activity: Activity | None = None
-        self._control_task: Listening | None = None
+        self._listening: Listening | None = None
 
     async def begin(self) -> RunningFlow | CallResult:
         """Record the run as running, and listen to what it is told. Raises `RunLost`.
@@ -145,7 +146,7 @@ class Execution:
         return flow_run
 
     def _enter(self, flow_run: FlowRun) -> RunningFlow:
-        if self._control_task is None:
+        if self._listening is None:
             does = "begins" if flow_run.run_count <= 1 else "goes on"
             _log.info("%s: a run of %s %s", flow_run.name, flow_run.flow_name, does)
         before = getattr(self, "_context", None) or self._claim or self._parent
@@ -165,19 +166,19 @@ class Execution:
         self._leave()
         self._context = context
         if self._parent is not None:
-            self._parent.parts.add(context)
+            self._parent.parts[context] = None
         if before is not None and before.interrupt is not None:
             context.end(before.interrupt)  # it came before there was this one to tell
-        self._control_task = Listening(partial(self._listen, context))
+        self._listening = Listening(context, self._holder.settings)
         return context
 
     def _leave(self) -> None:
-        if self._control_task is not None:
-            self._control_task.cancel()
-            self._control_task = None
+        if self._listening is not None:
+            self._listening.cancel()
+            self._listening = None
             self._holder.discard(self._context)
             if self._parent is not None:
-                self._parent.parts.discard(self._context)
+                self._parent.parts.pop(self._context, None)
 
     async def conclude(self, outcome: CallResult) -> float | None:
         """Record how a call ended. Return the delay (seconds) before it is tried again, or None.
@@ -297,22 +298,6 @@ class Execution:
     def _log_end(self, ending: Ending, state: str) -> None:
         name, told = ending.run_name, f" ({ending.message})" if ending.message else ""
         _log.log(logging.ERROR if ending.message else logging.INFO, "%s: %s%s", name, state, told)
-
-    async def _listen(self, context: RunningFlow) -> None:
-        # On the background loop: the flow may block its own for minutes.
-        control, delays = Control(bus_for(self._holder.settings), self._run_id), backoff()
-        for delay in delays:
-            await asyncio.sleep(delay)
-            try:
-                if delay and await control.is_cancelling(context.epoch):  # a signal may be lost
-                    context.end(FlowRunCancelled(self._run_id))
-                async for name in control.signals(context.epoch):
-                    if name == "cancel":
-                        context.end(FlowRunCancelled(self._run_id))
-                    elif name == "suspend":
-                        context.end(FlowRunSuspended(self._run_id))
-            except RunbusError as error:
-                _log.debug("%s is not told anything for now: %s", context.name, error)
 
     def _slot(self) -> Slot | None:
         if self._claim is not None:

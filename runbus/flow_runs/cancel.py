@@ -15,8 +15,7 @@ from runbus.execution.verbs import verb
 from runbus.protocol import states
 from runbus.protocol.ids import parse_run_id
 from runbus.store.bus import current_bus
-from runbus.store.records import child_runs, runs
-from runbus.store.records.control import Control
+from runbus.store.records import child_runs, control, runs
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -51,7 +50,7 @@ async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> No
     if found is not None and found != "Cancelling":
         raise AlreadyEnded(flow_run_id=run.id, state=found)
     # Whoever hears it: nothing follows on this, and the epoch of one that has ended is closed.
-    await Control(bus, run.id).signal("cancel")
+    await control.signal(bus, run.id, "cancel")
     run = await runs.read(bus, run.id)
     if children:
         await _cancel_waiting_children(run.id)

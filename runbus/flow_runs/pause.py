@@ -32,9 +32,8 @@ from runbus.flow_runs.wait import check_timeout
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix
 from runbus.store.bus import current_bus
-from runbus.store.records import pauses, runs
+from runbus.store.records import control, pauses, runs
 from runbus.store.records.answer_wait import AnswerWait
-from runbus.store.records.control import Control
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -241,7 +240,7 @@ async def _suspend_other(run_id: UUID) -> None:
     if run.state.is_final():
         raise AlreadyEnded(flow_run_id=run.id, state=run.state.name)
     if run.state.name != "Suspended":
-        await Control(bus, run.id).signal("suspend", run.epoch)
+        await control.signal(bus, run.id, "suspend", run.epoch)
         leave_with(run_id, FlowRunSuspended(run_id))
 
 
