@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from runbus.protocol.records import Pause
 
 
+MANY_FORMS = 128
+"""Of so many it is kept what they are called and how they check: many runs ask the same."""
 _forms: WeakKeyDictionary[type[RunInput], StoredForm] = WeakKeyDictionary()
 """The forms of models without a `save` of their own: a schema takes longer than a question."""
 
@@ -72,6 +74,7 @@ class Question:
         return answer.value if self.unwraps else answer
 
 
+@lru_cache(maxsize=MANY_FORMS)
 def title_of_form(form: StoredForm) -> str:
     """Return in a few words what is asked for; the words of a description in quotes."""
     if described := first_line(form.description):
@@ -100,6 +103,7 @@ def _has_fields(cls: type[Any]) -> bool:
     )
 
 
+@lru_cache(maxsize=MANY_FORMS)
 def answer_check(form: StoredForm) -> Callable[[bytes], str]:
     """Return a check that says in one line what is wrong with an answer; empty for a good one."""
     return partial(_problem_of_answer, form)
