@@ -58,7 +58,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         self.id_text = text_of(self.flow_run_id)
         # Dicts for sets, as one that is empty takes a quarter: tens of thousands may wait.
         self._unsettled: dict[Send, None] = {}
-        self._held: HeldSends | None = None
+        self._held = HeldSends()
         self._failed: list[Send] = []
         self._unawaited: dict[Unawaited, None] = {}
 
@@ -106,11 +106,10 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
         """Send in the run's name: its end waits for it, and raises what nobody looked at."""
         self._unsettled[sent] = None
         sent.on_settled = self._note_settled
-        run, held = current_flow_run(), self._held
+        run = current_flow_run()
         try:
-            if run is not None and ((held is not None and held.waits) or run.is_doubtful):
-                held = self._held = held or HeldSends()
-                held.send(sent, run)
+            if run is not None and (self._held.waits or run.is_doubtful):
+                self._held.send(sent, run)
             else:
                 bridge.send(sent)
         except Exception:  # the caller knows

@@ -41,21 +41,20 @@ class WatchedLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._runs: dict[asyncio.Task[Any] | None, tuple[str, ...]] = {}
-        """The names of the runs that execute on it, by the task: each was called in the last."""
+        self._runs: dict[int, tuple[str, ...]] = {}
+        """The names of the runs that execute on it, by the `id` of the task, which is thus not
+        kept alive: each was called in the one before."""
         self._thread_id = threading.get_ident()
         self._asked: float | None = None
         self._last_asked = 0.0
         self._blamed: str | None = None
 
-    def begin(self, run_name: str) -> None:
-        """Take note that the current task begins to execute a run."""
-        task = asyncio.current_task(self.loop)
+    def begin(self, task: int, run_name: str) -> None:
+        """Take note that a task begins to execute a run."""
         self._runs[task] = (*self._runs.get(task, ()), run_name)
 
-    def end(self) -> None:
+    def end(self, task: int) -> None:
         """Take note that it goes on with the run in which that one was called, if with any."""
-        task = asyncio.current_task(self.loop)
         if callers := self._runs[task][:-1]:
             self._runs[task] = callers
         else:
@@ -98,7 +97,7 @@ class WatchedLoop:
         return name
 
     def _name(self, task: asyncio.Task[Any] | None) -> str:
-        if task is not None and (own := self._runs.get(task)):
+        if task is not None and (own := self._runs.get(id(task))):
             return own[-1]
         runs = [name for names in list(self._runs.values()) for name in names]
         if len(runs) == 1:
@@ -161,7 +160,7 @@ os.register_at_fork(after_in_child=_watchdog.start_afresh)
 class watch:  # noqa: N801  (read as a statement: `with watch(loop):`)
     """Say when a loop is blocked while the code in the block is executed, on that loop's thread."""
 
-    __slots__ = ("_loop", "_run_name", "_watched")
+    __slots__ = ("_loop", "_run_name", "_task", "_watched")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, run_name: str | None = None) -> None:
         """`run_name` is the run that the current task executes there."""
@@ -170,12 +169,13 @@ class watch:  # noqa: N801  (read as a statement: `with watch(loop):`)
 
     def __enter__(self) -> None:
         self._watched = _watchdog.enter(self._loop)
+        self._task = id(asyncio.current_task(self._loop))
         if self._run_name is not None:
-            self._watched.begin(self._run_name)
+            self._watched.begin(self._task, self._run_name)
 
     def __exit__(self, *_: object) -> None:
         if self._run_name is not None:
-            self._watched.end()
+            self._watched.end(self._task)
         _watchdog.leave(self._watched)
 
 

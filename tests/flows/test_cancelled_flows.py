@@ -29,8 +29,7 @@ from runbus.execution import run_context
 from runbus.execution.current_run import running_flow
 from runbus.execution.run_context import RunningFlow
 from runbus.store.bus import current_bus
-from runbus.store.records import runs
-from runbus.store.records.control import Control
+from runbus.store.records import control, runs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -173,7 +172,7 @@ async def test_the_server_says_it_before_a_signal(valkey: Server) -> None:
     await runs.move(current_bus(), run, "Cancelling")
     moved.set()
     await cleaning.wait()
-    await Control(current_bus(), run.id).signal("cancel")
+    await control.signal(current_bus(), run.id, "cancel")
     await asyncio.sleep(0.2)  # it comes while the flow cleans up
     await send_input("kept", run.id)
     with pytest.raises(FlowRunCancelled):
