@@ -7,8 +7,6 @@ it. While one of them is in use, it is the server that runbus talks to.
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import inspect
 import os
 import signal
@@ -23,9 +21,8 @@ from key_leaks import check_key_lifetimes
 from servers import Engine, EngineMissing, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
-_ASYNC_TEST_SECONDS = 60
 _BOTH_ENGINES: dict[str, Any] = {"params": ["valkey", "redis"], "ids": ["valkey", "redis7"]}
 _PASSED = pytest.StashKey[bool]()
 
@@ -182,6 +179,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A worker begins with a share of the tests in their order, and takes others' last ones then.
     """
+    config.hook.pytest_deselected(items=[item for item in items if _is_one_too_many(item)])
+    items[:] = [item for item in items if not _is_one_too_many(item)]
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     long = [item for item in items if item.get_closest_marker("long")]
     others = [item for item in items if not item.get_closest_marker("long")]
@@ -191,6 +190,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for number in range(workers)
         for item in (*long[number::workers], *others[number * share : (number + 1) * share])
     ]
+
+
+_ENGINES = ("valkey", "redis", "redis7")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -218,32 +220,23 @@ def pytest_runtest_makereport(
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine function to its end, on an event loop of its own."""
-    test = pyfuncitem.obj
-    if inspect.iscoroutinefunction(test):
-        names = inspect.signature(test).parameters.keys() & pyfuncitem.funcargs.keys()
-        _on_a_loop(test)(**{name: pyfuncitem.funcargs[name] for name in names})
-        return True
-    property_test = getattr(test, "hypothesis", None)
-    if property_test and inspect.iscoroutinefunction(property_test.inner_test):
-        property_test.inner_test = _on_a_loop(property_test.inner_test)
-    return None
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
+    """Have each coroutine function that is a test run on a loop of each kind, by anyio's plugin."""
+    test = obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
+    if name.startswith("test_") and inspect.iscoroutinefunction(test):
+        pytest.mark.anyio(obj)
 
 
-def _on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(_in_time(test(*args, **kwargs)), debug=False)
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """The kind of event loop that an async test runs on.
 
-    return run
+    One that runs on both engines runs on one kind with each of them, see `_is_one_too_many`.
+    """
+    return "asyncio", {"use_uvloop": request.param}
 
 
-async def _in_time(test: Coroutine[Any, Any, None]) -> None:
-    try:
-        async with asyncio.timeout(_ASYNC_TEST_SECONDS) as limit:
-            await test
-    except TimeoutError:
-        if limit.expired():
-            pytest.fail(f"the test was not done after {_ASYNC_TEST_SECONDS} s")
-        raise
+def _is_one_too_many(item: pytest.Item) -> bool:
+    params: dict[str, object] = item.callspec.params if hasattr(item, "callspec") else {}  # type: ignore[attr-defined]
+    uvloops = {each == "valkey" for each in params.values() if each in _ENGINES}
+    return "anyio_backend" in params and uvloops == {params["anyio_backend"]}

@@ -83,9 +83,10 @@ async def test_everybody_hears(cluster: Cluster) -> None:
     assert await asyncio.gather(*listening) == [list(range(5))] * 100
     connections = current_bus().connections()
     assert len(connections) <= 3 * 3
+    flow_name = f"heard-{run_ids[0]}"
     for run_id in run_ids[:20]:
-        await created(run_id, {"name": "n", "flow": "heard"}, "me")
-    found = await get_client().read_flow_runs(flow_name="heard", state="Running")
+        await created(run_id, {"name": "n", "flow": flow_name}, "me")
+    found = await get_client().read_flow_runs(flow_name=flow_name, state="Running")
     assert {each.id for each in found} == set(run_ids[:20])
 
 
