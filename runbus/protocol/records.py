@@ -16,6 +16,7 @@ from runbus.protocol.fields import (
     time_in,
 )
 from runbus.protocol.ids import read_run_id
+from runbus.protocol.problems import Problem, read_problems
 from runbus.protocol.states import TYPES, State
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ class Pause:
     """Who answered, as they said."""
     value: bytes | None
     """The answer's JSON."""
+    problems: tuple[Problem, ...] = ()
+    """What the flow has found wrong with the last answer, where it was refused."""
+    former: bytes | None = None
+    """The JSON of the last answer, without its secrets, where the question is asked again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +171,7 @@ def read_pause(
         answered=time_in(answer or fields, "answered"),
         by=text_in(answer, "by"),
         value=answer["value"] if answer else None,
+        problems=read_problems(json_in(fields, "problems", _NO_ITEMS)),
     )
 
 
