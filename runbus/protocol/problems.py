@@ -6,7 +6,7 @@ A pause whose answer was refused keeps them, as JSON: a list of `{"loc": […], 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic_core import to_json
 
@@ -46,14 +46,14 @@ def write_problems(problems: Iterable[Problem]) -> bytes:
 
 def read_problems(found: list[JSONValue]) -> tuple[Problem, ...]:
     """Return what a pause has kept; what is of another form is left out."""
-    return tuple(
-        Problem(loc=tuple(each["loc"]), message=each["message"])
-        for each in found
-        if isinstance(each, dict) and _is_problem(cast("dict[str, Any]", each))
-    )
+    return tuple(filter(None, map(_read, found)))
 
 
-def _is_problem(found: dict[str, Any]) -> bool:
-    loc, message = found.get("loc"), found.get("message")
-    steps = cast("list[object]", loc) if isinstance(loc, list) else [None]
-    return isinstance(message, str) and all(type(step) in {str, int} for step in steps)
+def _read(found: JSONValue) -> Problem | None:
+    about = cast("dict[str, object]", found) if isinstance(found, dict) else {}
+    loc, message = about.get("loc"), about.get("message")
+    if not isinstance(loc, list) or not isinstance(message, str):
+        return None
+    steps = cast("list[str | int]", loc)
+    are_steps = all(type(step) in {str, int} for step in steps)
+    return Problem(loc=tuple(steps), message=message) if are_steps else None

@@ -19,13 +19,14 @@ from runbus.errors import (
     AnswerRefused,
     NotPaused,
     OwnerSilent,
+    QuestionChanged,
     RunbusError,
 )
 from runbus.forms.parts import UNSET
 from runbus.forms.secrets import hidden_names, without_secrets
 from runbus.forms.values import Mistyped, json_text, read_json
 from runbus.shown import shown_pause, shown_run
-from runbus.web.form_page import Taken, blank_form, refuse, take
+from runbus.web.form_page import Taken, former_answer, question_form, refuse, take
 from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ async def _show(
         "is_unserved": await _is_unserved(site, run),
         "note": "",
         "not_sent": False,
+        "is_asked_again": False,
         "first": None,
         "mine": "",
         "input_problem": "",
@@ -107,8 +109,7 @@ async def _show(
         "input_stream": "",
     }
     if "form" not in values:
-        schema = pending.schema if pending else None
-        shown["form"] = await asyncio.to_thread(blank_form, schema)
+        shown["form"] = await asyncio.to_thread(question_form, pending)
     return await site.page(request, "run.html", status, **{**shown, **values})
 
 
@@ -154,6 +155,8 @@ async def _children(site: Site, run: FlowRun) -> list[FlowRun]:
 async def _answer(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:
     key = last(posted, "pause")
     pause = await site.client.read_pause(run_id)
+    if pause is not None and key == pause.key and not _is_about(posted, pause):
+        return await _asked_again(site, request, run_id, posted, pause)
     if not (_is_about(posted, pause) if pause else key == ""):
         return await _too_late(site, request, run_id, posted)
     taken = await asyncio.to_thread(take, pause.schema if pause else None, posted)
@@ -182,9 +185,19 @@ async def _resume(
     except OwnerSilent:
         told = {"is_silent": True, "not_sent": True}
         return await _show(site, request, run_id, 409, form=taken.form, **told)
+    except QuestionChanged:
+        return await _answer(site, request, run_id, posted)
     except (AlreadyAnswered, NotPaused):
         return await _too_late(site, request, run_id, posted)
     return see_other(f"/runs/{run_id}")
+
+
+async def _asked_again(
+    site: Site, request: Request, run_id: UUID, posted: Posted, pause: Pause
+) -> Response:
+    """Show the question as it is asked now, with what was typed into its form before."""
+    taken = await asyncio.to_thread(take, pause.schema, posted, former_answer(pause))
+    return await _show(site, request, run_id, 409, form=taken.form, is_asked_again=True)
 
 
 async def _too_late(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:

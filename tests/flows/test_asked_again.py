@@ -8,10 +8,9 @@ import json
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Self
-from uuid import UUID, uuid4
 
 import pytest
-from owners import claimed, created, handed_back
+from owners import Executions, form_of
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from test_answers_to_a_pause import asked, begun
 
@@ -28,20 +27,18 @@ from runbus import (
     wait_for_flow_run,
 )
 from runbus.errors import FlowPauseTimeout, PauseChanged, QuestionChanged, RunLost
-from runbus.input.question import question_about
 from runbus.protocol.problems import Problem, by_place
 from runbus.store.bus import current_bus
-from runbus.store.records import pauses, runs
+from runbus.store.records import pauses
 from runbus.worker.serving import aserve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
+    from uuid import UUID
 
     from servers import Server
 
     from runbus.protocol.records import Pause
-
-    Make = Callable[..., Flow[..., Any]]
 
 
 class Guest(BaseModel):
@@ -238,26 +235,35 @@ class Judging(Old):
         return name
 
 
-Loose = [WithMore, WithChoice, InOrder, Renamed, Old.with_initial_data(name="Bob")]
-_ids = ["optional field", "one more choice", "another order", "renamed class", "other defaults"]
-loose = pytest.mark.parametrize("new", Loose, ids=_ids)
+CHANGES = {
+    "optional": WithMore,
+    "choice": WithChoice,
+    "order": InOrder,
+    "renamed": Renamed,
+    "defaults": Old.with_initial_data(name="Bob"),
+}
+"""What must not matter to an answer, by the names of the flows that ask."""
 GRACE = {"name": "Grace", "size": "m", "home": {"street": "Mill Lane"}}
 
 
 def asks(
-    *models: Any, is_sync: bool = False, suspends: bool = False, timeout: float | None = 60
+    *models: Any,
+    name: str = "ask",
+    is_sync: bool = False,
+    suspends: bool = False,
+    timeout: float | None = 60,
 ) -> Flow[..., Any]:
     """A flow that asks for these, one after the other, and returns the names."""
     verb: Any = suspend_flow_run if suspends else pause_flow_run
     if is_sync:
 
-        @flow(name="ask")
+        @flow(name=name)
         def ask_in_thread() -> list[str]:
             return [verb(each, timeout=timeout).name for each in models]
 
         return ask_in_thread
 
-    @flow(name="ask")
+    @flow(name=name)
     async def ask() -> list[str]:
         return [(await verb(each, timeout=timeout)).name for each in models]
 
@@ -265,12 +271,13 @@ def asks(
 
 
 @asynccontextmanager
-async def served(ask: Flow[..., Any]) -> AsyncGenerator[None]:
-    """Serve a flow as `ask/x`; its paused runs are handed back at the end."""
-    serving = asyncio.create_task(aserve(ask.to_deployment("x")))
+async def served(*flows: Flow[..., Any]) -> AsyncGenerator[None]:
+    """Serve flows as `<name>/x`; their paused runs are handed back at the end."""
+    serving = asyncio.create_task(aserve(*(each.to_deployment("x") for each in flows)))
     try:
-        while not await get_client().is_served("ask/x"):
-            await asyncio.sleep(0.005)
+        for each in flows:
+            while not await get_client().is_served(f"{each.name}/x"):
+                await asyncio.sleep(0.005)
         yield
     finally:
         serving.cancel()
@@ -278,8 +285,8 @@ async def served(ask: Flow[..., Any]) -> AsyncGenerator[None]:
             await serving
 
 
-async def started() -> UUID:
-    return (await run_deployment("ask/x", timeout=0)).id
+async def started(name: str = "ask") -> UUID:
+    return (await run_deployment(f"{name}/x", timeout=0)).id
 
 
 async def in_state(run_id: UUID, name: str) -> None:
@@ -291,41 +298,41 @@ async def result_of(run_id: UUID) -> Any:
     return (await wait_for_flow_run(run_id, timeout=20)).state.result()
 
 
-@loose
 @both_forms
-async def test_an_answer_that_still_validates_is_taken(
-    server: Server, new: Any, is_sync: bool
-) -> None:
+async def test_an_answer_that_still_validates_is_taken(server: Server, is_sync: bool) -> None:
     """The run was suspended, is answered, and goes on in code whose form is another."""
-    async with served(asks(Old, is_sync=is_sync, suspends=True)):
-        run_id = await started()
-        await in_state(run_id, "Suspended")
-    await resume_flow_run(run_id, GRACE)
-    async with served(asks(new, is_sync=is_sync, suspends=True)):
-        assert await result_of(run_id) == ["Grace"]
-    (pause,) = await get_client().read_pauses(run_id)
-    assert (pause.state, pause.generation) == ("answered", 1)
+    given = {"is_sync": is_sync, "suspends": True}
+    async with served(*(asks(Old, name=name, **given) for name in CHANGES)):
+        run_ids = {name: await started(name) for name in CHANGES}
+        for run_id in run_ids.values():
+            await in_state(run_id, "Suspended")
+    for run_id in run_ids.values():
+        await resume_flow_run(run_id, GRACE)
+    async with served(*(asks(new, name=name, **given) for name, new in CHANGES.items())):
+        for name, run_id in run_ids.items():
+            assert await result_of(run_id) == ["Grace"], name
+            (pause,) = await get_client().read_pauses(run_id)
+            assert (pause.state, pause.generation) == ("answered", 1), name
 
 
-@loose
 @both_forms
-async def test_a_pending_question_gets_the_new_form(
-    server: Server, new: Any, is_sync: bool
-) -> None:
+async def test_a_pending_question_gets_the_new_form(server: Server, is_sync: bool) -> None:
     """Under the next generation, in the time that was left; an answer to the old one is told."""
-    async with served(asks(Old, is_sync=is_sync)):
-        run_id = await started()
-        first = await asked(run_id)
-    async with served(asks(new, is_sync=is_sync)):
-        second = await asked(run_id, after=first)
-        assert (second.key, second.generation) == (first.key, 2)
-        assert second.deadline == first.deadline
-        assert second.schema != first.schema
-        assert (second.problems, second.former) == ((), None)
-        with pytest.raises(QuestionChanged, match="read_pause"):
-            await resume_flow_run(run_id, GRACE, key=first.key, generation=1)
-        await resume_flow_run(run_id, GRACE, key=second.key, generation=2)
-        assert await result_of(run_id) == ["Grace"]
+    async with served(*(asks(Old, name=name, is_sync=is_sync) for name in CHANGES)):
+        run_ids = {name: await started(name) for name in CHANGES}
+        first = {name: await asked(run_id) for name, run_id in run_ids.items()}
+    changed = (asks(new, name=name, is_sync=is_sync) for name, new in CHANGES.items())
+    async with served(*changed):
+        for name, run_id in run_ids.items():
+            old, new = first[name], await asked(run_id, after=first[name])
+            assert (new.key, new.generation) == (old.key, 2), name
+            assert new.deadline == old.deadline, name
+            assert new.schema != old.schema, name
+            assert (new.problems, new.former) == ((), None), name
+            with pytest.raises(QuestionChanged, match="read_pause"):
+                await resume_flow_run(run_id, GRACE, key=old.key, generation=1)
+            await resume_flow_run(run_id, GRACE, key=new.key, generation=2)
+            assert await result_of(run_id) == ["Grace"], name
 
 
 @pytest.mark.parametrize("suspends", [True, False], ids=["suspended", "paused"])
@@ -454,38 +461,6 @@ async def test_two_at_once_under_one_key_do_not_change_it_in_turn(server: Server
 
 
 # --- Races ------------------------------------------------------------------------------------
-
-
-async def form_of(model: Any) -> pauses.Form:
-    return await question_about(model).form("1", uuid4())
-
-
-class Executions:
-    """One run as several processes have it, one after the other."""
-
-    def __init__(self) -> None:
-        self.run_id = uuid4()
-        self.epochs: list[str] = []
-
-    async def next(self) -> None:
-        """Let the next process have the run."""
-        if not self.epochs:
-            await created(self.run_id, {"flow": "f", "deployment": "f/x"})
-        else:
-            await handed_back(self.run)
-        run = await claimed(self.run_id, f"process {len(self.epochs)}")
-        assert run is not None
-        self.run = run
-        self.epochs.append(run.epoch)
-
-    async def ask(self, model: Any, *, by: int = -1, **options: Any) -> pauses.Opened:
-        """Let a process ask, the latest by default."""
-        place = (current_bus(), self.run_id, "1", await form_of(model))
-        given = {"timeout": None, "retry": 0, "epoch": self.epochs[by], **options}
-        return await pauses.open_pause(*place, **given)
-
-    async def end(self) -> None:
-        await runs.move(current_bus(), self.run, "Crashed")
 
 
 async def test_an_older_execution_does_not_take_the_question_back(server: Server) -> None:
