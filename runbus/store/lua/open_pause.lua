@@ -17,7 +17,7 @@
 --   pause_base (text): what the key of each of the run's pauses begins with
 --   lifetime_ms (ms): of what outlives a run
 --   schema (bytes or ''): the answer's JSON Schema, '' when none is wanted
---   shape (text): of the answer, without texts and defaults
+--   shape (text): of the answer, without texts and defaults; '' when none is wanted
 --   description (text or '')
 --   timeout_ms (ms or ''): how long it may take, '' for ever
 --   retry (number): which of the flow this is; one that expired before it is asked anew
@@ -51,7 +51,7 @@
 local now = time_ms()
 local found = redis.call('HMGET', run, 'state_name', 'pause', 'epoch', 'owner')
 local record = redis.call('HMGET', pause, 'state', 'generation', 'deadline', 'retry', 'entry',
-  'after', 'former', 'problems', 'veiled')
+  'after', 'former', 'problems', 'veiled', 'shape')
 local state, generation, deadline = record[1], tonumber(record[2] or 0), record[3]
 local entry, after, former = record[5], record[6] or '0-0', record[7]
 local stands = state == 'answered' and answer_in(resume, entry, pause_key, record[2])
@@ -78,8 +78,7 @@ elseif redis.call('HGET', ends, epoch) == call_id .. ' Suspended' then
   return reply_pending() -- by this very call, which has let the run go
 elseif found[3] ~= epoch or not found[4] then
   return { 'LOST' }
-elseif is_open and (redis.call('HSTRLEN', pause, 'schema') == 0) ~= (schema == '')
-  or is_other and waits then
+elseif is_open and (record[10] == '') ~= (shape == '') or is_other and waits then
   return { 'CHANGED' }
 elseif stands then
   return { 'ANSWERED', generation }

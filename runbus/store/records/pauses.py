@@ -197,7 +197,7 @@ def read_answer(key: str, record: Fields, entries: Mapping[bytes, list[bytes]]) 
     entry_id, former_id = record.get("entry", b""), record.get("former", b"")
     entry = (entry_id, entries[entry_id]) if entry_id in entries else None
     pause = read_pause(key, record, entry)
-    if pause is not None and former_id in entries:
+    if pause is not None and pause.state == "pending" and former_id in entries:
         from runbus.forms.secrets import fillable  # late: few are asked again
 
         former = read_fields(entries[former_id]).get("value", b"")
