@@ -36,6 +36,7 @@ from runbus.store.records.answer_wait import AnswerWait
 from runbus.store.records.control import Control
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from uuid import UUID
 
     from typing_extensions import TypeVar
@@ -124,16 +125,7 @@ async def _ask(
 
     bus, run_id = current_bus(), run.run_id
     form = await question.form(key, run_id)
-    ask = partial(
-        pauses.open_pause,
-        *(bus, run_id, key, form),
-        timeout=timeout,
-        retry=run.flow_run.retry,
-        epoch=run.epoch,
-        state="Suspended" if poll_interval is None else "Paused",
-        waits_in=run.waits_in,
-        waits=run.waits_in(key),
-    )
+    ask = _opening(run, key, form, timeout, poll_interval)
     opened, answered = await _answered(run, key, form, poll_interval, ask, ask)
     while True:
         try:
@@ -143,11 +135,24 @@ async def _ask(
             if is_same_form(answered, form):
                 await pauses.refuse(bus, run_id, opened, why)
                 raise
-        _log.info(
-            "%s asks again: the last answer does not fit the form, which has changed", run.name
-        )
+        _log.info("%s asks again: its form has changed, and the answer does not fit it", run.name)
         ask_again = partial(ask, refused=why)
         opened, answered = await _answered(run, key, form, poll_interval, ask_again, ask)
+
+
+def _opening(
+    run: RunningFlow, key: str, form: Form, timeout: float | None, poll_interval: float | None
+) -> partial[Coroutine[Any, Any, Opened]]:
+    return partial(
+        pauses.open_pause,
+        *(current_bus(), run.run_id, key, form),
+        timeout=timeout,
+        retry=run.flow_run.retry,
+        epoch=run.epoch,
+        state="Suspended" if poll_interval is None else "Paused",
+        waits_in=run.waits_in,
+        waits=run.waits_in(key),
+    )
 
 
 async def _answered(

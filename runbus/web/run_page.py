@@ -90,6 +90,7 @@ async def _show(
     shown: JSONObject = {
         "run": await shown_run(run),
         "pending": pending,
+        "about": pending,
         "is_unasked": is_unasked,
         "pauses": [shown_pause(each) for each in reversed(pauses) if each is not pending],
         "history": await site.client.read_history(run_id),
@@ -162,12 +163,12 @@ async def _answer(site: Site, request: Request, run_id: UUID, posted: Posted) ->
     taken = await asyncio.to_thread(take, pause.schema if pause else None, posted)
     if taken.answer is UNSET:
         status = 422 if taken.form.is_anything_wrong else 200
-        return await _show(site, request, run_id, status, form=taken.form)
-    return await _resume(site, request, run_id, posted, taken)
+        return await _show(site, request, run_id, status, form=taken.form, about=pause)
+    return await _resume(site, request, run_id, posted, taken, pause)
 
 
 async def _resume(
-    site: Site, request: Request, run_id: UUID, posted: Posted, taken: Taken
+    site: Site, request: Request, run_id: UUID, posted: Posted, taken: Taken, pause: Pause | None
 ) -> Response:
     try:
         # The very pause that the person saw: another may be open by now.
@@ -181,9 +182,9 @@ async def _resume(
         )
     except AnswerRefused as error:
         form = refuse(taken.form, error.problems)
-        return await _show(site, request, run_id, 422, form=form)
+        return await _show(site, request, run_id, 422, form=form, about=pause)
     except OwnerSilent:
-        told = {"is_silent": True, "not_sent": True}
+        told = {"is_silent": True, "not_sent": True, "about": pause}
         return await _show(site, request, run_id, 409, form=taken.form, **told)
     except QuestionChanged:
         return await _answer(site, request, run_id, posted)
@@ -197,7 +198,8 @@ async def _asked_again(
 ) -> Response:
     """Show the question as it is asked now, with what was typed into its form before."""
     taken = await asyncio.to_thread(take, pause.schema, posted, former_answer(pause))
-    return await _show(site, request, run_id, 409, form=taken.form, is_asked_again=True)
+    told = {"is_asked_again": True, "about": pause}
+    return await _show(site, request, run_id, 409, form=taken.form, **told)
 
 
 async def _too_late(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:
