@@ -14,7 +14,8 @@ from runbus.errors import FlowInterrupt
 from runbus.execution.call import CallResult
 from runbus.execution.current_run import bound_run, entered
 from runbus.execution.interruption import told_apart
-from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
+from runbus.execution.run import INTERRUPTED_SECONDS, Execution
+from runbus.execution.stored_values import completed
 from runbus.execution.sync_run import SyncRun
 from runbus.store.connection.connection import settle
 from runbus.supervision import tasks

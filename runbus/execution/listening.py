@@ -11,7 +11,7 @@ import os
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from runbus.background import bridge
+from runbus.background.background_loop import background
 from runbus.background.call import BackgroundCall
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Listening:
         """Begin, unless it is over; on the background loop."""
         if self._is_over:
             return
-        self._call = call = BackgroundCall(bridge.background.loop, self._work, _tell_nobody)
-        bridge.background.submit(call)
+        self._call = call = BackgroundCall(background.loop, self._work, _tell_nobody)
+        background.submit(call)
         if self._is_over:  # by another thread, meanwhile
             call.cancel()
 
@@ -55,7 +55,7 @@ def _start_soon(listening: Listening) -> None:
         is_first = not _new
         _new.append(listening)
     if is_first:
-        loop = bridge.background.loop
+        loop = background.loop
         loop.call_soon_threadsafe(loop.call_later, MOMENT_SECONDS, _begin_all)
 
 

@@ -121,15 +121,21 @@ class RunningFlow(FlowRunContext):
         if self.interrupt is not None:
             if self.cleans_up:
                 return
-            raise self._told_to(asyncio.current_task() if bridge.on_loop() else None)
+            raise self._told_here()
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise self._out_of_time()
 
     def check_goes_on(self) -> None:
         """Raise the same also while it cleans up: for what only a run does that goes on."""
         if self.interrupt is not None:
-            raise self.interrupt
+            raise self._told_here()
         self.check()
+
+    def told(self, interrupt: FlowRunCancelled) -> BaseException:
+        """Return what a verb raises that has heard of the end itself, before a signal has come."""
+        if self.interrupt is None:
+            self.end(interrupt)
+        return self._told_here()
 
     async def confirm(self) -> None:
         """Raise `RunLost` if the run is another process's by now.
@@ -222,6 +228,9 @@ class RunningFlow(FlowRunContext):
         task.uncancel()
         return self._told_to(task)
 
+    def _told_here(self) -> BaseException:
+        return self._told_to(asyncio.current_task() if bridge.on_loop() else None)
+
     def _told_to(self, task: asyncio.Task[Any] | None) -> BaseException:
         """Return the interrupt, and take note that a task is told of it, or a thread."""
         run: RunningFlow | None = self
@@ -247,7 +256,8 @@ class RunningFlow(FlowRunContext):
         _deliver(task, [self])
 
     def _awaits(self, task: asyncio.Task[Any]) -> bool:
-        return task in self._waiting and task not in self._told
+        told = task in self._told or task in self._cancelled
+        return task in self._waiting and not told
 
     def _seconds_left(self) -> float | None:
         ends = self._clean_up_ends if self.interrupt is not None else self._deadline

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from runbus.background.bridge import Pending
+    from runbus.background.pending import Pending
     from runbus.protocol.records import FlowRun
 
     T = TypeVar("T", default=None)
@@ -36,7 +36,8 @@ async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> No
     One that nobody executes has ended when this returns. The flows that it called end with it.
     With `children`, so do the runs of deployments that it started and that wait: for a worker, for
     an answer, or for their next retry; also where a flow that they called does. Those that run go
-    on, and so do those that were started with an `idempotency_key`, since others may count on them.
+    on, also while they wait for an input or for the end of another run; and so do those that were
+    started with an `idempotency_key`, since others may count on them.
 
     Raises `AlreadyEnded` and `RunMissing`.
     """

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 from pydantic import ValidationError
 
-from runbus.background import bridge
+from runbus.background.background_loop import background
 from runbus.background.caller import in_caller
 from runbus.errors import (
     AlreadyEnded,
     CannotPause,
+    FlowRunCancelled,
     FlowRunSuspended,
     InvalidArgument,
     RunbusError,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from runbus.background.bridge import Pending
+    from runbus.background.pending import Pending
     from runbus.execution.run_context import RunningFlow
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
@@ -112,6 +113,8 @@ async def _pause(
         # No pause was passed: the next one has the same number.
         run.pauses -= key is None
         raise
+    except FlowRunCancelled as error:
+        raise run.told(error) from None
 
 
 async def _ask(
@@ -210,7 +213,7 @@ async def _wait(
 
 
 async def _give_up(run: RunningFlow, key: str, poll_interval: float | None) -> None:
-    if run.interrupt is not None or bridge.background.ends:
+    if run.interrupt is not None or background.ends:
         return  # not the flow's own will: the question stands
     if poll_interval is None:  # it is suspended by now, or not: so it is
         run.end(FlowRunSuspended(run.run_id))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from runbus.background.bridge import Pending
+    from runbus.background.pending import Pending
     from runbus.protocol.json_value import JSONValue
     from runbus.protocol.records import FlowRun, Pause
 
