@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 Entries = dict[bytes, list[bytes]]
 """Entries of a resume stream, by their ids."""
+_ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
 _NO_NAMES: list[JSONValue] = []
 
 
@@ -189,7 +191,8 @@ async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
 
 def _named(record: Fields) -> list[bytes]:
     """Return which entries of the resume stream a record names: the answer, and the one before."""
-    return [record[name] for name in ("entry", "former") if record.get(name)]
+    named = (record.get(name, b"") for name in ("entry", "former"))
+    return [each for each in named if _ENTRY_ID.fullmatch(each)]
 
 
 def read_answer(key: str, record: Fields, entries: Mapping[bytes, list[bytes]]) -> Pause | None:
