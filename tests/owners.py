@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import secrets
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
+from runbus.input.question import question_about
 from runbus.protocol.execution import Ending, Owner
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun
 from runbus.store.bus import current_bus
 from runbus.store.maintenance import recovery
-from runbus.store.records import executions, runs
+from runbus.store.records import executions, pauses, runs
 from runbus.store.records.executions import ClaimRequest
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from runbus.store.records.pauses import Form, Opened
 
 LEASE_MS = 60_000
 
@@ -77,3 +81,37 @@ async def died(run_id: UUID, process: str) -> None:
     """Let a process die, and others take its runs."""
     await end_lease(run_id, process)
     await recovery.recover_orphaned_runs(current_bus())
+
+
+async def form_of(model: Any) -> Form:
+    """What a pause for a model stores."""
+    return await question_about(model).form("1", uuid4())
+
+
+class Executions:
+    """One run as several processes have it, one after the other, and ask in its pause `1`."""
+
+    def __init__(self) -> None:
+        self.run_id = uuid4()
+        self.epochs: list[str] = []
+
+    async def next(self) -> None:
+        """Let the next process have the run."""
+        if not self.epochs:
+            await created(self.run_id, {"flow": "f", "name": "calm-otter", "deployment": "f/x"})
+        else:
+            await handed_back(self.run)
+        run = await claimed(self.run_id, f"process {len(self.epochs)}")
+        assert run is not None
+        self.run = run
+        self.epochs.append(run.epoch)
+
+    async def ask(self, model: Any, *, by: int = -1, **options: Any) -> Opened:
+        """Let a process ask, the latest by default."""
+        given: dict[str, Any] = {"timeout": None, "retry": 0, "epoch": self.epochs[by], **options}
+        form = await form_of(model)
+        return await pauses.open_pause(current_bus(), self.run_id, "1", form, **given)
+
+    async def end(self) -> None:
+        """End the run."""
+        await runs.move(current_bus(), self.run, "Crashed")

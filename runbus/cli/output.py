@@ -119,6 +119,13 @@ def record(*, plain: Sequence[str], shown: Text) -> None:
         sys.stdout.flush()  # whoever follows in a pipe waits for it
 
 
+def problems(by_place: Mapping[str, str], *, indent: int = 0) -> None:
+    """Print what is wrong with an answer, a line for each place."""
+    for place, problem in by_place.items():
+        words = one_line(f"{place}: {problem}" if place else problem)
+        line(f"{' ' * indent}✗ {words}", "red")
+
+
 def block(what: RenderableType) -> None:
     """Print something that rich lays out."""
     console().print(what)

@@ -62,7 +62,9 @@ class _Form:
     def _fields(
         self, found: Object, before: Mapping[str, Any], only: Collection[str] = ()
     ) -> dict[str, Any]:
-        answer = dict(before)
+        is_closed = found.schema.get("additionalProperties") is False
+        known = found.properties if is_closed else before
+        answer = {name: each for name, each in before.items() if name in known}
         for name, each in self._reader.fields(found):
             if only and name not in only:
                 continue

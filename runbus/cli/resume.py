@@ -18,14 +18,24 @@ from runbus.cli.answer_summary import in_words
 from runbus.cli.arguments import read_words
 from runbus.cli.exits import DONE, INTERRUPTED, Failed, WrongCall
 from runbus.cli.terminal import is_conversation
-from runbus.errors import AlreadyAnswered, AnswerRefused, NotPaused, OwnerGone, OwnerSilent
+from runbus.errors import (
+    AlreadyAnswered,
+    AnswerRefused,
+    NotPaused,
+    OwnerGone,
+    OwnerSilent,
+    QuestionChanged,
+)
 from runbus.forms.exact_json import read_exact
 from runbus.forms.normal_form import normal_form
+from runbus.forms.references import fields_of
 from runbus.forms.schema import is_one_value, names_of
 from runbus.forms.secrets import without_secrets
 from runbus.forms.values import Mistyped
 from runbus.protocol.printed import one_line
+from runbus.protocol.problems import by_place
 from runbus.protocol.records import Waiting
+from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
     from runbus.protocol.records import FlowRun, Pause
@@ -58,7 +68,13 @@ def resume(
             return INTERRUPTED
     else:
         answer = _given(_form(asked), words)
-        resumed = asyncio.run(_send(asked, answer, who))
+        try:
+            resumed = asyncio.run(_send(asked, answer, who))
+        except QuestionChanged:
+            raise Failed(
+                f"{asked.run.name} asks again: its question has changed, or an answer was refused. "
+                "See it with `runbus run show`, and answer once more. This was not stored."
+            ) from None
     _tell(asked, answer, resumed, as_json=json)
     return DONE
 
@@ -103,6 +119,8 @@ async def _send(asked: Waiting, answer: dict[str, Any], by: str | None) -> Resum
             f"{run.name} is {gone.state}: its process ended; nobody waits for the answer. "
             "This was not stored."
         ) from None
+    except QuestionChanged:
+        raise
     except (AlreadyAnswered, NotPaused):
         past = [each for each in await client.read_pauses(run.id) if each.key == key]
         what = _in_words(past[0]) if past else "It is resumed already"
@@ -123,8 +141,6 @@ def _in_words(pause: Pause) -> str:
             return "Nobody answered in time"
         case "cancelled":
             return "The flow has withdrawn the question"
-        case "pending":
-            return "An answer was refused by the flow, which asks again"
         case _:
             return in_words(pause)
 
@@ -154,7 +170,7 @@ def _given(schema: dict[str, Any], words: str | None) -> dict[str, Any]:
 
 def _ask(asked: Waiting, by: str | None) -> tuple[dict[str, Any], Resumed]:
     """Ask until an answer is taken; return it and what became of the run."""
-    answer: dict[str, Any] = {}
+    answer = _former(asked)
     _show_question(asked)
     wrong: set[str] | None = None
     while True:
@@ -164,6 +180,16 @@ def _ask(asked: Waiting, by: str | None) -> tuple[dict[str, Any], Resumed]:
         except AnswerRefused as refused:
             asked = asyncio.run(_asked_now(asked))
             wrong = _show_problems(asked, refused.problems)
+        except QuestionChanged:
+            output.line("The question was asked again meanwhile. Nothing was sent.", "yellow")
+            asked, wrong = asyncio.run(_waiting(str(asked.run.id))), None
+            answer = _former(asked) | answer
+            _show_question(asked)
+
+
+def _former(asked: Waiting) -> dict[str, Any]:
+    """Return the last answer of a question that is asked again."""
+    return fields_of(read_json(asked.pause and asked.pause.former))
 
 
 async def _asked_now(asked: Waiting) -> Waiting:
@@ -175,8 +201,7 @@ async def _asked_now(asked: Waiting) -> Waiting:
 def _show_problems(asked: Waiting, problems: dict[str, str]) -> set[str]:
     """Show what is wrong, and return which fields to ask for again: none means all."""
     output.line("The answer does not fit the form:", "red")
-    for name, problem in problems.items():
-        output.line(f"✗ {one_line(f'{name}: {problem}' if name else problem)}", "red")
+    output.problems(problems)
     fields = {name.partition(".")[0] for name in problems}
     return fields if fields <= set(names_of(_form(asked))) else set()
 
@@ -190,6 +215,9 @@ def _show_question(asked: Waiting) -> None:
     output.line(head)
     if pause and pause.description:
         output.markdown(pause.description)
+    if pause and pause.problems:
+        output.line("The last answer was not taken:", "red")
+        output.problems(by_place(pause.problems))
     output.block(Rule(style="dim"))
 
 

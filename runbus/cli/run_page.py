@@ -15,9 +15,12 @@ from runbus import get_client
 from runbus.cli import output, times
 from runbus.cli.terminal import is_terminal
 from runbus.forms import parts
+from runbus.forms.answers import in_one_line
+from runbus.forms.references import fields_of
 from runbus.forms.schema import SchemaReader
 from runbus.forms.wording import hint
 from runbus.protocol.printed import one_line, readable
+from runbus.protocol.problems import by_place
 from runbus.protocol.values import read_json
 from runbus.shown import shown_pause, shown_run, shown_runs
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
+    from runbus.protocol.json_value import JSONValue
     from runbus.protocol.log_line import LogLine
     from runbus.protocol.records import FlowRun, Pause, StateChange
     from runbus.protocol.stored_input import StreamInfo
@@ -141,13 +145,17 @@ def show_question(pause: Pause) -> None:
         output.markdown(pause.description, indent=2)
     elif pause.description:
         output.line(f"  {one_line(pause.description)}")
-    reader = SchemaReader(pause.schema or {})
+    if pause.problems:
+        output.line("  the last answer was not taken:", "red")
+        output.problems(by_place(pause.problems), indent=2)
+    reader, former = SchemaReader(pause.schema or {}), fields_of(read_json(pause.former))
     if isinstance(asked := reader.form(), parts.Object):
         for name, part in reader.fields(asked):
-            output.line(Text(f"  {one_line(name)}").append(_about(part), "dim"))
+            about = _about(part, former.get(name, parts.UNSET))
+            output.line(Text(f"  {one_line(name)}").append(about, "dim"))
 
 
-def _about(part: parts.Part) -> str:
+def _about(part: parts.Part, last: JSONValue) -> str:
     is_text = isinstance(part, parts.Text)
     words = ["a text"] if is_text and not part.format else []
     words.append(hint(part))
@@ -155,6 +163,8 @@ def _about(part: parts.Part) -> str:
         words.append(f"one of {', '.join(each.label for each in part.options)}")
     if part.default is not parts.UNSET and not (is_text and part.is_secret):
         words.append(f"default {output.value(part.default, 60)}")
+    if last is not parts.UNSET:
+        words.append(f"last answer {output.value(last, 60)}")
     if part.help:
         words.append(one_line(part.help))
     return f": {one_line(', '.join(filter(None, words)))}"
@@ -187,6 +197,8 @@ def _answer_line(pause: Pause) -> Text:
         words.append(shown(pause.answered))
     if pause.value:
         words.append(output.value(read_json(pause.value)))
+    if pause.state == "refused" and pause.problems:
+        words.append(f"({in_one_line(by_place(pause.problems))})")
     return Text(one_line(" ".join(words)))
 
 

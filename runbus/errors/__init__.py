@@ -18,12 +18,13 @@
     │   └── MonkeyPatched (RuntimeError)       gevent or eventlet has replaced Python's threads
     ├── ConflictError                          somebody was first, or the state has moved on
     │   ├── NotPaused                          the run does not wait for an answer
-    │   │   └── OwnerGone                      its process has ended: nobody waits any more
+    │   │   ├── OwnerGone                      its process has ended: nobody waits any more
+    │   │   └── QuestionChanged                it is asked again: read it once more
     │   ├── AlreadyAnswered                    somebody was first
     │   ├── OwnerSilent                        maybe nobody waits for the answer: ask again
     │   ├── AlreadyEnded                       the run has ended
     │   ├── CannotPause (RuntimeError)         the run is in no state to pause in
-    │   ├── PauseChanged                       a flow that runs again asks for something else
+    │   ├── PauseChanged                       a flow asks another kind of question by an old key
     │   └── RunLost                            another process has the run by now
     ├── NotFound (LookupError)                 what was asked for is not there
     │   ├── RunMissing                         runbus knows no run of this id
@@ -81,6 +82,7 @@ from runbus.errors.conflict import (
     OwnerGone,
     OwnerSilent,
     PauseChanged,
+    QuestionChanged,
     RunLost,
 )
 from runbus.errors.ends import (
@@ -174,6 +176,7 @@ __all__ = [
     "OwnerSilent",
     "ParametersRefused",
     "PauseChanged",
+    "QuestionChanged",
     "ReceiveTimeout",
     "RefusedError",
     "RightMissing",

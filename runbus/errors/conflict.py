@@ -31,6 +31,22 @@ class OwnerGone(NotPaused):
         )
 
 
+class QuestionChanged(NotPaused):
+    """A question was asked again since it was read: its form is another, or an answer was refused.
+
+    The run waits, for an answer to the question as it is asked now.
+    """
+
+    def __init__(self, *, flow_run_id: UUID, key: str) -> None:
+        super().__init__(flow_run_id=flow_run_id, state="past that question")
+        self.key = key
+        self.args = (
+            f"flow run {flow_run_id} is past that question: it has changed, or an answer to it was "
+            f"refused, and pause {key!r} is asked again. Read it once more (`read_pause`), and "
+            "answer that one. This answer was not stored.",
+        )
+
+
 class AlreadyAnswered(ConflictError):
     """Somebody else's answer was first; it stands."""
 
@@ -98,14 +114,18 @@ class CannotPause(ConflictError, RuntimeError):
 
 
 class PauseChanged(ConflictError):
-    """A flow that runs again asks for something else under the key of an earlier pause."""
+    """A flow asks under the key of an earlier pause, of which one wants an answer and one none.
+
+    Or it waits there already for an answer of another type.
+    """
 
     def __init__(self, *, flow_run_id: UUID, key: str) -> None:
         self.flow_run_id = flow_run_id
         self.key = key
         super().__init__(
-            f"pause {key!r} of flow run {flow_run_id} asked for another type of answer when the "
-            "flow ran before: give each pause a key of its own (key='…'), or start a new run."
+            f"pause {key!r} of flow run {flow_run_id} is another kind of question than it was: "
+            "one wants an answer and one none, or both wait at once for different ones. Give each "
+            "pause a key of its own (key='…'), or start a new run."
         )
 
 

@@ -36,6 +36,7 @@ from runbus.store.records import control, pauses, runs
 from runbus.store.records.answer_wait import AnswerWait
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from uuid import UUID
 
     from typing_extensions import TypeVar
@@ -80,10 +81,12 @@ async def apause_flow_run(
     `wait_for_input` is the type of the answer: a model, a `RunInput` (with `with_initial_data`), or
     a built-in type; without one, nothing is asked. `timeout` is in seconds, None waits for ever.
     `key` names the pause within the run, by default its number: when the flow runs again (a retry),
-    a pause that was answered returns its answer at once.
+    a pause that was answered returns its answer at once. Where the form has changed since, an
+    answer that still validates is taken; one that does not is asked for again at once.
 
     Raises `FlowPauseTimeout`; pydantic's `ValidationError` when the model's own validators refuse
-    the answer, which then is asked for anew by the next pause; and `UsageError`.
+    the answer, which then is asked for anew by the next pause; `PauseChanged` where of the two
+    only one wants an answer; and `UsageError`.
     """
     return await _pause(running_flow("pause_flow_run"), wait_for_input, timeout, poll_interval, key)
 
@@ -120,17 +123,50 @@ async def _ask(
     timeout: float | None,
     poll_interval: float | None,
 ) -> object:
+    from runbus.input.question import is_same_form, refused
+
     bus, run_id = current_bus(), run.run_id
     form = await question.form(key, run_id)
-    ask = partial(
+    ask = _opening(run, key, form, timeout, poll_interval)
+    opened, answered = await _answered(run, key, form, poll_interval, ask, ask)
+    while True:
+        try:
+            return await question.answer(run_id, answered)
+        except ValidationError as error:
+            why = await in_caller(partial(refused, error, answered, form))
+            if is_same_form(answered, form):
+                await pauses.refuse(bus, run_id, opened, why)
+                raise
+        _log.info("%s asks again: its form has changed, and the answer does not fit it", run.name)
+        ask_again = partial(ask, refused=why)
+        opened, answered = await _answered(run, key, form, poll_interval, ask_again, ask)
+
+
+def _opening(
+    run: RunningFlow, key: str, form: Form, timeout: float | None, poll_interval: float | None
+) -> partial[Coroutine[Any, Any, Opened]]:
+    return partial(
         pauses.open_pause,
-        *(bus, run_id, key, form),
+        *(current_bus(), run.run_id, key, form),
         timeout=timeout,
         retry=run.flow_run.retry,
         epoch=run.epoch,
         state="Suspended" if poll_interval is None else "Paused",
         waits_in=run.waits_in,
+        waits=run.waits_in(key),
     )
+
+
+async def _answered(
+    run: RunningFlow,
+    key: str,
+    form: Form,
+    poll_interval: float | None,
+    ask: Reopen,
+    reopen: Reopen,
+) -> tuple[Opened, Pause]:
+    """Ask, and return the pause once it is answered."""
+    bus, run_id = current_bus(), run.run_id
     try:
         with run.asking(key):
             opened = await ask()
@@ -139,15 +175,11 @@ async def _ask(
                 if answered is None:  # a failover has lost it just now
                     raise RunLost(run_id)
             else:
-                answered = await _wait(run, opened, form, poll_interval, ask)
+                answered = await _wait(run, opened, form, poll_interval, reopen)
     except asyncio.CancelledError:
         await _give_up(run, key, poll_interval)
         raise
-    try:
-        return await question.answer(run_id, answered)
-    except ValidationError:
-        await pauses.refuse(bus, run_id, opened)
-        raise
+    return opened, answered
 
 
 async def _wait(

@@ -16,6 +16,7 @@ from runbus.errors import (
     NotPaused,
     OwnerGone,
     OwnerSilent,
+    QuestionChanged,
     RunMissing,
 )
 from runbus.execution.verbs import verb
@@ -67,9 +68,10 @@ async def aresume_flow_run(
     of a lease (RUNBUS_LEASE_SECONDS) whether it lives. Raises `OwnerGone`, a `NotPaused`, when it
     does not: then the run is `Crashed`.
 
-    Raises `AnswerRefused`, which says per field what is wrong, `NotPaused`, `AlreadyAnswered` and
-    `RunMissing`. In each case nothing is changed. Raises `NotDurable` where the answer is stored
-    and the run goes on, but no more than that is known.
+    Raises `AnswerRefused`, which says per field what is wrong, `NotPaused`, `AlreadyAnswered`,
+    `RunMissing`, and `QuestionChanged`, a `NotPaused`, when the question is asked again since it
+    was read. In each case nothing is changed. Raises `NotDurable` where the answer is stored and
+    the run goes on, but no more than that is known.
     """
     is_told = False
     while True:
@@ -187,7 +189,9 @@ async def _too_late(
     pause = await pauses.read(current_bus(), run.id, wanted) if wanted else None
     if pause is None or (run.state.is_crashed() and pause.state == "cancelled"):
         return _not_paused(run)
-    if generation not in {None, pause.generation}:  # it was refused, and is asked for anew
+    if generation not in {None, pause.generation}:  # its form has changed, or it was refused
+        if pause.state == "pending":
+            return QuestionChanged(flow_run_id=run.id, key=pause.key)
         return NotPaused(flow_run_id=run.id, state="past that question")
     return pauses.too_late(run.id, pause)
 

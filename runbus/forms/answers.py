@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from pydantic_core import to_json
@@ -14,6 +15,7 @@ from runbus.forms.refusal import refusals
 from runbus.forms.secrets import veiled_text
 from runbus.forms.validator import validator
 from runbus.forms.values import Mistyped
+from runbus.protocol.problems import Problem, by_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,20 +88,29 @@ def schema_error(schema: object) -> str:
 
 
 def validation_errors(schema: object, answer: object) -> dict[str, str]:
-    """Return what is wrong with an answer: field → error, `` for the answer as a whole.
+    """Return what is wrong with an answer: field → error, `` for the answer as a whole."""
+    return by_place(problems_of(schema, answer))
+
+
+def problems_of(schema: object, answer: object) -> list[Problem]:
+    """Return what is wrong with an answer.
 
     One error of each field at most, and no more than `MOST_ERRORS`: a large answer that is wrong
     everywhere costs no more than a small one.
     """
     if flaw := schema_error(schema):
-        return {"": catalogue.UNUSABLE.format(flaw=flaw)}
+        return [_of_the_whole(catalogue.UNUSABLE.format(flaw=flaw))]
     form = validator(schema)
     if form.is_too_long(answer):
-        return {"": catalogue.TOO_LONG_FOR_PATTERNS}
+        return [_of_the_whole(catalogue.TOO_LONG_FOR_PATTERNS)]
     try:
-        return {} if form.compiled.is_valid(answer) else _by_field(schema, answer)
+        return [] if form.compiled.is_valid(answer) else _by_field(schema, answer)
     except UnicodeEncodeError:
-        return {"": catalogue.HALF_A_CHARACTER}
+        return [_of_the_whole(catalogue.HALF_A_CHARACTER)]
+
+
+def _of_the_whole(words: str) -> Problem:
+    return Problem(loc=(), message=words)
 
 
 def fits(schema: object, answer: object) -> bool:
@@ -110,14 +121,15 @@ def fits(schema: object, answer: object) -> bool:
     return not form.is_too_long(answer) and form.is_valid(answer)
 
 
-def _by_field(schema: object, answer: object) -> dict[str, str]:
-    errors: dict[str, str] = {}
+def _by_field(schema: object, answer: object) -> list[Problem]:
+    found: dict[str, Problem] = {}
     for part, error in _errors(schema, answer):
-        for place, words in refusals(part, error):
-            if len(errors) == MOST_ERRORS:
-                return {**errors, "": catalogue.MORE}
-            errors.setdefault(place, veiled_text(words, schema, answer))
-    return errors
+        for each in refusals(part, error):
+            if len(found) == MOST_ERRORS:
+                return [*found.values(), _of_the_whole(catalogue.MORE)]
+            veiled = replace(each, message=veiled_text(each.message, schema, answer))
+            found.setdefault(each.place, veiled)
+    return list(found.values())
 
 
 def _errors(schema: object, answer: object) -> Iterator[tuple[object, ValidationError]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import to_json
 
 from runbus.forms.core_types import KEYWORD, MARK, OWN, description_of
 
@@ -49,6 +50,12 @@ class FormSchema(GenerateJsonSchema):
         written = super().dict_schema(schema)
         keys = description_of(schema.get("keys_schema", {}))
         return written if keys is None else {**written, "x-keys": keys}
+
+    def encode_default(self, dft: Any) -> Any:
+        """Write a default; a set's in one order, so that each process writes the same form."""
+        written = super().encode_default(dft)
+        is_set = isinstance(dft, (set, frozenset))
+        return sorted(written, key=to_json) if is_set else written
 
     def function_before_schema(self, schema: Any) -> Written:
         """Write what a function of the user's own makes the value of."""

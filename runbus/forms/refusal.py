@@ -14,6 +14,7 @@ from runbus.forms.references import along, fields_of, items_of, resolve
 from runbus.forms.secrets import is_secret
 from runbus.forms.values import json_text, label
 from runbus.forms.wording import noun, with_article
+from runbus.protocol.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,24 +36,19 @@ _AT_ONCE = {"Constant", "Enum", "Type"}
 """What says of a kind that it was not meant."""
 
 
-def refusals(root: JSONValue, error: ValidationError) -> Iterator[tuple[str, str]]:
-    """Yield the places that an error is about, each with its sentence."""
+def refusals(root: JSONValue, error: ValidationError) -> Iterator[Problem]:
+    """Yield what an error says of each place that it is about."""
     error = _closest(error)
     path = list(along(root, error.evaluation_path))
-    place = [_step(step) for step in error.instance_path]
+    place = tuple(error.instance_path)
     kind = type(error.kind).__name__
     if kind == "Required":
-        yield ".".join([*place, str(_of(error).property)]), catalogue.REQUIRED
+        yield Problem(loc=(*place, str(_of(error).property)), message=catalogue.REQUIRED)
     elif kind in {"AdditionalProperties", "UnevaluatedProperties"}:
         words = _unknown(path[-1] if path else {})
-        yield from ((".".join([*place, name]), words) for name in _of(error).unexpected)
+        yield from (Problem(loc=(*place, name), message=words) for name in _of(error).unexpected)
     else:
-        yield ".".join(place), _own_words(path) or _words(root, error, path)
-
-
-def _step(step: str | int) -> str:
-    # People count from 1.
-    return str(step + 1) if isinstance(step, int) else step
+        yield Problem(loc=place, message=_own_words(path) or _words(root, error, path))
 
 
 def _of(error: ValidationError) -> Any:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from runbus.forms.references import fields_of, items_of, target_of
 from runbus.forms.schema import names_of
 from runbus.protocol.values import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Set
+    from collections.abc import Iterable, Iterator, Set
 
     from runbus.forms.parts import Schema
     from runbus.protocol.json_value import JSONObject, JSONValue
@@ -34,6 +34,29 @@ def veiled_json(schema: Schema | None, data: bytes | None) -> bytes | None:
     return to_json(without_secrets(schema, read_json(data)))
 
 
+def fillable(schema: Schema | None, data: bytes, names: Iterable[str]) -> bytes | None:
+    """Return the JSON of an answer as a form is filled with it: without its secrets.
+
+    Those are the fields that are secret in the form, and those with one of the `names`. None for
+    what is no object.
+    """
+    try:
+        answer = from_json(data)
+    except ValueError:
+        return None
+    hidden = hidden_names(schema).union(names)
+    return to_json(_without(answer, hidden)) if isinstance(answer, dict) else None
+
+
+def _without(value: JSONValue, names: Set[str]) -> JSONValue:
+    if isinstance(value, list):
+        return [_without(each, names) for each in items_of(value)]
+    if not isinstance(value, dict):
+        return value
+    items = fields_of(value).items()
+    return {name: _without(each, names) for name, each in items if name not in names}
+
+
 def veiled_text(text: str, schema: object, answer: object) -> str:
     """Return a text, such as an error, without the secrets of the answer that it is about."""
     names = hidden_names(cast("Schema", schema))
@@ -49,9 +72,15 @@ def _secrets(value: object, names: Set[str], *, is_hidden: bool = False) -> Iter
     for each in items_of(value):
         yield from _secrets(each, names, is_hidden=is_hidden)
     if is_hidden and isinstance(value, (str, int, float)) and not isinstance(value, bool) and value:
-        # As JSON writes it, without the quotes.
-        written = json.dumps(value, ensure_ascii=False)
-        yield written.strip('"') or written
+        yield from _spellings(value)
+
+
+def _spellings(secret: str | float) -> Iterator[str]:
+    # As JSON and Python write it, without the quotes, and as a validator may have changed it.
+    text = str(secret)
+    written = json.dumps(secret, ensure_ascii=False)
+    yield from (text, written.strip('"') or written, repr(text)[1:-1])
+    yield from filter(None, (text.strip(), text.strip().lower(), text.strip().upper()))
 
 
 def _in_order(schema: Schema | None, answer: object) -> JSONValue:

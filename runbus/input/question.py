@@ -24,10 +24,13 @@ from runbus.input.run_input import (
     run_input_subclass_from_type,
 )
 from runbus.store.records.pauses import Form as StoredForm
+from runbus.store.records.pauses import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
+
+    from pydantic import ValidationError
 
     from runbus.protocol.records import Pause
 
@@ -72,6 +75,23 @@ class Question:
             return None
         answer: Any = await in_caller(partial(answer_of, self.model, run_id, pause))
         return answer.value if self.unwraps else answer
+
+
+def refused(error: ValidationError, pause: Pause, form: StoredForm) -> Refused:
+    """Return why the answer to a pause is not taken: for those who are asked again.
+
+    Where the caller's code is: it words its own errors.
+    """
+    from runbus.forms.model_errors import refusal_of  # late: few answers are refused
+
+    now = from_json(form.schema) if form.schema else None
+    why = refusal_of(error, pause.value or b"", pause.schema, now)
+    return Refused(generation=pause.generation, problems=why.problems, veiled=why.veiled)
+
+
+def is_same_form(pause: Pause, form: StoredForm) -> bool:
+    """Tell whether a pause was asked with a form, but for texts and defaults."""
+    return fingerprint(pause.schema) == form.shape
 
 
 @lru_cache(maxsize=MANY_FORMS)

@@ -97,7 +97,7 @@ class Keys:
         return self._of_run(flow_run_id, "resume")
 
     def pause(self, flow_run_id: UUID, key: str) -> str:
-        """Hash: a pause, its form, and which entry of `resume` answers it. Lives with the run."""
+        """Hash: a pause, its form, which entries of `resume` answer it. Lives with the run."""
         return self._of_run(flow_run_id, "pause") + ":" + key
 
     def control(self, flow_run_id: UUID) -> str:

@@ -17,6 +17,7 @@ from runbus.protocol.fields import (
     word_in,
 )
 from runbus.protocol.ids import read_run_id
+from runbus.protocol.problems import Problem, read_problems
 from runbus.protocol.states import TYPES, State
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ class Pause:
     """Who answered, as they said."""
     value: bytes | None
     """The answer's JSON."""
+    problems: tuple[Problem, ...] = ()
+    """What the flow has found wrong with the last answer, of a pause that is refused or pending."""
+    former: bytes | None = None
+    """The JSON of the last answer, without its secrets, of a pending pause that is asked again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,7 +172,16 @@ def read_pause(
         answered=time_in(answer or fields, "answered"),
         by=text_in(answer, "by"),
         value=answer["value"] if answer else None,
+        problems=_read_problems(state, fields),
     )
+
+
+def _read_problems(state: str, fields: Fields) -> tuple[Problem, ...]:
+    is_told = state in {
+        "pending",
+        "refused",
+    }  # else there is a better answer by now, or no question
+    return read_problems(json_in(fields, "problems", _NO_ITEMS)) if is_told else ()
 
 
 def _read_answer(key: str, fields: Fields, entry: tuple[bytes, list[bytes]] | None) -> Fields:

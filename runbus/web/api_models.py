@@ -77,6 +77,16 @@ class RunOut(BaseModel):
         )
 
 
+class ProblemOut(BaseModel):
+    """What was wrong in one place of an answer."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    loc: list[str | int]
+    """The keys and indexes that lead to it; empty for the answer as a whole."""
+    message: str
+
+
 class PauseOut(BaseModel):
     """A pause: what is asked, and what was answered."""
 
@@ -93,6 +103,10 @@ class PauseOut(BaseModel):
     answered: datetime | None
     by: str | None
     answer: JSONValue = None
+    problems: list[ProblemOut] = Field(default_factory=list[ProblemOut])
+    """What the flow found wrong with the last answer."""
+    former: JSONValue = None
+    """The last answer of a question that is asked again, without its secrets."""
 
     @classmethod
     def of(cls, pause: Pause) -> Self:
@@ -108,6 +122,8 @@ class PauseOut(BaseModel):
             answered=pause.answered,
             by=pause.by,
             answer=read_json(pause.value),
+            problems=[ProblemOut(loc=list(e.loc), message=e.message) for e in pause.problems],
+            former=read_json(pause.former),
         )
 
 

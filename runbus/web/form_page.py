@@ -19,6 +19,8 @@ from runbus.forms.normal_form import normal_form
 from runbus.forms.parts import UNSET, Object, Schema
 from runbus.forms.schema import is_one_value
 from runbus.forms.values import Mistyped
+from runbus.protocol.problems import by_place
+from runbus.protocol.values import read_json
 from runbus.web.form_fields import Field, FormBuilder, Posted, change_items
 from runbus.web.form_values import answer_of, place_problems, problems_in
 from runbus.web.templating import last
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runbus.protocol.json_value import JSONValue
+    from runbus.protocol.records import Pause
 
 _NO_SCHEMA: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
 # A schema that somebody wrote by hand may be anything: it is asked for as JSON then.
@@ -68,12 +71,27 @@ def blank_form(schema: Schema | None, value: JSONValue = UNSET) -> Form:
     return Form(root=root, json=_indented(answer), box_is_open=root is None)
 
 
-def take(schema: Schema | None, posted: Posted) -> Taken:
-    """Read a form that came back."""
+def question_form(pause: Pause | None) -> Form:
+    """Return the form of a question; one that is asked again has its last answer filled in."""
+    if pause is None or not (pause.former or pause.problems):
+        return blank_form(pause and pause.schema)
+    root = _build(pause.schema, {}, former_answer(pause))
+    answer = read_json(pause.former) if root is None else _answer(root)
+    form = Form(root=root, json=_indented(answer), box_is_open=root is None)
+    return refuse(form, by_place(pause.problems))
+
+
+def former_answer(pause: Pause) -> JSONValue:
+    """Return the last answer of a question that is asked again; `UNSET` without one."""
+    return UNSET if pause.former is None else read_json(pause.former)
+
+
+def take(schema: Schema | None, posted: Posted, value: JSONValue = UNSET) -> Taken:
+    """Read a form that came back; `value` fills the fields that it did not have."""
     if last(posted, "do") == "json":
         return _take_json(schema, last(posted, "json"))
     change_items(posted, last(posted, "do"))
-    root = _build(schema, posted)
+    root = _build(schema, posted, value)
     if root is None:
         return _take_json(schema, last(posted, "json"))
     answer = answer_of(root)

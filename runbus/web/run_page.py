@@ -19,13 +19,14 @@ from runbus.errors import (
     AnswerRefused,
     NotPaused,
     OwnerSilent,
+    QuestionChanged,
     RunbusError,
 )
 from runbus.forms.parts import UNSET
 from runbus.forms.secrets import hidden_names, without_secrets
 from runbus.forms.values import Mistyped, json_text, read_json
 from runbus.shown import shown_pause, shown_run
-from runbus.web.form_page import Taken, blank_form, refuse, take
+from runbus.web.form_page import Taken, former_answer, question_form, refuse, take
 from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ async def _show(
     shown: JSONObject = {
         "run": await shown_run(run),
         "pending": pending,
+        "about": pending,
         "is_unasked": is_unasked,
         "pauses": [shown_pause(each) for each in reversed(pauses) if each is not pending],
         "history": await site.client.read_history(run_id),
@@ -100,6 +102,7 @@ async def _show(
         "is_unserved": await _is_unserved(site, run),
         "note": "",
         "not_sent": False,
+        "is_asked_again": False,
         "first": None,
         "mine": "",
         "input_problem": "",
@@ -107,8 +110,7 @@ async def _show(
         "input_stream": "",
     }
     if "form" not in values:
-        schema = pending.schema if pending else None
-        shown["form"] = await asyncio.to_thread(blank_form, schema)
+        shown["form"] = await asyncio.to_thread(question_form, pending)
     return await site.page(request, "run.html", status, **{**shown, **values})
 
 
@@ -154,17 +156,19 @@ async def _children(site: Site, run: FlowRun) -> list[FlowRun]:
 async def _answer(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:
     key = last(posted, "pause")
     pause = await site.client.read_pause(run_id)
+    if pause is not None and key == pause.key and not _is_about(posted, pause):
+        return await _asked_again(site, request, run_id, posted, pause)
     if not (_is_about(posted, pause) if pause else key == ""):
         return await _too_late(site, request, run_id, posted)
     taken = await asyncio.to_thread(take, pause.schema if pause else None, posted)
     if taken.answer is UNSET:
         status = 422 if taken.form.is_anything_wrong else 200
-        return await _show(site, request, run_id, status, form=taken.form)
-    return await _resume(site, request, run_id, posted, taken)
+        return await _show(site, request, run_id, status, form=taken.form, about=pause)
+    return await _resume(site, request, run_id, posted, taken, pause)
 
 
 async def _resume(
-    site: Site, request: Request, run_id: UUID, posted: Posted, taken: Taken
+    site: Site, request: Request, run_id: UUID, posted: Posted, taken: Taken, pause: Pause | None
 ) -> Response:
     try:
         # The very pause that the person saw: another may be open by now.
@@ -178,13 +182,24 @@ async def _resume(
         )
     except AnswerRefused as error:
         form = refuse(taken.form, error.problems)
-        return await _show(site, request, run_id, 422, form=form)
+        return await _show(site, request, run_id, 422, form=form, about=pause)
     except OwnerSilent:
-        told = {"is_silent": True, "not_sent": True}
+        told = {"is_silent": True, "not_sent": True, "about": pause}
         return await _show(site, request, run_id, 409, form=taken.form, **told)
+    except QuestionChanged:
+        return await _answer(site, request, run_id, posted)
     except (AlreadyAnswered, NotPaused):
         return await _too_late(site, request, run_id, posted)
     return see_other(f"/runs/{run_id}")
+
+
+async def _asked_again(
+    site: Site, request: Request, run_id: UUID, posted: Posted, pause: Pause
+) -> Response:
+    """Show the question as it is asked now, with what was typed into its form before."""
+    taken = await asyncio.to_thread(take, pause.schema, posted, former_answer(pause))
+    told = {"is_asked_again": True, "about": pause}
+    return await _show(site, request, run_id, 409, form=taken.form, **told)
 
 
 async def _too_late(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:

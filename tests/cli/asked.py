@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import date  # noqa: TC003
 from enum import Enum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
 from runbus import RunInput, flow, get_run_logger, pause_flow_run, receive_input
 
@@ -79,6 +80,27 @@ async def publish_twice():
 async def everything():
     answer = await pause_flow_run(Everything)
     return answer.model_dump(mode="json") | {"secret": answer.secret.get_secret_value()}
+
+
+class Table(RunInput):
+    seats: int
+    name: str
+    code: SecretStr = SecretStr("")
+
+    @field_validator("seats")
+    @classmethod
+    def pairs(cls, seats: int) -> int:
+        if seats % 2:
+            raise ValueError("we have pairs of seats alone")
+        return seats
+
+
+@flow
+async def reserve():
+    while True:
+        with suppress(ValidationError):
+            table = await pause_flow_run(Table, timeout=600)
+            return f"{table.seats} for {table.name}"
 
 
 @flow

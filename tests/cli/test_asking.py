@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from console import done, logged, terminal
+from console import as_json, done, logged, terminal
+from owners import Executions
+from pydantic import Field
 
-from runbus import get_client
+from runbus import RunInput, get_client
 
 if TYPE_CHECKING:
     from conftest import Ask
@@ -154,6 +157,68 @@ def test_somebody_answers_meanwhile(ask: Ask) -> None:
     assert ': {"approved": true, "comment": "first"}. This was not stored.' in told
     done("resume", run.id, "--input", '{"approved": false, "comment": "third"}')
     assert result_of(run) == ["first", "third"]
+
+
+def test_a_refused_answer_is_offered_again(ask: Ask) -> None:
+    """With what the flow found wrong with it; what was typed unseen is asked for anew."""
+    run = ask("reserve")
+    wrong = '{"seats": 3, "name": "Ada", "code": "hush"}'
+    done("resume", run.id, "--input", wrong)
+    while (pause := asyncio.run(get_client().read_pause(run.id))) is None or not pause.problems:
+        time.sleep(0.01)
+    told = done("run", "show", run.id)
+    assert "the last answer was not taken:\n  ✗ seats: we have pairs of seats alone\n" in told
+    assert "seats: a whole number, last answer 3\n" in told
+    assert "hush" not in told + done("run", "show", run.id, "--json")
+    assert as_json("run", "show", run.id)["pause"]["former"] == {"seats": 3, "name": "Ada"}
+    with terminal("resume", run.id) as shell:
+        shell.answer("4", "", "")
+        assert shell.end() == 0
+    assert "✗ seats: we have pairs of seats alone" in shell.shown
+    assert "[3] > " in shell.shown
+    assert "[Ada] > " in shell.shown
+    assert "hush" not in shell.shown
+    assert result_of(run) == "4 for Ada"
+
+
+class Old(RunInput):
+    size: str = "small"
+    name: str
+    note: str = ""
+
+
+class New(RunInput):
+    size: str = "large"
+    name: str = Field(max_length=3)
+    more: str = "more"
+
+
+def test_the_question_changes_meanwhile(address: str) -> None:
+    """Who still types is asked the new one, and what was typed stands in the brackets."""
+    several = Executions()
+    asyncio.run(_asks(several, Old))
+    with terminal("resume", several.run_id) as shell:
+        shell.answer("tiny", "Grace")
+        shell.until("[empty] > ")
+        asyncio.run(_asks(several, New))
+        shell.send("noted\r")
+        shell.until("The question was asked again meanwhile. Nothing was sent.")
+        shell.answer("", "", "Ada", "")
+        assert shell.end() == 0
+    again = shell.shown.partition("asked again meanwhile")[2]
+    assert "[tiny] > " in again
+    assert "[Grace] > " in again
+    assert "it must have at most 3 characters" in again
+    assert "[more] > " in again
+    assert "Note" not in again
+    (pause,) = asyncio.run(get_client().read_pauses(several.run_id))
+    assert json.loads(pause.value or b"") == {"size": "tiny", "name": "Ada", "more": "more"}
+    asyncio.run(several.end())
+
+
+async def _asks(several: Executions, model: type[RunInput]) -> None:
+    await several.next()
+    await several.ask(model)
 
 
 @pytest.mark.parametrize("key", ["C", "D"], ids=["Ctrl-C", "Ctrl-D"])

@@ -123,8 +123,9 @@ async def test_an_old_execution_refuses_no_answer(valkey: Server) -> None:
     await resume_flow_run(run_id)
     await handed_back(run)
     assert await claimed(run_id, "two")
+    why = pauses.Refused(generation=opened.generation, problems=b"[]", veiled=b"[]")
     for write in (
-        pauses.refuse(bus, run_id, opened),
+        pauses.refuse(bus, run_id, opened, why),
         pauses.withdraw(bus, run_id, "1", epoch),
         pauses.expire(bus, run_id, "1", opened.generation, epoch),
         runs.move(bus, run, "Suspended", epoch=epoch),

@@ -14,7 +14,7 @@ RUN_FIELDS = (
 )
 PAUSE_FIELDS = (
     *("state", "generation", "schema", "description", "opened", "deadline", "answered", "by"),
-    *("value", "shape"),
+    *("value", "shape", "entry", "former", "problems", "veiled"),
 )
 ENTRY_FIELDS = ("key", "sender", "value", "pause", "generation", "by", "run", "state", "word")
 OTHER_FIELDS = ("flow", "description", "parameters", "host", "pid", "deployments", "started")

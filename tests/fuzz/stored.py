@@ -48,7 +48,8 @@ pauses = _hash(
         "schema": hostile.schemas.map(foreign.plain) | _json,
         **dict.fromkeys(("description", "by"), _texts),
         **dict.fromkeys(("generation", "opened", "deadline", "answered"), _numbers),
-        "value": _json,
+        **dict.fromkeys(("value", "problems", "veiled"), _json),
+        **dict.fromkeys(("entry", "former"), st.just(b"1-1") | _texts | _numbers),
     },
     foreign.PAUSE_FIELDS,
 )
@@ -73,6 +74,8 @@ def store(server: Server, run: Any, pause: Any, deployment: Any, entry: Any, str
     with server.client() as client, client.pipeline(transaction=False) as pipe:
         for key in (f"{TAG}:{RUN_ID}:input:{stream}", f"{TAG}:{RUN_ID}:log"):
             pipe.xadd(key, entry)
+        pipe.delete(f"{TAG}:{RUN_ID}:resume")
+        pipe.xadd(f"{TAG}:{RUN_ID}:resume", entry, id="1-1")
         pipe.hset(f"{TAG}:{RUN_ID}:streams", mapping={f"read:{stream}": 1, "pause:1": 1})
         pipe.set("runbus:wire", WIRE)
         pipe.hset(f"{TAG}:{RUN_ID}:run", mapping=run)

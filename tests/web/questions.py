@@ -6,9 +6,17 @@ import contextlib
 import sys
 from datetime import date  # noqa: TC003 - pydantic reads it
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from runbus import RunInput, flow, get_run_logger, pause_flow_run, receive_input
 from runbus.errors import FlowRunCancelled
@@ -57,6 +65,33 @@ def book() -> str:
     booking = pause_flow_run(asked, timeout=600)
     get_run_logger().info("Booked for %s", booking.name)
     return f"{booking.seats} seats for {booking.name}"
+
+
+class Table(RunInput):
+    seats: int
+    name: str
+    code: SecretStr = SecretStr("")
+    guests: list[Guest] = Field([])
+
+    @field_validator("seats")
+    @classmethod
+    def pairs(cls, seats: int) -> int:
+        if seats % 2:
+            raise ValueError("we have pairs of seats alone")
+        return seats
+
+    @model_validator(mode="after")
+    def has_room(self) -> Self:
+        if self.seats < len(self.guests):
+            raise ValueError("there are more guests than seats")
+        return self
+
+
+@flow
+def reserve() -> str:
+    while True:
+        with contextlib.suppress(ValidationError):
+            return pause_flow_run(Table, timeout=600).name
 
 
 @flow

@@ -143,19 +143,21 @@ def open_pause(
     *, run: str, history: str, streams: str, pause: str, pending: str, executing: str, events: str,
     resume: str, ends: str, run_id: UUID, pause_key: str, pause_base: str, lifetime_ms: int,
     schema: str | bytes = "", shape: str, description: str = "", timeout_ms: int | None = None,
-    retry: int, to: str, epoch: str, call_id: str, instead_of: str | bytes = "",
+    retry: int, to: str, epoch: str, call_id: str, instead_of: str | bytes = "", waits: bool,
+    refused: int | None = None, problems: str | bytes = "", veiled: str | bytes = "",
 ) -> Command:
     """Open a pause, or find it as an earlier execution of the flow left it."""
     return (
         9, run, history, streams, pause, pending, executing, events, resume, ends, text_of(run_id),
         pause_key, pause_base, lifetime_ms, schema, shape, description,
-        "" if timeout_ms is None else timeout_ms, retry, to, epoch, call_id, instead_of,
+        "" if timeout_ms is None else timeout_ms, retry, to, epoch, call_id, instead_of, int(waits),
+        "" if refused is None else refused, problems, veiled,
     )
 
 
-def read_pending(*, run: str, pause_base: str) -> Command:
+def read_pending(*, run: str, resume: str, pause_base: str) -> Command:
     """Read a run together with the pause in which it waits."""
-    return (1, run, pause_base)
+    return (2, run, resume, pause_base)
 
 
 def recover_runs(
@@ -170,9 +172,12 @@ def recover_runs(
     )
 
 
-def refuse_answer(*, run: str, pause: str, generation: int, epoch: str) -> Command:
+def refuse_answer(
+    *, run: str, pause: str, generation: int, epoch: str, problems: str | bytes,
+    veiled: str | bytes,
+) -> Command:
     """Note that the flow itself refused an answer, so that the next pause asks anew."""
-    return (2, run, pause, generation, epoch)
+    return (2, run, pause, generation, epoch, problems, veiled)
 
 
 def release_run(

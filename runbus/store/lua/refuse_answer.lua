@@ -7,6 +7,8 @@
 -- Arguments:
 --   generation (number)
 --   epoch (text): of the process that executes the run
+--   problems (bytes): what is wrong with it, as JSON
+--   veiled (bytes): the names of what it has of secrets, as JSON
 -- Reply: 1 refused, 0 there is another answer by now, or none; -1 when the run has passed to
 --        another process.
 
@@ -16,7 +18,7 @@ if owned.epoch ~= epoch or not owned.owner or is_final(owned.state) then
 end
 local found = redis.call('HMGET', pause, 'state', 'generation')
 if found[1] == 'answered' and found[2] == generation then
-  redis.call('HSET', pause, 'state', 'refused')
+  redis.call('HSET', pause, 'state', 'refused', 'problems', problems, 'veiled', veiled)
   return 1
 end
 return 0

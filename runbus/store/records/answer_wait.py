@@ -135,7 +135,7 @@ class AnswerWait:
         if named and named not in entries:  # it came before this process looked
             pause = await pauses.read(self._bus, self._run_id, key)
         else:
-            pause = pauses.read_answer(key, fields, (named, entries[named]) if named else None)
+            pause = pauses.read_answer(key, fields, entries)
         if pause is None:
             raise RunMissing(self._run_id)
         if pause.state == "expired":

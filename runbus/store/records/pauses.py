@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -15,10 +16,11 @@ from runbus.errors import (
     OwnerGone,
     OwnerSilent,
     PauseChanged,
+    QuestionChanged,
     RunLost,
     RunMissing,
 )
-from runbus.protocol.fields import Fields, read_fields, read_time
+from runbus.protocol.fields import Fields, json_in, read_fields, read_time
 from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun, Pause, read_flow_run, read_pause
 from runbus.store.connection import script_calls, scripts
@@ -26,12 +28,19 @@ from runbus.store.records.tag_arguments import tag_arguments
 from runbus.store.sending.durability import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from uuid import UUID
 
     from runbus.protocol.durability import Durability
+    from runbus.protocol.json_value import JSONValue
     from runbus.store.bus import Bus
     from runbus.store.connection.reply import Reply
+
+
+Entries = dict[bytes, list[bytes]]
+"""Entries of a resume stream, by their ids."""
+_ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
+_NO_NAMES: list[JSONValue] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +50,7 @@ class Form:
     schema: bytes = b""
     """The JSON Schema of the answer, as JSON; empty when no answer is wanted."""
     shape: str = ""
-    """What must be the same when the flow runs again."""
+    """Is the same for forms that differ in texts and defaults alone."""
     description: str = ""
     """Markdown, to show above the form."""
 
@@ -62,6 +71,17 @@ class Opened:
     """The last entry of the resume stream that came before the question."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """An answer that the flow does not take."""
+
+    generation: int
+    problems: bytes
+    """What is wrong with it, as JSON: a list of `{"loc": […], "message": "…"}`."""
+    veiled: bytes
+    """The names of its secrets, as JSON."""
+
+
 async def open_pause(
     bus: Bus,
     flow_run_id: UUID,
@@ -73,13 +93,18 @@ async def open_pause(
     epoch: str,
     state: Literal["Paused", "Suspended"] = "Paused",
     waits_in: Callable[[str], bool] = lambda _: False,
+    waits: bool = False,
+    refused: Refused | None = None,
 ) -> Opened:
     """Open a pause, or find it again; the run moves to `state` unless it was answered.
 
     `waits_in` tells whether this execution waits in a pause, by its key: one in which it does not
-    gives way. Raises `FlowPauseTimeout` when it expired in this very retry of the flow,
-    `CannotPause`, `PauseChanged`; `RunLost`, also of a run whose record a failover has lost;
-    `FlowRunCancelled` in a run that is to end.
+    gives way. `waits` tells whether it waits in this very one already. `refused` is the answer that
+    does not fit this form: the question is asked again.
+
+    Raises `FlowPauseTimeout` when it expired in this very retry of the flow, `CannotPause`,
+    `PauseChanged`; `RunLost`, also of a run whose record a failover has lost; `FlowRunCancelled` in
+    a run that is to end.
     """
     keys, of_tag, instead_of = bus.keys, tag(flow_run_id), b""
     while True:
@@ -106,6 +131,10 @@ async def open_pause(
             epoch=epoch,
             call_id=secrets.token_hex(8),
             instead_of=instead_of,
+            waits=waits,
+            refused=refused and refused.generation,
+            problems=refused.problems if refused else b"",
+            veiled=refused.veiled if refused else b"",
         )
         reply = await bus.commands.script(scripts.OPEN_PAUSE, call)
         if reply[0] != b"BUSY" or waits_in(reply[1].decode()):
@@ -154,16 +183,29 @@ def _not_opened(flow_run_id: UUID, key: str, reply: list[Reply]) -> BaseExceptio
 async def read(bus: Bus, flow_run_id: UUID, key: str) -> Pause | None:
     """Read a pause; None when it is not there."""
     record = read_fields(await read_record(bus, flow_run_id, key))
-    entry_id, entries = record.get("entry", b""), ()
-    if entry_id:
-        stream = bus.keys.resume(flow_run_id)
-        entries = await bus.commands.command("XRANGE", stream, entry_id, entry_id)
-    return read_answer(key, record, next(iter(entries), None))
+    stream, entries = bus.keys.resume(flow_run_id), Entries()
+    for entry_id in _named(record):
+        entries |= dict(await bus.commands.command("XRANGE", stream, entry_id, entry_id))
+    return read_answer(key, record, entries)
 
 
-def read_answer(key: str, record: Fields, entry: tuple[bytes, list[bytes]] | None) -> Pause | None:
-    """Read a pause's record, with the entry that is its answer; None for an empty one."""
+def _named(record: Fields) -> list[bytes]:
+    """Return which entries of the resume stream a record names: the answer, and the one before."""
+    named = (record.get(name, b"") for name in ("entry", "former"))
+    return [each for each in named if _ENTRY_ID.fullmatch(each)]
+
+
+def read_answer(key: str, record: Fields, entries: Mapping[bytes, list[bytes]]) -> Pause | None:
+    """Read a pause's record, with the entries that it names; None for an empty one."""
+    entry_id, former_id = record.get("entry", b""), record.get("former", b"")
+    entry = (entry_id, entries[entry_id]) if entry_id in entries else None
     pause = read_pause(key, record, entry)
+    if pause is not None and pause.state == "pending" and former_id in entries:
+        from runbus.forms.secrets import fillable  # late: few are asked again
+
+        former = read_fields(entries[former_id]).get("value", b"")
+        names = map(str, json_in(record, "veiled", _NO_NAMES))
+        pause = replace(pause, former=fillable(pause.schema, former, names))
     if pause is None or pause.value is None:
         return pause
     from runbus.forms.answers import stored_with_defaults  # late: few read answers
@@ -178,18 +220,18 @@ async def read_several(bus: Bus, pauses: Iterable[tuple[UUID, str]]) -> list[Pau
         *(("HGETALL", bus.keys.pause(flow_run_id, key)) for flow_run_id, key in wanted)
     )
     records = [read_fields(reply or {}) for reply in replies]
-    named = [record.get("entry", b"") for record in records]
+    named = list(map(_named, records))
     replies = await bus.primaries.available(
         *(
             ("XRANGE", bus.keys.resume(flow_run_id), entry_id, entry_id)
-            for (flow_run_id, _), entry_id in zip(wanted, named, strict=True)
-            if entry_id
+            for (flow_run_id, _), ids in zip(wanted, named, strict=True)
+            for entry_id in ids
         )
     )
-    entries = iter(replies)
+    found = iter(replies)
     return [
-        read_answer(key, record, next(iter(next(entries) or ()), None) if entry_id else None)
-        for (_, key), record, entry_id in zip(wanted, records, named, strict=True)
+        read_answer(key, record, dict(entry for _ in ids for entry in next(found) or ()))
+        for (_, key), record, ids in zip(wanted, records, named, strict=True)
     ]
 
 
@@ -205,13 +247,15 @@ async def read_pending(bus: Bus, flow_run_id: UUID) -> tuple[FlowRun, Pause | No
     """Read a run and the pause in which it waits, None without one. Raises `RunMissing`."""
     keys = bus.keys
     call = script_calls.read_pending(
-        run=keys.run(flow_run_id), pause_base=keys.pause(flow_run_id, "")
+        run=keys.run(flow_run_id),
+        resume=keys.resume(flow_run_id),
+        pause_base=keys.pause(flow_run_id, ""),
     )
-    about_run, about_pause = await bus.commands.script(scripts.READ_PENDING, call)
+    about_run, about_pause, former = await bus.commands.script(scripts.READ_PENDING, call)
     run = read_flow_run(flow_run_id, read_fields(about_run))
     if run is None:
         raise RunMissing(flow_run_id)
-    return run, read_pause(run.pause or "", read_fields(about_pause))
+    return run, read_answer(run.pause or "", read_fields(about_pause), dict(former))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,9 +276,9 @@ class Resumed:
 async def answer(bus: Bus, run: FlowRun, pause: Pause, value: bytes, by: str) -> Resumed:
     """Answer a pause that was pending when it was read.
 
-    Raises `AlreadyAnswered` and `NotPaused`; for a run that was called directly `OwnerGone` when
-    the process that waits is dead (the run has ended then), and `OwnerSilent` while it is not known
-    whether it lives: then nothing was changed.
+    Raises `AlreadyAnswered`, `NotPaused` and `QuestionChanged`; for a run that was called directly
+    `OwnerGone` when the process that waits is dead (the run has ended then), and `OwnerSilent`
+    while it is not known whether it lives: then nothing was changed.
     """
     deployment = run.deployment_id or ""
     reply = await _close(
@@ -252,6 +296,8 @@ async def answer(bus: Bus, run: FlowRun, pause: Pause, value: bytes, by: str) ->
             )
         case [b"GONE", state]:
             raise OwnerGone(flow_run_id=run.id, state=state.decode())
+        case [b"STATE", b"pending", *_]:
+            raise QuestionChanged(flow_run_id=run.id, key=pause.key)
         case [b"STATE", state, _, first, when, stands]:
             now = replace(
                 pause,
@@ -317,7 +363,7 @@ async def withdraw(bus: Bus, flow_run_id: UUID, key: str, epoch: str) -> None:
     await _close(bus, flow_run_id, key, None, "cancelled", epoch=epoch)
 
 
-async def refuse(bus: Bus, flow_run_id: UUID, opened: Opened) -> None:
+async def refuse(bus: Bus, flow_run_id: UUID, opened: Opened, refused: Refused) -> None:
     """Note that the flow does not take the answer, so that the next pause asks anew.
 
     Raises `RunLost`.
@@ -325,8 +371,10 @@ async def refuse(bus: Bus, flow_run_id: UUID, opened: Opened) -> None:
     call = script_calls.refuse_answer(
         run=bus.keys.run(flow_run_id),
         pause=bus.keys.pause(flow_run_id, opened.key),
-        generation=opened.generation,
+        generation=refused.generation,
         epoch=opened.epoch,
+        problems=refused.problems,
+        veiled=refused.veiled,
     )
     if await bus.commands.script(scripts.REFUSE_ANSWER, call) < 0:
         raise RunLost(flow_run_id)

@@ -40,7 +40,7 @@ async function onSubmit(event) {
   await send(form, what, button);
 }
 
-async function send(form, what, button) {
+export async function send(form, what, button) {
   const fields = new URLSearchParams(new FormData(form));
   fields.set("do", what);
   const buttons = form.querySelectorAll("button");

@@ -1,7 +1,7 @@
 // What the pages do beyond links and forms, which work without it: parts that refresh by
 // themselves, forms that are checked and sent in place, and times that go on.
 
-import { watchForms } from "./forms.js";
+import { send, watchForms } from "./forms.js";
 import { hear, isSilent, isStale, markFresh, markStale } from "./freshness.js";
 import { take } from "./parts.js";
 import { watchTimes } from "./times.js";
@@ -12,6 +12,7 @@ const ASIDE = 10000; // ms between looks at a run for what happens to others
 const LONGEST = 10000; // ms for one look
 const CUT = "The connection is lost.";
 const AWAY = "The store cannot be reached.";
+const CHANGED = "This question was asked again: it has changed, or an answer to it was refused.";
 
 let source = null;
 let timer = 0;
@@ -54,12 +55,15 @@ async function look() {
 }
 
 // The question that a run asks may be another by now. A form that nobody touched follows it; one
-// with something typed in it stays, and the server says who was first when it is sent.
+// with something typed in it stays, and the server says who was first when it is sent. Where the
+// same question is asked again, it gives the new form with what was typed.
 function askAnew(page) {
   const old = document.querySelector("[data-question]");
   const fresh = page.querySelector("[data-question]");
   if (!old || !fresh || old.dataset.question === fresh.dataset.question) return;
-  if (old.querySelector("[data-touched]")) {
+  const typed = old.querySelector("form[data-touched]");
+  if (typed && keyOf(old) && keyOf(old) === keyOf(fresh)) return showLate(old, CHANGED, typed);
+  if (typed) {
     old.querySelector("form").classList.add("late");
     showLate(old, fresh.dataset.late || "Somebody else has answered this.");
     return;
@@ -67,14 +71,33 @@ function askAnew(page) {
   old.replaceWith(document.adoptNode(fresh));
 }
 
-function showLate(section, why) {
-  if (section.querySelector("#late")) return;
+// The key without the generation.
+function keyOf(section) {
+  return section.dataset.question.replace(/ ?\d+$/, "");
+}
+
+function showLate(section, why, changed) {
+  const said = `${why} What you typed is still here.`;
+  const before = section.querySelector("#late");
+  if (before?.firstChild.textContent === said) return;
+  before?.remove();
   const words = document.createElement("p");
   words.id = "late";
   words.className = "notice";
   words.setAttribute("role", "status");
-  words.textContent = `${why} What you typed is still here.`;
+  words.append(said);
+  if (changed) words.append(" ", newForm(changed));
   section.prepend(words);
+}
+
+// The form is of the old question, so what is sent here is not taken as an answer.
+function newForm(form) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "small";
+  button.textContent = "Show the new question";
+  button.onclick = () => send(form, form.hasAttribute("data-json") ? "json" : "again", button);
+  return button;
 }
 
 function addLine(event) {
