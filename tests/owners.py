@@ -15,13 +15,13 @@ from runbus.protocol.keys import tag
 from runbus.protocol.records import FlowRun
 from runbus.store.bus import current_bus
 from runbus.store.maintenance import recovery
-from runbus.store.records import executions, pauses, runs
+from runbus.store.records import executions, pause_opening, runs
 from runbus.store.records.executions import ClaimRequest
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from runbus.store.records.pauses import Form, Opened
+    from runbus.store.records.pause_opening import Form, Opened
 
 LEASE_MS = 60_000
 
@@ -110,7 +110,7 @@ class Executions:
         """Let a process ask, the latest by default."""
         given: dict[str, Any] = {"timeout": None, "retry": 0, "epoch": self.epochs[by], **options}
         form = await form_of(model)
-        return await pauses.open_pause(current_bus(), self.run_id, "1", form, **given)
+        return await pause_opening.open_pause(current_bus(), self.run_id, "1", form, **given)
 
     async def end(self) -> None:
         """End the run."""

@@ -19,7 +19,8 @@ from runbus import get_client
 from runbus.protocol.execution import Owner
 from runbus.protocol.keys import Keys
 from runbus.store.bus import current_bus
-from runbus.store.records import pauses, runs
+from runbus.store.records import pause_opening, runs
+from runbus.store.records.pause_opening import open_pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ STORED = 100_000
 PAGE = 50
 _STORED_TOGETHER = 500
 _NOBODY = Owner(process="nobody", lease="60000 nobody")
-_FORM = pauses.Form(schema=b'{"type": "object"}', shape="object", description="Go on?")
+_FORM = pause_opening.Form(schema=b'{"type": "object"}', shape="object", description="Go on?")
 _GOAL = Goal("<=", 10)
 
 
@@ -78,7 +79,7 @@ async def _store(seconds: float | None) -> None:
     bus, run_id = current_bus(), uuid4()
     fields = {"name": "calm-otter", "flow": "ask"}
     run = await runs.create(bus, run_id, fields, owner=_NOBODY, digits="benchmark")
-    await pauses.open_pause(bus, run_id, "1", _FORM, timeout=seconds, retry=0, epoch=run.epoch)
+    await open_pause(bus, run_id, "1", _FORM, timeout=seconds, retry=0, epoch=run.epoch)
 
 
 async def _read_plainly(client: AsyncRedis, prefix: str, ids: list[UUID]) -> None:

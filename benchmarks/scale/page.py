@@ -26,7 +26,8 @@ from benchmarks.server import running_server
 from runbus.protocol.execution import Owner
 from runbus.settings import temporary_settings
 from runbus.store.bus import current_bus
-from runbus.store.records import pauses, runs
+from runbus.store.records import runs
+from runbus.store.records.pause_opening import Form, open_pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ def main() -> None:
 async def _fill(count: int, waiting: int) -> None:
     bus, room = current_bus(), asyncio.Semaphore(AT_ONCE)
     owner = Owner(process="benchmark", lease="60000 benchmark")
-    form = pauses.Form(schema=b'{"type":"object"}', shape="x", description="May it **go on**?")
+    form = Form(schema=b'{"type":"object"}', shape="x", description="May it **go on**?")
 
     async def one(number: int) -> None:
         async with room:
@@ -64,7 +65,7 @@ async def _fill(count: int, waiting: int) -> None:
             run = await runs.create(bus, run_id, fields, owner=owner, digits="benchmark")
             if number < waiting:
                 options = {"timeout": 3600 + number, "retry": 0, "epoch": run.epoch}
-                await pauses.open_pause(bus, run_id, "1", form, **options)
+                await open_pause(bus, run_id, "1", form, **options)
             else:
                 await runs.move(bus, run, "Completed")
 

@@ -11,7 +11,7 @@ from benchmarks.scale.axis import DECADES, Axis, Costs, named, spent
 from runbus import get_client
 from runbus.protocol.execution import Owner
 from runbus.store.bus import current_bus
-from runbus.store.records import pauses, runs
+from runbus.store.records import pause_opening, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
 _NOBODY = Owner(process="nobody", lease="60000 nobody")
-_FORM = pauses.Form(schema=b'{"type": "object"}', shape="object", description="Go on?")
+_FORM = pause_opening.Form(schema=b'{"type": "object"}', shape="object", description="Go on?")
 _TOGETHER = 500
 _PAGE = 50
 _PAGES = 20
@@ -65,4 +65,4 @@ async def _make() -> None:
     bus, run_id = current_bus(), uuid4()
     fields = {"name": "calm-otter", "flow": "ask"}
     run = await runs.create(bus, run_id, fields, owner=_NOBODY, digits="benchmark")
-    await pauses.open_pause(bus, run_id, "1", _FORM, timeout=3600, retry=0, epoch=run.epoch)
+    await pause_opening.open_pause(bus, run_id, "1", _FORM, timeout=3600, retry=0, epoch=run.epoch)

@@ -23,8 +23,8 @@ from runbus.input.run_input import (
     inherits,
     run_input_subclass_from_type,
 )
-from runbus.store.records.pauses import Form as StoredForm
-from runbus.store.records.pauses import Refused
+from runbus.store.records.pause_opening import Form as StoredForm
+from runbus.store.records.pause_opening import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

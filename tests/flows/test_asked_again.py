@@ -29,7 +29,7 @@ from runbus import (
 from runbus.errors import FlowPauseTimeout, PauseChanged, QuestionChanged, RunLost
 from runbus.protocol.problems import Problem, by_place
 from runbus.store.bus import current_bus
-from runbus.store.records import pauses
+from runbus.store.records import pause_opening, pauses
 from runbus.worker.serving import aserve
 
 if TYPE_CHECKING:
@@ -502,7 +502,7 @@ async def test_an_answer_just_before_the_change_is_judged_by_the_new_form(server
     await several.next()
     found = await several.ask(Strict)
     assert (found.is_answered, found.generation) == (True, 1)
-    why = pauses.Refused(generation=1, problems=b"[]", veiled=b"[]")
+    why = pause_opening.Refused(generation=1, problems=b"[]", veiled=b"[]")
     again = await several.ask(Strict, refused=why)
     assert (again.is_answered, again.generation) == (False, 2)
     repeated = await several.ask(Strict, refused=why)
@@ -524,8 +524,8 @@ async def test_a_changed_question_keeps_the_last_answer(server: Server) -> None:
     opened = await several.ask(Secret)
     await resume_flow_run(several.run_id, GRACE)
     problems = b'[{"loc":["name"],"message":"no"},{"loc":[null],"message":"not ours"},7]'
-    why = pauses.Refused(generation=1, problems=problems, veiled=b'["size"]')
-    await pauses.refuse(current_bus(), several.run_id, opened, why)
+    why = pause_opening.Refused(generation=1, problems=problems, veiled=b'["size"]')
+    await pause_opening.refuse(current_bus(), several.run_id, opened, why)
     assert (await several.ask(Secret)).generation == 2
     await several.next()
     assert (await several.ask(Old)).generation == 3

@@ -27,7 +27,7 @@ from runbus.background.bridge import run as block
 from runbus.errors import AmbiguousRun, DeploymentMissing, InvalidArgument, RunMissing
 from runbus.protocol.keys import TAGS
 from runbus.store.bus import current_bus
-from runbus.store.records import pauses, runs
+from runbus.store.records import pause_opening, runs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -181,8 +181,8 @@ async def test_who_waits_for_ever_is_listed_in_pages(valkey: Server) -> None:
     made = [UUID(int=number * 2**64 + number % 2) for number in range(1, 101)]
     for run_id in made:
         epoch = (await created(run_id, {"name": "n", "flow": "f"}, "me")).epoch
-        form = pauses.Form()
-        await pauses.open_pause(bus, run_id, "1", form, timeout=None, retry=0, epoch=epoch)
+        form = pause_opening.Form()
+        await pause_opening.open_pause(bus, run_id, "1", form, timeout=None, retry=0, epoch=epoch)
     paged = [
         each.run.id
         for offset in range(0, 110, 7)

@@ -122,7 +122,7 @@ def test_a_worker_killed_at_each_step_of_a_pause(
 
     What wakes it brings the answer, so its next request is most often the next question.
     """
-    first = start_worker(name, fault=f"runbus.flow_runs.pause:_ask:{step}")
+    first = start_worker(name, fault=f"runbus.flow_runs.ask:_ask:{step}")
     run_id = started(f"{name}/x", {"item": "tea"})
     if step > 1:  # it dies when it is told of the answer, or later
         answer(run_id, 3)

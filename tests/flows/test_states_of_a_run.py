@@ -33,7 +33,7 @@ from runbus.protocol.keys import tag
 from runbus.protocol.states import MOVES, TYPES
 from runbus.store.bus import current_bus
 from runbus.store.maintenance.recovery import MAX_CRASHES
-from runbus.store.records import pauses, runs
+from runbus.store.records import pause_opening, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -153,13 +153,13 @@ class RunMachine(RuleBasedStateMachine):
     def write_too_late(self, data: st.DataObject, state: str) -> None:
         """An old epoch is refused, whatever it writes; an end by it says that it was no crash."""
         epoch = data.draw(st.sampled_from(self.old_epochs()))
-        form = pauses.Form()
+        form = pause_opening.Form()
         old = replace(self.made, epoch=epoch)
         assert self.do(lambda: ended(old, state)) == ("LOST", self.state)
         self.crashed.discard(epoch)
         for write in (
             lambda: runs.move(current_bus(), self.made, "Suspended", epoch=epoch),
-            lambda: pauses.open_pause(
+            lambda: pause_opening.open_pause(
                 current_bus(), self.run_id, "late", form, timeout=None, retry=0, epoch=epoch
             ),
         ):
@@ -184,8 +184,8 @@ class RunMachine(RuleBasedStateMachine):
     )
     def open_pause(self, key: str, state: Any, *, waits_elsewhere: bool) -> None:
         def work() -> Coroutine[Any, Any, Any]:
-            return pauses.open_pause(
-                *(current_bus(), self.run_id, key, pauses.Form()),
+            return pause_opening.open_pause(
+                *(current_bus(), self.run_id, key, pause_opening.Form()),
                 timeout=None,
                 retry=0,
                 epoch=self.epoch,

@@ -29,7 +29,8 @@ from runbus import (
 from runbus.background.bridge import run as block
 from runbus.errors import AlreadyEnded, FlowRunCancelled, FlowTimeout, NotPaused, RunLost
 from runbus.store.bus import current_bus
-from runbus.store.records import deployments, pauses, runs
+from runbus.store.records import deployments, pause_opening, pauses, runs
+from runbus.store.records.pause_opening import open_pause
 from runbus.worker.worker import GRACE_SECONDS
 
 if TYPE_CHECKING:
@@ -118,14 +119,14 @@ async def test_an_old_execution_refuses_no_answer(valkey: Server) -> None:
     await created(run_id, {"flow": "f", "deployment": "f/x"})
     run = await claimed(run_id, "one")
     assert run is not None
-    form, epoch = pauses.Form(), run.epoch
-    opened = await pauses.open_pause(bus, run_id, "1", form, timeout=None, retry=0, epoch=epoch)
+    form, epoch = pause_opening.Form(), run.epoch
+    opened = await open_pause(bus, run_id, "1", form, timeout=None, retry=0, epoch=epoch)
     await resume_flow_run(run_id)
     await handed_back(run)
     assert await claimed(run_id, "two")
-    why = pauses.Refused(generation=opened.generation, problems=b"[]", veiled=b"[]")
+    why = pause_opening.Refused(generation=opened.generation, problems=b"[]", veiled=b"[]")
     for write in (
-        pauses.refuse(bus, run_id, opened, why),
+        pause_opening.refuse(bus, run_id, opened, why),
         pauses.withdraw(bus, run_id, "1", epoch),
         pauses.expire(bus, run_id, "1", opened.generation, epoch),
         runs.move(bus, run, "Suspended", epoch=epoch),

@@ -22,7 +22,7 @@ from runbus.store.maintenance.kept_ends import KeptEnd, record
 from runbus.store.maintenance.lease import Lease
 from runbus.store.maintenance.reconciliation import Reconciliation
 from runbus.store.maintenance.recovery import recover_orphaned_runs
-from runbus.store.records import executions, pauses, runs
+from runbus.store.records import executions, pause_opening, pauses, runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -244,8 +244,8 @@ class Process:
         """Ask something, and wait for the answer here or leave."""
         execution.is_busy = True
         try:
-            await pauses.open_pause(
-                *(self.bus, execution.run_id, key, pauses.Form()),
+            await pause_opening.open_pause(
+                *(self.bus, execution.run_id, key, pause_opening.Form()),
                 timeout=None if units is None else units * UNIT_MS / 1000,
                 retry=execution.retry,
                 epoch=execution.epoch,

@@ -12,8 +12,8 @@ from owners import created
 from runbus import get_client, resume_flow_run
 from runbus.errors import NotPaused, RunMissing
 from runbus.store.bus import current_bus
-from runbus.store.records import pauses, runs
-from runbus.store.records.pauses import Form
+from runbus.store.records import pause_opening, pauses, runs
+from runbus.store.records.pause_opening import Form
 
 if TYPE_CHECKING:
     from servers import Server
@@ -33,7 +33,7 @@ async def test_an_answer_after_a_deadline_that_nobody_has_judged(
     bus, run_id = current_bus(), uuid4()
     run = await created(run_id, {"flow": "f", "deployment": "f/x"}, "nobody")
     form = Form(schema=b'{"type": "object"}')
-    await pauses.open_pause(
+    await pause_opening.open_pause(
         bus, run_id, "1", form, timeout=0.05, retry=0, epoch=run.epoch, state=state
     )
     await asyncio.sleep(0.06)

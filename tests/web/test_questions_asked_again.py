@@ -12,7 +12,7 @@ from test_browser import only_run, open_question, result_of
 
 from runbus import RunInput, get_client
 from runbus.protocol.problems import Problem
-from runbus.store.records.pauses import Refused
+from runbus.store.records.pause_opening import Refused
 
 try:
     from playwright.sync_api import expect

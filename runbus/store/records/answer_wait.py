@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from runbus.protocol.records import Pause
     from runbus.store.bus import Bus
-    from runbus.store.records.pauses import Opened
+    from runbus.store.records.pause_opening import Opened
 
     Entries = Mapping[bytes, list[bytes]]
 
