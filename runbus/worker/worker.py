@@ -210,7 +210,7 @@ class Worker:
 
     async def _execute(self, deployment: Deployment, claim: Claim) -> None:
         flow, run = deployment.flow, claim.run
-        prepare = partial(flow.prepare, (), dict(run.parameters), run.name)
+        prepare = partial(flow.prepare_stored, run.parameters, run.name)
         try:
             with self._quarantine.entered(self._bus, claim):
                 if not flow.is_async:
