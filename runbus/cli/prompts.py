@@ -153,8 +153,8 @@ class _Form:
             return UNSET
         if wanted.nullable:
             return None
-        advice = '; type "" for an empty text' if isinstance(wanted, parts.Text) else ""
-        raise Mistyped(f"it is required{advice}")
+        advice = catalogue.OR_AN_EMPTY_TEXT if isinstance(wanted, parts.Text) else ""
+        raise Mistyped(catalogue.REQUIRED + advice)
 
     def _json(self, wanted: Part, text: str) -> Any:
         return normal_form(self._root, read_exact(text), wanted.schema)
@@ -173,10 +173,10 @@ class _Form:
             self.prompt.depth -= 1
 
     def _skipped(self, wanted: Part) -> Any:
-        if wanted.default is UNSET:
+        default: Any = wanted.default
+        if default is UNSET:
             return None if wanted.required else UNSET
-        is_refused = wanted.nullable and isinstance(wanted.default, (dict, list))
-        return None if is_refused else wanted.default
+        return None if wanted.nullable and type(default) in {dict, list} else default
 
     def _list(self, wanted: List) -> Any:
         item = self._reader.part(wanted.items, "Item")

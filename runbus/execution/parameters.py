@@ -8,11 +8,12 @@ import inspect
 import logging
 import sys
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, validate_call
 from pydantic_core import ArgsKwargs, to_json
 
+from runbus.protocol.literals import ReadAsWritten
 from runbus.protocol.values import load_pydantic
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 load_pydantic()
 _log = logging.getLogger("runbus")
 _CONFIG = ConfigDict(arbitrary_types_allowed=True)
-_STORED = ConfigDict(**_CONFIG, ser_json_bytes="base64", val_json_bytes="base64")
+_STORED = ConfigDict(arbitrary_types_allowed=True, ser_json_bytes="base64", val_json_bytes="base64")
 """Stored are parameters as JSON, as `protocol.values` writes it."""
 Args = tuple[Any, ...]
 """What is passed by its place: values of the user's own types."""
@@ -82,6 +83,10 @@ class Parameters:
     @cached_property
     def _stored(self) -> TypeAdapter[Arguments]:
         collect: Any = self._collector(list(self._signature.parameters.values()))
+        for each in self._signature.parameters.values():
+            if each.kind is not each.VAR_KEYWORD:  # of which `Unpack[…]` is none of its own
+                annotations = collect.__annotations__
+                annotations[each.name] = Annotated[annotations[each.name], ReadAsWritten()]
         return TypeAdapter(collect, config=_STORED)
 
     @cached_property

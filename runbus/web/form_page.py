@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
+from runbus.forms import catalogue
 from runbus.forms.answers import errors_beyond_defaults
 from runbus.forms.defaults import with_defaults
 from runbus.forms.exact_json import read_exact
@@ -107,7 +108,7 @@ def _take_json(schema: Schema | None, text: str) -> Taken:
     root = _build(schema, {}, answer if isinstance(answer, dict) else UNSET)
     form = Form(root=root, json=text, box_is_open=True)
     if not isinstance(answer, dict):
-        return Taken(form=refuse(form, {"": 'write an object, such as {"value": …}'}))
+        return Taken(form=refuse(form, {"": catalogue.OBJECT_WANTED}))
     problems = _problems(schema, answer)
     return Taken(form=refuse(form, problems)) if problems else Taken(form=form, answer=answer)
 

@@ -6,10 +6,12 @@ import asyncio
 import base64
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from enum import Enum
+from numbers import Number  # noqa: TC003  (of a flow, which is called with it)
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, Field, RootModel, Strict, ValidationError
 from test_answers_to_a_pause import asked, begun
 
 from runbus import (
@@ -207,6 +209,43 @@ async def test_a_parameters_default_is_the_flows_own(valkey: Server) -> None:
         await cancel_flow_run(run.id)
     with pytest.raises(ParametersRefused, match="at least 1"):
         await run_deployment("book/x", {"seats": -1}, timeout=0)
+
+
+class Size(Enum):
+    SMALL = "s"
+    LARGE = "l"
+
+
+@flow
+def fold(size: Literal[Size.SMALL], sizes: list[Literal[Size.LARGE]], when: date) -> None: ...
+
+
+def test_a_literal_is_read_as_it_is_written() -> None:
+    """Pydantic itself reads but the member of an enum, and not its value."""
+    stored = {"size": "s", "sizes": ["l"], "when": "2026-11-25"}
+    assert fold.prepare_stored(stored).parameters == {
+        "size": Size.SMALL,
+        "sizes": [Size.LARGE],
+        "when": date(2026, 11, 25),
+    }
+
+
+@flow
+def count(number: Number) -> None: ...
+
+
+def test_a_class_that_json_does_not_know_is_asked_for_all_the_same() -> None:
+    """A number is a `numbers.Number`; and a strict type takes the JSON that it writes."""
+    assert count.prepare_stored({"number": 2}).parameters["number"] == 2
+    assert fold_strictly.prepare_stored({"when": "2026-11-25"}).parameters == {
+        "when": date(2026, 11, 25)
+    }
+    with pytest.raises(ValidationError):
+        count.prepare_stored({"number": "two"})
+
+
+@flow
+def fold_strictly(when: Annotated[date, Strict()]) -> None: ...
 
 
 async def test_what_may_be_a_secret_is_shown_nowhere(valkey: Server) -> None:
