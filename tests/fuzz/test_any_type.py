@@ -6,6 +6,9 @@ The differences that there are, each with its reason:
   for a whole number. So what a form takes is compared with pydantic's strict mode.
 - Where a dict has two keys that are the same when they are read, pydantic keeps the last one. A
   form refuses them.
+- A `Literal[True]` takes 1 for pydantic, as Python holds them for equal, and a form does not: so no
+  such literal is made here, nor one of an enum's members in a plain model, whose JSON pydantic does
+  not read, nor an address, which pydantic reads from a number.
 - JSON's `1.10` is the float 1.1 for pydantic. A form keeps the digits for a `Decimal`.
 - The page asks for the fields of the form: what else an answer may have, it does not send.
 - On the page, what is left blank is not there: an empty text that is required is missing, and one
