@@ -95,10 +95,8 @@ class _Form:
             self.depth -= 1
 
     def _value(self, wanted: Part) -> Any:
-        if isinstance(wanted, parts.Constant):
-            return wanted.value  # nothing to ask
-        if isinstance(wanted, parts.Nothing):
-            return None
+        if isinstance(wanted, parts.Constant | parts.Nothing):
+            return parts.only_value(wanted)
         self.prompt.show(wanted)
         while True:
             try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from runbus.forms import catalogue
 from runbus.forms.defaults import is_same
 from runbus.forms.part_checker import PartChecker, TooMuchToCheck
-from runbus.forms.parts import UNSET, Constant, Nothing, Number, Part, Schema, Union
+from runbus.forms.parts import UNSET, Constant, Nothing, Number, Part, Schema, Union, only_value
 from runbus.forms.references import items_of
 from runbus.forms.values import Mistyped, read_value, write_value
 from runbus.web.form_fields import MOST_TRIED_BYTES, NOTHING, Field
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 def answer_of(field: Field) -> JSONValue:
     """Return what a field was filled with; `UNSET` to leave it out."""
-    if field.choice == NOTHING or isinstance(field.part, Nothing):
+    if field.choice == NOTHING:
         return None
-    if isinstance(field.part, Constant):
-        return field.part.value
+    if isinstance(field.part, Constant | Nothing):
+        return only_value(field.part)
     if field.kind in _GROUPS:
         return _GROUPS[field.kind](field)
     if _shows_default(field):

@@ -189,6 +189,15 @@ def test_a_default_is_kept_by_return(annotation: Any, default: Any, options: Any
     assert answer == {"x": schema["properties"]["x"]["default"]}
 
 
+@pytest.mark.parametrize("annotation", [None, Literal["a"]], ids=str)
+def test_what_is_not_asked_for_has_its_default(annotation: Any) -> None:
+    """Where one value alone fits, and the model has another one."""
+    schema = form_of(annotation, default="b")
+    with typing([]):
+        assert prompts.ask(schema) == {"x": "b"}
+    assert take(schema, {"do": ["send"]}).answer == {"x": "b"}
+
+
 def test_a_negative_zero_keeps_its_sign() -> None:
     """As a `Decimal`, it has one."""
     assert on_the_page(form_of(Decimal), "-0") == on_a_terminal(form_of(Decimal), "-0") == "-0"
