@@ -12,7 +12,7 @@ from uuid import uuid4
 from pydantic_core import from_json
 
 from runbus.background.caller import in_caller
-from runbus.errors import DeploymentMissing, ParametersRefused, RunbusError
+from runbus.errors import DeploymentMissing, ParametersRefused, RunbusError, RunMissing
 from runbus.execution.current_run import current_flow_run
 from runbus.execution.run_names import friendly_name
 from runbus.execution.subflows import ordinal_ids
@@ -56,7 +56,8 @@ async def arun_deployment(
     `timeout` is how long to wait for its end, in seconds: 0 returns the scheduled run at once, None
     waits for ever; a run that takes longer is returned as it is then. Inside a flow the run is that
     flow's child (`as_subflow`), and is found again when the flow runs again. While no worker serves
-    the deployment, a warning says so.
+    the deployment, a warning says so. One that is waited for and that its server loses (a failover)
+    is started again, under the same id.
 
     `idempotency_key` gives the same run for the same key, however often it is started, as long as
     the run's record is kept: until RUNBUS_RETENTION_SECONDS (by default 7 days) after its end. Then
@@ -81,15 +82,26 @@ async def arun_deployment(
     }
     if parent is not None:
         fields["parent"] = str(parent.run_id)
-    run = await runs.create(bus, run_id, fields)
-    await deployments.hint(bus, name, run_id)
+    run = await _start(bus, name, run_id, fields)
     if timeout == 0:
         return run
+    deadline = None if timeout is None else bus.loop.time() + timeout
     with tasks.started(_tell_unserved(bus, run)):
-        try:
-            return await ended(run_id, timeout, poll_interval, run)
-        except TimeoutError:
-            return await runs.read(bus, run_id)
+        while True:
+            left = None if deadline is None else max(0, deadline - bus.loop.time())
+            try:
+                return await ended(run_id, left, poll_interval, run)
+            except TimeoutError:
+                return await runs.read(bus, run_id)
+            except RunMissing:
+                _log.warning("%s is started again: its server has lost it", run.name)
+                run = await _start(bus, name, run_id, fields)
+
+
+async def _start(bus: Bus, name: str, run_id: UUID, fields: dict[str, str | bytes]) -> FlowRun:
+    run = await runs.create(bus, run_id, fields)
+    await deployments.hint(bus, name, run_id)
+    return run
 
 
 async def _tell_unserved(bus: Bus, run: FlowRun) -> None:

@@ -9,7 +9,8 @@ from functools import partial, update_wrapper
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from runbus.background.bridge import PendingFlow, on_loop
+from runbus.background.bridge import on_loop
+from runbus.background.pending import PendingFlow
 from runbus.errors import InvalidArgument
 from runbus.execution.call import FlowCall
 from runbus.execution.current_run import current_flow_run
@@ -22,7 +23,7 @@ from runbus.worker.serving import serve
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runbus.background.bridge import Finished, Pending
+    from runbus.background.pending import Finished, Pending
     from runbus.execution.parameters import Args, Arguments, Kwargs
     from runbus.protocol.json_value import JSONObject, JSONValue
 
@@ -138,7 +139,9 @@ class Flow(Generic[P, R]):
         return FlowCall(
             flow_name=self.name,
             run_name=run_name or self.run_name(parameters),
-            call=partial(self.fn, *args, **kwargs),
+            fn=self.fn,
+            args=args,
+            kwargs=kwargs,
             parameters=parameters,
             result_type=self._parameters.result_type,
             retries=self.retries,

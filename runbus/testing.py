@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runbus.background import bridge
+from runbus.background.background_loop import background
 from runbus.settings import temporary_settings
 from runbus.store.bus import current_bus
 from runbus.store.embedded import server
@@ -33,7 +34,7 @@ def runbus_server_url() -> Iterator[str]:
         environment.setenv("RUNBUS_HOME", str(home))
         url = server.ensure_running()
     yield url
-    bridge.background.stop()  # first: it would say, after pytest's summary, that the server is gone
+    background.stop()  # first: it would say, after pytest's summary, that the server is gone
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RUNBUS_HOME", str(home))
         server.stop()

@@ -10,7 +10,7 @@ from runbus.store.bus import current_bus
 from runbus.store.records import named_values
 
 if TYPE_CHECKING:
-    from runbus.background.bridge import Pending
+    from runbus.background.pending import Pending
     from runbus.protocol.json_value import JSONValue
 
 

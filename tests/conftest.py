@@ -55,8 +55,9 @@ class SharedServers:
             server.restart()
         server.thaw()
         with server.client() as client:
-            # First: what a killed process still said would be executed on the empty server. Among
-            # them are those that the background loop holds for an earlier test's settings.
+            # Twice: what a killed process still said would be executed on the empty server, and who
+            # connects anew, as the background loop does, would find what the last test has left.
+            client.flushall()
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             client.flushall()
             client.script_flush()
@@ -70,11 +71,11 @@ class SharedServers:
 @pytest.fixture(scope="session")
 def shared_servers() -> Iterator[SharedServers]:
     """The servers that the tests of this worker share."""
-    from runbus.background import bridge
+    from runbus.background.background_loop import background
 
     servers = SharedServers()
     yield servers
-    bridge.background.stop()  # first: it would say, after the summary, that the servers are gone
+    background.stop()  # first: it would say, after the summary, that the servers are gone
     servers.shutdown()
 
 

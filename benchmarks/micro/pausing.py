@@ -50,8 +50,8 @@ def paused(bench: Bench) -> Iterator[Row]:
     count = bench.scaled(PAUSED)
     with serving(bench) as process, bench.control() as control, bench.settings():
         few = _pause(bench, control, FEW)
-        before = process.ask(["memory"])
         wakes_of_few = _rounds_of_wakes(bench, process, few)
+        before = process.ask(["memory"])  # what the first answer has to load is there
         many = [*few, *_pause(bench, control, count - FEW, FEW)]
         memory = (process.ask(["memory"]) - before) / (count - FEW) / 1024
         idle = [_idle_cpu(process) for _ in bench.rounds(5)]

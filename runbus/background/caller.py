@@ -17,6 +17,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runbus.background import bridge
+from runbus.background.background_loop import background, new_event_loop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -96,7 +97,7 @@ async def in_caller(work: Callable[[], Awaitable[T] | T]) -> T:
     """
     caller = _caller.get()
     # A task of another loop may have been begun by a verb of somebody else's.
-    if caller is not None and asyncio.get_running_loop() is bridge.background.loop:
+    if caller is not None and asyncio.get_running_loop() is background.loop:
         return await caller.execute(work)
     result: Any = work()
     return await result if isawaitable(result) else result
@@ -115,7 +116,7 @@ def _value_of(work: Callable[[], Any]) -> Any:
     result = work()
     if not isawaitable(result):
         return result
-    with asyncio.Runner(loop_factory=bridge.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_awaited(result))
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from runbus import settings
-from runbus.background.bridge import new_event_loop
+from runbus.background.background_loop import new_event_loop
 from runbus.errors import RunbusError, ServerUnreachable
 from runbus.store.bus import bus_for
 from runbus.supervision.duty import Duty

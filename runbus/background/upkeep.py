@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from runbus.background import bridge
+from runbus.background.background_loop import background
 from runbus.store.bus import bus_for
 from runbus.store.maintenance import wire_recheck
 from runbus.store.maintenance.boot_clock import boot_time
@@ -60,7 +61,7 @@ class Upkeep:
     def ensure_runs(self) -> None:
         """Start the upkeep unless it runs."""
         with self._lock:
-            loop = bridge.background.loop
+            loop = background.loop
             if self._life is None or self._loop is not loop:
                 self._loop, self._life = loop, bridge.start(self._live)
 
@@ -84,7 +85,7 @@ class Upkeep:
 
     def _call(self, step: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the background loop has ended
-            bridge.background.loop.call_soon_threadsafe(step)
+            background.loop.call_soon_threadsafe(step)
 
     async def _live(self) -> None:
         self._woken = asyncio.Event()

@@ -14,7 +14,7 @@ from runbus.store.records import named_values
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from runbus.background.bridge import Pending
+    from runbus.background.pending import Pending
 
 
 @dataclass(kw_only=True)

@@ -7,28 +7,43 @@ from typing import Protocol
 
 
 class Wait:
-    """A wait of one of a run's verbs, which counts after some time (seconds)."""
+    """A wait of one of a run's verbs, as a block: meanwhile other runs may execute.
 
-    def __init__(self, activity: Activity, after: float) -> None:
+    It counts after some time (seconds).
+    """
+
+    __slots__ = ("_activity", "_after", "_has_begun", "_run", "_timer")
+
+    def __init__(self, run: Waiter, activity: Activity, after: float) -> None:
+        self._run = run
         self._activity = activity
+        self._after = after
         self._has_begun = False
         self._timer: asyncio.TimerHandle | None = None
-        if after > 0:
-            self._timer = asyncio.get_running_loop().call_later(after, self._begin)
+
+    async def __aenter__(self) -> None:
+        if self._after > 0:
+            self._timer = asyncio.get_running_loop().call_later(self._after, self._begin)
         else:
             self._begin()
 
-    def end(self) -> bool:
-        """End it; return whether it counted."""
+    async def __aexit__(self, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._has_begun:
             self._activity.end_wait()
-        return self._has_begun
+            if self._run.interrupt is None:  # else the run executes no more
+                await self._activity.has_slot()
 
     def _begin(self) -> None:
         self._has_begun = True
         self._activity.begin_wait()
+
+
+class Waiter(Protocol):
+    """A run whose verbs wait."""
+
+    interrupt: BaseException | None
 
 
 class Slot(Protocol):

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from runbus.protocol.records import FlowRun
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FlowCall:
     """A call of a flow that is ready to be executed."""
 
     flow_name: str
     run_name: str
-    call: Callable[[], Any]
-    """Calls the flow's function with its parameters; an async one gives a coroutine."""
+    fn: Callable[..., Any]
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
     parameters: Mapping[str, object]
     result_type: object
     """What the function says that it returns."""
@@ -31,8 +32,12 @@ class FlowCall:
     log_prints: bool | None = None
     """None: as the flow that it is called in."""
 
+    def call(self) -> Any:
+        """Call the flow's function; an async one gives a coroutine."""
+        return self.fn(*self.args, **self.kwargs)
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CallResult:
     """How a call of the flow's function ended."""
 
@@ -50,7 +55,7 @@ class CallResult:
         return self.value
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, slots=True)
 class Claim:
     """A run that a worker has taken from its deployment; held from there on, until it executes."""
 

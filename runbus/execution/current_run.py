@@ -51,13 +51,16 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
     In async code, write `async with`.
     """
 
+    __slots__ = ("_failed", "_held", "_unawaited", "_unsettled", "flow_run_id", "id_text")
+
     def __init__(self, flow_run_id: UUID | str) -> None:
         self.flow_run_id = parse_run_id(flow_run_id)
         self.id_text = text_of(self.flow_run_id)
-        self._unsettled: set[Send] = set()
+        # Dicts for sets, as one that is empty takes a quarter: tens of thousands may wait.
+        self._unsettled: dict[Send, None] = {}
         self._held = HeldSends()
         self._failed: list[Send] = []
-        self._unawaited: set[Unawaited] = set()
+        self._unawaited: dict[Unawaited, None] = {}
 
     def __enter__(self) -> Self:
         if bridge.on_loop():
@@ -101,7 +104,7 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
 
     def send(self, sent: Send) -> None:
         """Send in the run's name: its end waits for it, and raises what nobody looked at."""
-        self._unsettled.add(sent)
+        self._unsettled[sent] = None
         sent.on_settled = self._note_settled
         run = current_flow_run()
         try:
@@ -110,19 +113,19 @@ class bound_run:  # noqa: N801  (read as a statement: `with bound_run(id):`)
             else:
                 bridge.send(sent)
         except Exception:  # the caller knows
-            self._unsettled.discard(sent)
+            self._unsettled.pop(sent, None)
             raise
 
     def note_unawaited(self, result: Unawaited) -> None:
         """Expect that this result is awaited before the run ends."""
-        self._unawaited.add(result)
+        self._unawaited[result] = None
 
     def note_awaited(self, result: Unawaited) -> None:
         """Take note that it was."""
-        self._unawaited.discard(result)
+        self._unawaited.pop(result, None)
 
     def _note_settled(self, sent: Send) -> None:
-        self._unsettled.discard(sent)
+        self._unsettled.pop(sent, None)
         if sent.unseen_error is not None and not sent.is_watched:
             self._failed.append(sent)
 
@@ -150,6 +153,8 @@ class entered:  # noqa: N801  (read as a statement: `with entered(run):`)
 
     Not a generator: one that an interrupt leaves half-way ends in any thread, later.
     """
+
+    __slots__ = ("_run", "_token")
 
     def __init__(self, run: RunningFlow) -> None:
         self._run = run

@@ -14,7 +14,8 @@ from runbus.errors import FlowInterrupt
 from runbus.execution.call import CallResult
 from runbus.execution.current_run import bound_run, entered
 from runbus.execution.interruption import told_apart
-from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
+from runbus.execution.run import INTERRUPTED_SECONDS, Execution
+from runbus.execution.stored_values import completed
 from runbus.execution.sync_run import SyncRun
 from runbus.store.connection.connection import settle
 from runbus.supervision import tasks
@@ -83,16 +84,17 @@ async def _done(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> Non
 
 
 async def _awaited(flow_call: FlowCall, context: RunningFlow) -> CallResult:
-    async def body() -> CallResult:
-        try:
-            async with bound_run(context.flow_run.id):
-                await context.confirm()  # the process may have slept since it took the run
-                return completed(flow_call, context, await flow_call.call())
-        except (SystemExit, KeyboardInterrupt) as error:
-            return CallResult(error=error)  # a task would end its loop with it, and others' runs
-
     try:
         with entered(context), watch(asyncio.get_running_loop(), context.name):
-            return await context.flow_code(body())
+            return await context.flow_code(_flow_code(flow_call, context))
     except BaseException as error:
         return CallResult(error=told_apart(error, context.interrupt))
+
+
+async def _flow_code(flow_call: FlowCall, context: RunningFlow) -> CallResult:
+    try:
+        async with bound_run(context.flow_run.id):
+            await context.confirm()  # the process may have slept since it took the run
+            return completed(flow_call, context, await flow_call.call())
+    except (SystemExit, KeyboardInterrupt) as error:
+        return CallResult(error=error)  # a task would end its loop with it, and others' runs

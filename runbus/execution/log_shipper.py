@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from runbus.background import bridge
+from runbus.background.background_loop import background
 from runbus.errors import RunbusError
 from runbus.protocol.printed import one_line
 from runbus.store.bus import current_bus
@@ -59,7 +59,7 @@ class LogShipper(logging.Handler):
                 self._drop_oldest()
             first, self._is_scheduled = not self._is_scheduled, True
         if first:
-            loop = bridge.background.loop
+            loop = background.loop
             loop.call_soon_threadsafe(loop.call_later, BATCH_SECONDS, self._ship_later)
 
     def take(self, run_id: UUID) -> list[Line]:
@@ -103,7 +103,7 @@ class LogShipper(logging.Handler):
             del self._lines[run_id]
 
     def _ship_later(self) -> None:
-        self._task = tasks.start(self.ship(), bridge.background.loop)
+        self._task = tasks.start(self.ship(), background.loop)
 
     def _start_afresh(self) -> None:
         # The lines are the parent's, which takes them itself.

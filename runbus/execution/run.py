@@ -4,47 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
-
-from pydantic_core import to_json
 
 from runbus.background import bridge, lease_holder
 from runbus.errors import (
     EndNotRecorded,
     FlowInterrupt,
     FlowRunCancelled,
-    FlowRunHandedBack,
-    FlowRunSuspended,
-    NotSerializable,
     RunbusError,
     RunLost,
 )
 from runbus.execution import subflows
 from runbus.execution.call import CallResult, Claim, FlowCall
 from runbus.execution.current_run import current_flow_run
+from runbus.execution.endings import ending_of, retry_ending, words_of
 from runbus.execution.listening import Listening
 from runbus.execution.log_shipper import shipper
 from runbus.execution.print_capture import watch_prints
 from runbus.execution.run_context import RunningFlow
 from runbus.execution.run_logger import show_on_terminal
+from runbus.execution.stored_values import recorded
 from runbus.protocol import states
-from runbus.protocol.execution import Ending
-from runbus.protocol.values import encode
-from runbus.store.bus import bus_for, current_bus
-from runbus.store.connection.backoff import backoff
+from runbus.store.bus import current_bus
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import child_runs, logs, runs
-from runbus.store.records.control import Control
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator
 
     from runbus.background.lease_holder import LeaseHolder
     from runbus.execution.activity import Activity, Slot
+    from runbus.protocol.execution import Ending
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
     from runbus.store.maintenance.kept_ends import KeptEnd
@@ -52,20 +44,17 @@ if TYPE_CHECKING:
 INTERRUPTED_SECONDS = 3
 SLOT_SECONDS = 1.0
 """How long a run that has ended keeps its slot for a server that does not take note of it."""
-LEAVES_PROCESS = (FlowRunSuspended, FlowRunHandedBack, RunLost)
-_STATES_AFTER: dict[type[BaseException], str] = {
-    FlowRunCancelled: "Cancelled",
-    FlowRunSuspended: "Suspended",
-    FlowRunHandedBack: "Scheduled",
-    Exception: "Failed",
-}
-"""What the run comes into when the flow's code ends with an error."""
 _FINAL = frozenset(name for name, type_ in states.TYPES.items() if type_ in states.FINAL)
 _log = logging.getLogger("runbus.flow_runs")
 
 
 class Execution:
     """One run being executed in this process: a new one, or one that a worker has claimed."""
+
+    __slots__ = (
+        *("_activity", "_bus", "_claim", "_context", "_flow_call", "_holder", "_listening"),
+        *("_parameters", "_parent", "_run_id"),
+    )
 
     def __init__(self, flow_call: FlowCall, claim: Claim | None = None) -> None:
         self._flow_call = flow_call
@@ -76,9 +65,9 @@ class Execution:
         self._holder: LeaseHolder
         self._context: RunningFlow
         # Here, where the flow is called: they have code of their own.
-        self._parameters = _recorded(flow_call.parameters) if claim is None else b""
+        self._parameters = recorded(flow_call.parameters) if claim is None else b""
         self._activity: Activity | None = None
-        self._control_task: Listening | None = None
+        self._listening: Listening | None = None
 
     async def begin(self) -> RunningFlow | CallResult:
         """Record the run as running, and listen to what it is told. Raises `RunLost`.
@@ -157,7 +146,7 @@ class Execution:
         return flow_run
 
     def _enter(self, flow_run: FlowRun) -> RunningFlow:
-        if self._control_task is None:
+        if self._listening is None:
             does = "begins" if flow_run.run_count <= 1 else "goes on"
             _log.info("%s: a run of %s %s", flow_run.name, flow_run.flow_name, does)
         before = getattr(self, "_context", None) or self._claim or self._parent
@@ -177,19 +166,19 @@ class Execution:
         self._leave()
         self._context = context
         if self._parent is not None:
-            self._parent.parts.add(context)
+            self._parent.parts[context] = None
         if before is not None and before.interrupt is not None:
             context.end(before.interrupt)  # it came before there was this one to tell
-        self._control_task = Listening(partial(self._listen, context))
+        self._listening = Listening(context, self._holder.settings)
         return context
 
     def _leave(self) -> None:
-        if self._control_task is not None:
-            self._control_task.cancel()
-            self._control_task = None
+        if self._listening is not None:
+            self._listening.cancel()
+            self._listening = None
             self._holder.discard(self._context)
             if self._parent is not None:
-                self._parent.parts.discard(self._context)
+                self._parent.parts.pop(self._context, None)
 
     async def conclude(self, outcome: CallResult) -> float | None:
         """Record how a call ended. Return the delay (seconds) before it is tried again, or None.
@@ -228,7 +217,8 @@ class Execution:
         may_retry = self._context.flow_run.retry < retries and not isinstance(error, RunLost)
         if may_retry and isinstance(error, Exception):
             return await self._plan_retry(error)
-        ending = self._ending(outcome)
+        limit = self._bus.settings.max_input_bytes
+        ending = ending_of(self._context, outcome, is_claimed=self._claim is not None, limit=limit)
         if ending is None:
             return None
         end = self._holder.keep(ending)
@@ -255,48 +245,9 @@ class Execution:
             timer.cancel()
             close()
 
-    def _ending(self, outcome: CallResult) -> Ending | None:
-        error = outcome.error
-        if error is None:
-            fits = len(outcome.data) <= self._bus.settings.max_input_bytes
-            data = outcome.data if fits else b""
-            return self._end("Completed", result=data, is_exact=outcome.is_exact)
-        if self._context.has_left or isinstance(error, RunLost):
-            return None  # the server has the last word already
-        if self._parent is not None and isinstance(error, LEAVES_PROCESS):
-            return self._end("Left", "waits until its parent goes on")
-        if isinstance(error, FlowRunHandedBack) and self._claim is None:
-            return self._end("Crashed", _words(error))
-        for kind, state in _STATES_AFTER.items():
-            if isinstance(error, kind):
-                return self._end(state, _words(error) if state == "Failed" else "")
-        return self._end("Crashed", f"interrupted by {type(error).__name__}")
-
-    def _end(
-        self,
-        state: str,
-        message: str = "",
-        result: bytes = b"",
-        *,
-        is_exact: bool = False,
-        retry: int | None = None,
-    ) -> Ending:
-        run = self._context.flow_run
-        return Ending(
-            run_id=run.id,
-            run_name=run.name,  # another one made a child that goes on after a crash
-            epoch=self._context.epoch,
-            deployment=run.deployment_id,
-            state=state,
-            message=message,
-            result=result,
-            is_exact=is_exact,
-            retry=retry,
-        )
-
     async def _plan_retry(self, error: Exception) -> float | None:
         retry = self._context.flow_run.retry + 1
-        end = self._holder.keep(self._end("Pending", _words(error), retry=retry))
+        end = self._holder.keep(retry_ending(self._context, error, retry))
         state = await self._holder.record(self._bus, end)
         if state != "Pending":  # it was cancelled, or is another's
             if state is not None:
@@ -305,7 +256,7 @@ class Execution:
         delay = self._flow_call.retry_delay_seconds
         _log.warning(
             "%s: %s; retry %d of %d in %g s",
-            *(self._context.name, _words(error), retry, self._flow_call.retries, delay),
+            *(self._context.name, words_of(error), retry, self._flow_call.retries, delay),
         )
         return delay
 
@@ -348,22 +299,6 @@ class Execution:
         name, told = ending.run_name, f" ({ending.message})" if ending.message else ""
         _log.log(logging.ERROR if ending.message else logging.INFO, "%s: %s%s", name, state, told)
 
-    async def _listen(self, context: RunningFlow) -> None:
-        # On the background loop: the flow may block its own for minutes.
-        control, delays = Control(bus_for(self._holder.settings), self._run_id), backoff()
-        for delay in delays:
-            await asyncio.sleep(delay)
-            try:
-                if delay and await control.is_cancelling(context.epoch):  # a signal may be lost
-                    context.end(FlowRunCancelled(self._run_id))
-                async for name in control.signals(context.epoch):
-                    if name == "cancel":
-                        context.end(FlowRunCancelled(self._run_id))
-                    elif name == "suspend":
-                        context.end(FlowRunSuspended(self._run_id))
-            except RunbusError as error:
-                _log.debug("%s is not told anything for now: %s", context.name, error)
-
     def _slot(self) -> Slot | None:
         if self._claim is not None:
             return self._claim.slot
@@ -385,50 +320,3 @@ class Execution:
             "parameters": self._parameters,
             **({} if parent is None else {"parent": str(parent.run_id)}),
         }
-
-
-def completed(flow_call: FlowCall, context: RunningFlow, value: object) -> CallResult:
-    """Return the outcome of a call that returned a value. Raises what the value's own code raises.
-
-    It is made where the flow's code runs, before the run's end is recorded.
-    """
-    data = _storable(value)
-    exact = context.caller is not None and subflows.is_exact(value, data, flow_call.result_type)
-    return CallResult(value=value, data=data, is_exact=exact)
-
-
-def _storable(value: object) -> bytes:
-    if isinstance(value, Iterator):
-        return b""  # to read it would leave nothing for the caller
-    try:
-        return encode(value)
-    except NotSerializable as error:
-        from runbus.protocol.secret_values import secret_in  # late: it loads pydantic's models
-
-        if secret_in(value) is not None:
-            _log.warning("the result is not kept: %s", error)
-        return b""
-
-
-def _recorded(parameters: Mapping[str, Any]) -> bytes:
-    # What can be read only once, the flow reads.
-    readable = {
-        name: _kind(value) if isinstance(value, Iterator) else value
-        for name, value in parameters.items()
-    }
-    try:
-        return to_json(readable, bytes_mode="base64", fallback=repr)
-    except Exception:  # of something that contains itself, say: the flow can do without a record
-        return to_json({name: _kind(value) for name, value in parameters.items()})
-
-
-def _kind(value: Any) -> str:
-    return f"<{type(value).__name__}>"
-
-
-def _words(error: BaseException) -> str:
-    try:
-        told = f"{type(error).__name__}: {error}"
-    except Exception:  # of its own code
-        told = type(error).__name__
-    return told.split("\n", 1)[0][:500]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -14,7 +14,8 @@ from runbus.execution.activity import Wait
 from runbus.execution.interruption import delivered
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
+    from collections.abc import Coroutine, Mapping
+    from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
     from runbus.background.lease_holder import LeaseHolder
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from runbus.protocol.records import FlowRun
 
 T = TypeVar("T")
+Tasks = dict["asyncio.Task[Any]", None]
+_NO_LIMIT = nullcontext()
 CLEAN_UP_SECONDS = 10.0
 """How long the code of a flow may still use its verbs once it was told that it is cancelled."""
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, slots=True)
 class FlowRunContext:
     """The flow run whose code this is: what `get_run_context` returns."""
 
@@ -52,7 +55,7 @@ class FlowRunContext:
         return self.flow_run.id
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, slots=True)
 class RunningFlow(FlowRunContext):
     """The flow run whose code this is, as those who execute it and its verbs know it."""
 
@@ -74,13 +77,14 @@ class RunningFlow(FlowRunContext):
     """Its own part in the slot."""
     caller: RunningFlow | None = None
     """The run in which this flow was called."""
-    parts: set[RunningFlow] = field(default_factory=set["RunningFlow"])
+    # Dicts for sets, as one that is empty takes a quarter: tens of thousands may wait.
+    parts: dict[RunningFlow, None] = field(default_factory=dict["RunningFlow", None])
     """The runs of flows that were called in this one and have not ended."""
     _asked: list[str] = field(default_factory=list[str])
-    _waiting: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
-    _cancelled: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+    _waiting: Tasks = field(default_factory=dict["asyncio.Task[Any]", None])
+    _cancelled: Tasks = field(default_factory=dict["asyncio.Task[Any]", None])
     """Those of them that were cancelled to deliver the interrupt."""
-    _told: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+    _told: Tasks = field(default_factory=dict["asyncio.Task[Any]", None])
     """Those that it was delivered to."""
     _deadline: float | None = None
     _clean_up_ends: float | None = None
@@ -121,15 +125,21 @@ class RunningFlow(FlowRunContext):
         if self.interrupt is not None:
             if self.cleans_up:
                 return
-            raise self._told_to(asyncio.current_task() if bridge.on_loop() else None)
+            raise self._told_here()
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise self._out_of_time()
 
     def check_goes_on(self) -> None:
         """Raise the same also while it cleans up: for what only a run does that goes on."""
         if self.interrupt is not None:
-            raise self.interrupt
+            raise self._told_here()
         self.check()
+
+    def told(self, interrupt: FlowRunCancelled) -> BaseException:
+        """Return what a verb raises that has heard of the end itself, before a signal has come."""
+        if self.interrupt is None:
+            self.end(interrupt)
+        return self._told_here()
 
     async def confirm(self) -> None:
         """Raise `RunLost` if the run is another process's by now.
@@ -175,34 +185,35 @@ class RunningFlow(FlowRunContext):
         """Do work that ends when the run is cancelled or its time is over."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         is_outermost = task not in self._waiting
-        self._waiting.add(task)
-        limit = asyncio.timeout(self._seconds_left())
+        self._waiting[task] = None
+        seconds = self._seconds_left()
+        limit = None if seconds is None else asyncio.timeout(seconds)
         try:
             if self.interrupt is not None and not self.cleans_up:
                 work.close()  # it came after the verb had looked
                 raise self._told_to(task)
-            async with limit:
+            async with limit or _NO_LIMIT:
                 return await work
         except asyncio.CancelledError:
             if self.interrupt is None or task not in self._cancelled:
                 raise
             raise self._taken(task) from None
         except TimeoutError:
-            if limit.expired():
+            if limit is not None and limit.expired():
                 raise (self.interrupt or self._out_of_time()) from None
             raise
         finally:
             if is_outermost:
                 for each in (self._waiting, self._cancelled, self._told):
-                    each.discard(task)
+                    each.pop(task, None)
             # An error takes its frames along to another thread, where no task is to come to its
             # end: asyncio's own note of that would swallow an interrupt.
             del task, limit
 
-    async def flow_code(self, work: Coroutine[object, None, T]) -> T:
+    def flow_code(self, work: Coroutine[object, None, T]) -> Coroutine[object, None, T]:
         """Do the same with the flow's own code, which is told why it has to end, where it waits."""
         driven = cast("Coroutine[object, None, T]", delivered(work, self._reason))
-        return await self.interruptible(driven)
+        return self.interruptible(driven)
 
     def _reason(self, thrown: BaseException) -> BaseException:
         """Return what is thrown into the flow's code as what it is to see."""
@@ -210,7 +221,7 @@ class RunningFlow(FlowRunContext):
             return thrown
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         if isinstance(thrown, FlowInterrupt):  # as the flow was told that this one is called in
-            self._cancelled.discard(task)
+            self._cancelled.pop(task, None)
             return self._told_to(task)
         if task not in self._cancelled:
             return thrown
@@ -218,15 +229,18 @@ class RunningFlow(FlowRunContext):
 
     def _taken(self, task: asyncio.Task[Any]) -> BaseException:
         """Take the interrupt that a cancellation of the task stands for."""
-        self._cancelled.discard(task)
+        self._cancelled.pop(task, None)
         task.uncancel()
         return self._told_to(task)
+
+    def _told_here(self) -> BaseException:
+        return self._told_to(asyncio.current_task() if bridge.on_loop() else None)
 
     def _told_to(self, task: asyncio.Task[Any] | None) -> BaseException:
         """Return the interrupt, and take note that a task is told of it, or a thread."""
         run: RunningFlow | None = self
         while task is not None and run is not None and run.interrupt is not None:
-            run._told.add(task)
+            run._told[task] = None
             run = run.caller
         self._begin_clean_up()
         return cast("BaseException", self.interrupt)
@@ -243,31 +257,23 @@ class RunningFlow(FlowRunContext):
         task.get_loop().call_later(CLEAN_UP_SECONDS, self._tell_again, task)
 
     def _tell_again(self, task: asyncio.Task[Any]) -> None:
-        self._told.discard(task)
+        self._told.pop(task, None)
         _deliver(task, [self])
 
     def _awaits(self, task: asyncio.Task[Any]) -> bool:
-        return task in self._waiting and task not in self._told
+        told = task in self._told or task in self._cancelled
+        return task in self._waiting and not told
 
     def _seconds_left(self) -> float | None:
         ends = self._clean_up_ends if self.interrupt is not None else self._deadline
         return None if ends is None else ends - time.monotonic()
 
-    @asynccontextmanager
-    async def waiting(self, after: float = 0) -> AsyncGenerator[None]:
+    def waiting(self, after: float = 0) -> AbstractAsyncContextManager[None]:
         """Let other runs execute while the verb in the block waits, as far as this one does not.
 
         Only once it has waited for some time (seconds), if `after` says so.
         """
-        if self.activity is None:
-            yield
-            return
-        wait = Wait(self.activity, after)
-        try:
-            yield
-        finally:
-            if wait.end() and self.interrupt is None:  # else the run executes no more
-                await self.activity.has_slot()
+        return _NO_LIMIT if self.activity is None else Wait(self, self.activity, after)
 
     async def begin_call(self) -> Activity | None:
         """Begin the activity of a flow that is called in this run."""
@@ -296,14 +302,9 @@ class RunningFlow(FlowRunContext):
             run = run.caller
         return run
 
-    @contextmanager
-    def asking(self, key: str) -> Generator[None]:
+    def asking(self, key: str) -> Asking:
         """Wait in a pause, in the block."""
-        self._asked.append(key)
-        try:
-            yield
-        finally:
-            self._asked.remove(key)
+        return Asking(self._asked, key)
 
     def waits_in(self, key: str) -> bool:
         """Whether the run waits in a pause, on any of its loops and threads."""
@@ -313,10 +314,26 @@ class RunningFlow(FlowRunContext):
         return FlowTimeout(flow=self.flow_run.flow_name, seconds=self.timeout_seconds or 0)
 
 
+class Asking:
+    """A pause that is waited in, as a block; among those of its run."""
+
+    __slots__ = ("_asked", "_key")
+
+    def __init__(self, asked: list[str], key: str) -> None:
+        self._asked = asked
+        self._key = key
+
+    def __enter__(self) -> None:
+        self._asked.append(self._key)
+
+    def __exit__(self, *_: object) -> None:
+        self._asked.remove(self._key)
+
+
 def _deliver(task: asyncio.Task[Any], runs: list[RunningFlow]) -> None:
     """Cancel a task once, however many runs wait in it; each then sees its interrupt."""
     waiting = [run for run in runs if run._awaits(task)]  # pyright: ignore[reportPrivateUsage]
     for run in waiting:
-        run._cancelled.add(task)  # pyright: ignore[reportPrivateUsage]
+        run._cancelled[task] = None  # pyright: ignore[reportPrivateUsage]
     if waiting:
         task.cancel()

@@ -13,10 +13,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from runbus.background import bridge, caller
+from runbus.background.background_loop import taken_lock
 from runbus.execution.call import CallResult
 from runbus.execution.current_run import CURRENT, bound_run, entered
 from runbus.execution.interruption import told_apart
-from runbus.execution.run import INTERRUPTED_SECONDS, Execution, completed
+from runbus.execution.run import INTERRUPTED_SECONDS, Execution
+from runbus.execution.stored_values import completed
 
 if TYPE_CHECKING:
     from runbus.execution.call import Claim, FlowCall
@@ -53,7 +55,7 @@ class SyncRun:
 
         So does the cancellation of its task by a signal's handler, as that of `asyncio.run`.
         """
-        self._caller, done = threading.Lock(), bridge.taken_lock()
+        self._caller, done = threading.Lock(), taken_lock()
         outcome = CallResult()
 
         def call() -> None:

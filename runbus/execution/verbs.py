@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, overload
 
 from runbus.background import bridge, caller
+from runbus.background.pending import Pending
 from runbus.execution.current_run import CURRENT, current_flow_run, current_run
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ P = ParamSpec("P")
 def pending(
     verb: str,
     work: Callable[[], Coroutine[object, None, T]],
-    kind: type[bridge.Pending[T]] = bridge.Pending,
-) -> bridge.Pending[T]:
+    kind: type[Pending[T]] = Pending,
+) -> Pending[T]:
     """Return the awaitable result of a verb; a run that ends before it is awaited fails."""
     bound = CURRENT.get().bound
     if not bound:
@@ -47,14 +48,14 @@ def blocking(work: Callable[[], Coroutine[object, None, T]]) -> T:
 @overload
 def verb(
     name: str, work: Callable[P, Coroutine[object, None, None]], *args: P.args, **kwargs: P.kwargs
-) -> bridge.Pending[None]: ...
+) -> Pending[None]: ...
 @overload
 def verb(
     name: str, work: Callable[P, Coroutine[object, None, T]], *args: P.args, **kwargs: P.kwargs
 ) -> T: ...
 def verb(
     name: str, work: Callable[P, Coroutine[object, None, T]], *args: P.args, **kwargs: P.kwargs
-) -> T | bridge.Pending[T]:
+) -> T | Pending[T]:
     """Do a verb's work: in a thread return its value, on an event loop something to await."""
     current_run()
     call = partial(work, *args, **kwargs)

@@ -15,15 +15,14 @@ from runbus.execution.verbs import verb
 from runbus.protocol import states
 from runbus.protocol.ids import parse_run_id
 from runbus.store.bus import current_bus
-from runbus.store.records import child_runs, runs
-from runbus.store.records.control import Control
+from runbus.store.records import child_runs, control, runs
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from typing_extensions import TypeVar
 
-    from runbus.background.bridge import Pending
+    from runbus.background.pending import Pending
     from runbus.protocol.records import FlowRun
 
     T = TypeVar("T", default=None)
@@ -36,7 +35,8 @@ async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> No
     One that nobody executes has ended when this returns. The flows that it called end with it.
     With `children`, so do the runs of deployments that it started and that wait: for a worker, for
     an answer, or for their next retry; also where a flow that they called does. Those that run go
-    on, and so do those that were started with an `idempotency_key`, since others may count on them.
+    on, also while they wait for an input or for the end of another run; and so do those that were
+    started with an `idempotency_key`, since others may count on them.
 
     Raises `AlreadyEnded` and `RunMissing`.
     """
@@ -50,7 +50,7 @@ async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> No
     if found is not None and found != "Cancelling":
         raise AlreadyEnded(flow_run_id=run.id, state=found)
     # Whoever hears it: nothing follows on this, and the epoch of one that has ended is closed.
-    await Control(bus, run.id).signal("cancel")
+    await control.signal(bus, run.id, "cancel")
     run = await runs.read(bus, run.id)
     if children:
         await _cancel_waiting_children(run.id)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 from pydantic import ValidationError
 
-from runbus.background import bridge
+from runbus.background.background_loop import background
 from runbus.background.caller import in_caller
 from runbus.errors import (
     AlreadyEnded,
     CannotPause,
+    FlowRunCancelled,
     FlowRunSuspended,
     InvalidArgument,
     RunbusError,
@@ -31,16 +32,15 @@ from runbus.flow_runs.wait import check_timeout
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.types import check_key_prefix
 from runbus.store.bus import current_bus
-from runbus.store.records import pauses, runs
+from runbus.store.records import control, pauses, runs
 from runbus.store.records.answer_wait import AnswerWait
-from runbus.store.records.control import Control
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from typing_extensions import TypeVar
 
-    from runbus.background.bridge import Pending
+    from runbus.background.pending import Pending
     from runbus.execution.run_context import RunningFlow
     from runbus.input.question import Question
     from runbus.protocol.records import FlowRun, Pause
@@ -109,6 +109,8 @@ async def _pause(
         # No pause was passed: the next one has the same number.
         run.pauses -= key is None
         raise
+    except FlowRunCancelled as error:
+        raise run.told(error) from None
 
 
 async def _ask(
@@ -178,7 +180,7 @@ async def _wait(
 
 
 async def _give_up(run: RunningFlow, key: str, poll_interval: float | None) -> None:
-    if run.interrupt is not None or bridge.background.ends:
+    if run.interrupt is not None or background.ends:
         return  # not the flow's own will: the question stands
     if poll_interval is None:  # it is suspended by now, or not: so it is
         run.end(FlowRunSuspended(run.run_id))
@@ -238,7 +240,7 @@ async def _suspend_other(run_id: UUID) -> None:
     if run.state.is_final():
         raise AlreadyEnded(flow_run_id=run.id, state=run.state.name)
     if run.state.name != "Suspended":
-        await Control(bus, run.id).signal("suspend", run.epoch)
+        await control.signal(bus, run.id, "suspend", run.epoch)
         leave_with(run_id, FlowRunSuspended(run_id))
 
 

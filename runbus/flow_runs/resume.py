@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from runbus.background.bridge import Pending
+    from runbus.background.pending import Pending
     from runbus.protocol.json_value import JSONObject, JSONValue
     from runbus.protocol.records import FlowRun, Pause
 

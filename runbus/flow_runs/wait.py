@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from runbus.background.bridge import Pending
+    from runbus.background.pending import Pending
     from runbus.protocol.records import FlowRun
 
     T = TypeVar("T", default=None)

@@ -90,7 +90,7 @@ class Inbox(Generic[T]):
         self,
         *,
         flow_run_id: UUID,
-        decoders: Mapping[str, Callable[[bytes, Entry], T]],
+        decoders: Mapping[str, Callable[[bytes, Entry, UUID], T]],
         patience: Patience,
         raise_timeout_error: bool,
         exclude_keys: Iterable[str] | None,
@@ -193,7 +193,7 @@ class Inbox(Generic[T]):
         if entry.value is None:
             raise _malformed(stream, entry, "it has no field `value`")
         try:
-            return self._decoders[name](entry.value, entry)
+            return self._decoders[name](entry.value, entry, self.flow_run_id)
         except ValidationError as error:
             if is_broken_json(error):
                 raise _malformed(stream, entry, "its value is not JSON in UTF-8") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -32,18 +32,20 @@ if TYPE_CHECKING:
     from runbus.protocol.records import Pause
 
 
+MANY_FORMS = 128
+"""Of so many it is kept what they are called and how they check: many runs ask the same."""
 _forms: WeakKeyDictionary[type[RunInput], StoredForm] = WeakKeyDictionary()
 """The forms of models without a `save` of their own: a schema takes longer than a question."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
     """What a pause asks for."""
 
     model: type[RunInput] | None = None
     """None when no answer is wanted."""
-    unwrap: Callable[[Any], Any] = lambda answer: answer
-    """Take what the flow asked for out of the model."""
+    unwraps: bool = False
+    """Whether the flow asked for the model's `value` rather than for the model."""
 
     async def form(self, key: str, run_id: UUID) -> StoredForm:
         """Return what the pause of this key stores. Raises `UsageError` for an unusable schema."""
@@ -68,9 +70,11 @@ class Question:
         """Read the answer to a pause. Raises pydantic's `ValidationError`."""
         if self.model is None:
             return None
-        return self.unwrap(await in_caller(partial(answer_of, self.model, run_id, pause)))
+        answer: Any = await in_caller(partial(answer_of, self.model, run_id, pause))
+        return answer.value if self.unwraps else answer
 
 
+@lru_cache(maxsize=MANY_FORMS)
 def title_of_form(form: StoredForm) -> str:
     """Return in a few words what is asked for; the words of a description in quotes."""
     if described := first_line(form.description):
@@ -90,10 +94,7 @@ def question_about(input_type: object) -> Question:
     # A root model has no fields: it is the value of one.
     if isinstance(input_type, type) and _has_fields(input_type):
         return Question(model=run_input_subclass_from_type(input_type))
-    return Question(
-        model=AutomaticRunInput[input_type],
-        unwrap=lambda answer: answer.value,
-    )
+    return Question(model=AutomaticRunInput[input_type], unwraps=True)
 
 
 def _has_fields(cls: type[Any]) -> bool:
@@ -102,7 +103,12 @@ def _has_fields(cls: type[Any]) -> bool:
     )
 
 
+@lru_cache(maxsize=MANY_FORMS)
 def answer_check(form: StoredForm) -> Callable[[bytes], str]:
     """Return a check that says in one line what is wrong with an answer; empty for a good one."""
+    return partial(_problem_of_answer, form)
+
+
+def _problem_of_answer(form: StoredForm, data: bytes) -> str:
     schema = from_json(form.schema) if form.schema else None
-    return lambda data: in_one_line(validate_answer(schema, data)[1])
+    return in_one_line(validate_answer(schema, data)[1])

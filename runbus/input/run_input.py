@@ -42,7 +42,7 @@ from runbus.protocol.types import check_key_prefix, types_by_name
 from runbus.protocol.values import decoder, encode, json_schema, load_pydantic
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterable
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from runbus.protocol.json_value import JSONObject
     from runbus.protocol.records import Pause
     from runbus.store.sending.receipt import Sent
+
+    Decoder = Callable[[bytes, Entry, UUID], Any]
 
 load_pydantic()
 # Among the model's private values, so that a copy has it too. Not a `PrivateAttr`, whose set-up
@@ -347,35 +349,37 @@ def receive_input(
     run_id = run_id_or_current(flow_run_id, "receive_input")
     if isinstance(input_type, (str, bytes, int, float, BaseModel)):
         raise InvalidArgument("input_type", input_type, "it is a value: pass a type")
-    by_name = (
-        types_by_name(input_type)
-        if key_prefix is None
-        else {check_key_prefix(key_prefix): input_type}
-    )
+    name = None if key_prefix is None else check_key_prefix(key_prefix)
+    # A class is itself. Of other types two may be equal that are not read alike (`A | B`, `B | A`).
+    decoders_of = _decoders_of_class if isinstance(input_type, type) else _decoders
     return Inbox(
         flow_run_id=run_id,
-        decoders={
-            name: _decoder_with_metadata(type_, run_id, with_metadata)
-            for name, type_ in by_name.items()
-        },
+        decoders=decoders_of(input_type, name, with_metadata),
         patience=Patience(timeout=timeout, poll_interval=poll_interval, deadline=deadline),
         raise_timeout_error=raise_timeout_error,
         exclude_keys=exclude_keys,
     )
 
 
-def _decoder_with_metadata(
-    input_type: Any, receiver: UUID, with_metadata: bool
-) -> Callable[[bytes, Entry], Any]:
+def _decoders(input_type: object, name: str | None, with_metadata: bool) -> Mapping[str, Decoder]:
+    by_name = types_by_name(input_type) if name is None else {name: input_type}
+    return {each: _decoder_of(type_, with_metadata) for each, type_ in by_name.items()}
+
+
+# One for all of a class: tens of thousands may wait.
+_decoders_of_class = lru_cache(maxsize=1024)(_decoders)
+
+
+def _decoder_of(input_type: Any, with_metadata: bool) -> Decoder:
     if isinstance(input_type, type) and issubclass(input_type, BaseModel):
         decode = _model_decoder(run_input_subclass_from_type(input_type))
     elif with_metadata:
         decode = _automatic(decoder(input_type))
     else:
         bare = decoder(input_type)
-        return lambda data, _: bare(data)
+        return lambda data, _, __: bare(data)
 
-    def decode_with_metadata(data: bytes, entry: Entry) -> RunInput:
+    def decode_with_metadata(data: bytes, entry: Entry, receiver: UUID) -> RunInput:
         return _as_received(decode(data), (entry.key, entry.sender, receiver))
 
     return decode_with_metadata

@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from runbus import settings
 from runbus.background import bridge
+from runbus.background.background_loop import background
 from runbus.errors import RunbusError, SettingsError
 from runbus.protocol.keys import TAGS
 from runbus.protocol.printed import one_line
@@ -108,9 +109,7 @@ def _say(start: StartResponse, status: str, text: str) -> Iterable[bytes]:
 
 def _lives(_: Report) -> None:
     # The thread that answers is not the one that may be stuck.
-    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), bridge.background.loop).result(
-        PATIENCE_SECONDS
-    )
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), background.loop).result(PATIENCE_SECONDS)
 
 
 def _answers(report: Report) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from sys import intern
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic_core import from_json
@@ -27,6 +28,12 @@ def read_fields(reply: Mapping[bytes, bytes] | list[bytes]) -> Fields:
 def text_in(fields: Fields, name: str) -> str | None:
     """Return a field's text; None where it is empty or missing."""
     return fields[name].decode(errors="replace") if fields.get(name) else None
+
+
+def word_in(fields: Fields, name: str) -> str | None:
+    """Return the same of a text that many records have: it is kept once."""
+    found = text_in(fields, name)
+    return None if found is None else intern(found)
 
 
 def number_in(fields: Fields, name: str) -> int:

@@ -14,6 +14,7 @@ from runbus.protocol.fields import (
     read_time,
     text_in,
     time_in,
+    word_in,
 )
 from runbus.protocol.ids import read_run_id
 from runbus.protocol.states import TYPES, State
@@ -28,7 +29,7 @@ _NO_FIELDS: JSONObject = {}
 _NO_ITEMS: list[JSONValue] = []
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FlowRun:
     """A run as it was when it was read."""
 
@@ -68,7 +69,7 @@ class FlowRun:
         def __await__(self) -> Generator[object, None, Self]: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pause:
     """A pause as it was when it was read."""
 
@@ -90,7 +91,7 @@ class Pause:
     """The answer's JSON."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
     """A run that somebody has to answer."""
 
@@ -99,7 +100,7 @@ class Waiting:
     """What it asks; None when it was suspended from outside, and only has to be resumed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StateChange:
     """A state that a run came into."""
 
@@ -110,13 +111,13 @@ class StateChange:
 
 def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
     """Read a run; None where there is none, or none in a state that this version knows."""
-    name = text_in(fields, "state_name") or ""
+    name = word_in(fields, "state_name") or ""
     if name not in TYPES:
         return None
     return FlowRun(
         id=flow_run_id,
         name=text_in(fields, "name") or "",
-        flow_name=text_in(fields, "flow") or "",
+        flow_name=word_in(fields, "flow") or "",
         state=State(
             name=name,
             type=TYPES[name],
@@ -124,7 +125,7 @@ def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
             timestamp=time_in(fields, "moved"),
             data=fields.get("result") or None,
         ),
-        deployment_id=text_in(fields, "deployment"),
+        deployment_id=word_in(fields, "deployment"),
         parent_run_id=read_run_id(fields.get("parent", b"")),
         parameters=json_in(fields, "parameters", _NO_FIELDS),
         created=time_in(fields, "created") or datetime.fromtimestamp(0, UTC),
@@ -134,7 +135,7 @@ def read_flow_run(flow_run_id: UUID, fields: Fields) -> FlowRun | None:
         pause=text_in(fields, "pause"),
         retry=number_in(fields, "retry"),
         epoch=text_in(fields, "epoch") or "",
-        owner=text_in(fields, "owner"),
+        owner=word_in(fields, "owner"),
         tags=tuple(map(str, json_in(fields, "tags", _NO_ITEMS))),
         crash_count=number_in(fields, "crashes"),
         is_exact="exact" in fields,

@@ -89,7 +89,7 @@ def diagram() -> str:
     return "\n".join(lines)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class State:
     """A run's state at one moment."""
 

@@ -14,14 +14,12 @@ import sys
 import sysconfig
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from types import FrameType
 
 BLOCKED_SECONDS = 1.0
@@ -43,14 +41,24 @@ class WatchedLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.runs: list[str] = []
-        """The names of the runs that execute on it."""
-        self.tasks: WeakKeyDictionary[asyncio.Task[Any], str] = WeakKeyDictionary()
-        """The run that each task began with."""
+        self._runs: dict[int, tuple[str, ...]] = {}
+        """The names of the runs that execute on it, by the `id` of the task, which is thus not
+        kept alive: each was called in the one before."""
         self._thread_id = threading.get_ident()
         self._asked: float | None = None
         self._last_asked = 0.0
         self._blamed: str | None = None
+
+    def begin(self, task: int, run_name: str) -> None:
+        """Take note that a task begins to execute a run."""
+        self._runs[task] = (*self._runs.get(task, ()), run_name)
+
+    def end(self, task: int) -> None:
+        """Take note that it goes on with the run in which that one was called, if with any."""
+        if callers := self._runs[task][:-1]:
+            self._runs[task] = callers
+        else:
+            del self._runs[task]
 
     def look(self) -> None:
         """Judge the loop, and ask it anew; in the watchdog's thread."""
@@ -89,10 +97,9 @@ class WatchedLoop:
         return name
 
     def _name(self, task: asyncio.Task[Any] | None) -> str:
-        name = None if task is None else self.tasks.get(task)
-        if name is not None:
-            return name
-        runs = list(self.runs)
+        if task is not None and (own := self._runs.get(id(task))):
+            return own[-1]
+        runs = [name for names in list(self._runs.values()) for name in names]
         if len(runs) == 1:
             return runs[0]
         more = ", …" if len(runs) > MOST_NAMES else ""
@@ -150,28 +157,26 @@ _watchdog = Watchdog()
 os.register_at_fork(after_in_child=_watchdog.start_afresh)
 
 
-@contextmanager
-def watch(loop: asyncio.AbstractEventLoop, run_name: str | None = None) -> Generator[None]:
-    """Say when a loop is blocked while the code in the block is executed, on that loop's thread.
+class watch:  # noqa: N801  (read as a statement: `with watch(loop):`)
+    """Say when a loop is blocked while the code in the block is executed, on that loop's thread."""
 
-    `run_name` is the run that the current task executes there.
-    """
-    watched, task = _watchdog.enter(loop), asyncio.current_task(loop)
-    before = None if task is None else watched.tasks.get(task)
-    if run_name is not None:
-        watched.runs.append(run_name)
-        if task is not None:
-            watched.tasks[task] = run_name
-    try:
-        yield
-    finally:
-        if run_name is not None:
-            watched.runs.remove(run_name)
-            if task is not None and before is not None:
-                watched.tasks[task] = before  # of the run that called this one
-            elif task is not None:
-                watched.tasks.pop(task, None)
-        _watchdog.leave(watched)
+    __slots__ = ("_loop", "_run_name", "_task", "_watched")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, run_name: str | None = None) -> None:
+        """`run_name` is the run that the current task executes there."""
+        self._loop = loop
+        self._run_name = run_name
+
+    def __enter__(self) -> None:
+        self._watched = _watchdog.enter(self._loop)
+        self._task = id(asyncio.current_task(self._loop))
+        if self._run_name is not None:
+            self._watched.begin(self._task, self._run_name)
+
+    def __exit__(self, *_: object) -> None:
+        if self._run_name is not None:
+            self._watched.end(self._task)
+        _watchdog.leave(self._watched)
 
 
 def _frame_of(thread_id: int) -> FrameType | None:

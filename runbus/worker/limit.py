@@ -128,6 +128,8 @@ class SlotLimit:
 class Slot:
     """A claimed run's share of what its worker executes at once."""
 
+    __slots__ = ("activity", "executing", "is_over", "limit", "loop", "turns")
+
     def __init__(self, limit: SlotLimit, loop: asyncio.AbstractEventLoop) -> None:
         self.limit = limit
         self.loop = loop
@@ -175,6 +177,8 @@ class Slot:
 
 class Activity:
     """One run's part in a slot: the claimed run's, or that of a flow that was called in it."""
+
+    __slots__ = ("_caller", "_waits", "slot")
 
     def __init__(self, slot: Slot, caller: Activity | None = None) -> None:
         self.slot = slot

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runbus.errors import RunbusError
@@ -19,11 +19,10 @@ from runbus.store.records import executions
 from runbus.supervision import tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
     from uuid import UUID
 
     from runbus.execution.activity import Slot
-    from runbus.execution.call import Claim
     from runbus.protocol.records import FlowRun
     from runbus.store.bus import Bus
 
@@ -41,6 +40,7 @@ class Quarantine:
         self._lease_seconds = lease_seconds
         self._on_end = on_end
         self._slots: dict[UUID, Slot] = {}
+        self._probations: dict[UUID, asyncio.Task[None]] = {}
         self._alone: UUID | None = None
         self._wanted_since: dict[UUID, float] = {}
 
@@ -73,30 +73,27 @@ class Quarantine:
         if self._wanted_since.pop(run_id, None) is not None:
             self._on_end()
 
-    def begin(self, run: FlowRun, slot: Slot) -> None:
+    def begin(self, bus: Bus, run: FlowRun, slot: Slot) -> None:
         """Take note that a run begins, alone if it has to be."""
         self._slots[run.id] = slot
         if run.crash_count >= executions.CRASHES_IN_COMPANY:
             self._alone = run.id
+        if run.crash_count:
+            self._probations[run.id] = tasks.start(self._probation(bus, run))
 
-    @contextmanager
-    def entered(self, bus: Bus, claim: Claim) -> Generator[None]:
-        """Execute in the block a run that has begun."""
-        run = claim.run
-        probation = [self._probation(bus, claim)] if run.crash_count else []
-        try:
-            with tasks.started(*probation):
-                yield
-        finally:
-            del self._slots[run.id]
-            self._end(run.id)
+    def end(self, run_id: UUID) -> None:
+        """Take note that a run that has begun is not executed here any more."""
+        self._slots.pop(run_id, None)
+        if (probation := self._probations.pop(run_id, None)) is not None:
+            probation.cancel()
+        self._end(run_id)
 
-    async def _probation(self, bus: Bus, claim: Claim) -> None:
+    async def _probation(self, bus: Bus, run: FlowRun) -> None:
         # A run that goes on for days is not to be crashed by what happens once a week.
         await asyncio.sleep(recovery.PROBATION_LEASES * self._lease_seconds)
         with suppress(RunbusError):  # then it is executed alone once more
-            await executions.reset_crashes(bus, claim.run.id, claim.run.epoch)
-        self._end(claim.run.id)
+            await executions.reset_crashes(bus, run.id, run.epoch)
+        self._end(run.id)
 
     def _end(self, run_id: UUID) -> None:
         self.forget(run_id)

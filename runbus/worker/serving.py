@@ -13,6 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runbus.background import bridge, lease_holder
+from runbus.background.background_loop import background, new_event_loop
+from runbus.background.pending import Finished, Pending
 from runbus.protocol.printed import one_line
 from runbus.worker.blocked_end import end_if_blocked
 from runbus.worker.deployment import Deployment, check_served
@@ -21,7 +23,6 @@ from runbus.worker.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from runbus.background.bridge import Finished, Pending
     from runbus.background.lease_holder import LeaseHolder
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -51,10 +52,10 @@ async def aserve(*served: Deployment, limit: int | None = None) -> None:
 def serve(*served: Deployment, limit: int | None = None) -> Pending[None] | Finished:
     """Execute the runs of deployments until Ctrl-C or SIGTERM. See `Flow.serve`."""
     if bridge.on_loop():
-        return bridge.Pending("serve()", lambda: aserve(*served, limit=limit))
-    with asyncio.Runner(loop_factory=bridge.new_event_loop) as runner:
+        return Pending("serve()", lambda: aserve(*served, limit=limit))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(aserve(*served, limit=limit))
-    return bridge.Finished()
+    return Finished()
 
 
 @contextmanager
@@ -103,7 +104,7 @@ class _Signalled:
         # On the background loop: the loop of this thread may be blocked by a flow, and a handler
         # of the loop's own would never run.
         for worker in self.workers:
-            bridge.background.loop.call_soon_threadsafe(_stop, worker)
+            background.loop.call_soon_threadsafe(_stop, worker)
 
 
 _signalled = _Signalled()

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from runbus.execution.call import FlowCall
     from runbus.protocol.records import FlowRun
     from runbus.store.maintenance.holdings import Execution
-    from runbus.worker.deployment import Deployment
+    from runbus.worker.deployment import Deployment, Servable
 
 SWEEP_SECONDS = 5.0
 """How often one worker looks for what no hint reached; each of many does so less often."""
@@ -81,7 +81,7 @@ class Worker:
         self._bus = current_bus()
         self.holder: LeaseHolder = lease_holder.of(self._bus.settings)
         """By which this process has the runs."""
-        self._executing: dict[tuple[UUID, str], asyncio.Task[None]] = {}
+        self._executing: dict[asyncio.Task[None], tuple[UUID, str]] = {}
         self._stopping = asyncio.Event()
         self._starting = anyio.CancelScope()
         self._is_stopped = False
@@ -202,24 +202,23 @@ class Worker:
 
     def _begin(self, run: FlowRun, slot: Slot) -> None:
         claim = Claim(run=run, holder=self.holder, slot=slot)
-        self._quarantine.begin(run, slot)
+        self._quarantine.begin(self._bus, run, slot)
         self.holder.add(claim)
-        work = self._execute(self._served[run.deployment_id or ""], claim)
-        task = self._executing[run.id, run.epoch] = tasks.start(work)
-        task.add_done_callback(lambda _: self._executing.pop((run.id, run.epoch), None))
+        work = self._execute(self._served[run.deployment_id or ""].flow, claim)
+        task = tasks.start(work)
+        self._executing[task] = run.id, run.epoch
+        task.add_done_callback(self._executing.pop)
 
-    async def _execute(self, deployment: Deployment, claim: Claim) -> None:
-        flow, run = deployment.flow, claim.run
-        prepare = partial(flow.prepare_stored, run.parameters, run.name)
+    async def _execute(self, flow: Servable, claim: Claim) -> None:
         try:
-            with self._quarantine.entered(self._bus, claim):
-                if not flow.is_async:
-                    await _in_thread(partial(_run_sync, prepare, claim), run)
-                elif (prepared := await _prepared(prepare, claim)) is not None:
-                    await run_async(prepared, claim)
+            if not flow.is_async:
+                await _in_thread(partial(_run_sync, flow, claim), claim.run)
+            elif (prepared := await _prepared(flow, claim)) is not None:
+                await run_async(prepared, claim)
         except (Exception, FlowInterrupt, SystemExit, KeyboardInterrupt) as error:
-            _log.debug("%s: recorded by the engine: %r", run.name, error)
+            _log.debug("%s: recorded by the engine: %r", claim.run.name, error)
         finally:
+            self._quarantine.end(claim.run_id)
             claim.slot.close()
             self.holder.discard(claim)
 
@@ -239,7 +238,7 @@ class Worker:
     # How it ends.
 
     def _mine(self) -> list[Execution]:
-        executing = set(self._executing)
+        executing = set(self._executing.values())
         return [
             each
             for each in self.holder.holdings.executions()
@@ -270,7 +269,7 @@ class Worker:
                 execution.end(FlowRunHandedBack(execution.run_id))
 
     async def _wait_for_runs(self, seconds: float) -> None:
-        if running := list(self._executing.values()):
+        if running := list(self._executing):
             await asyncio.wait(running, timeout=seconds)
 
     async def _end(self, beside: BackgroundCall[None]) -> None:
@@ -292,9 +291,10 @@ class Worker:
         await self._registration.end()
 
 
-async def _prepared(prepare: Callable[[], FlowCall], claim: Claim) -> FlowCall | None:
+async def _prepared(flow: Servable, claim: Claim) -> FlowCall | None:
     # In the flow's own thread, or on its loop: to validate the parameters may take a while.
     run = claim.run
+    prepare = partial(flow.prepare_stored, run.parameters, run.name)
     try:
         return await in_caller(prepare)
     except Exception as error:  # of a validator's own code, too
@@ -311,8 +311,8 @@ async def _prepared(prepare: Callable[[], FlowCall], claim: Claim) -> FlowCall |
         return None
 
 
-def _run_sync(prepare: Callable[[], FlowCall], claim: Claim) -> None:
-    prepared = caller.run(partial(_prepared, prepare, claim))
+def _run_sync(flow: Servable, claim: Claim) -> None:
+    prepared = caller.run(partial(_prepared, flow, claim))
     if prepared is not None:
         run_sync(prepared, claim)
 

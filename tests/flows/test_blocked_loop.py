@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import re
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 from faults import PATIENCE, result_of, started, state_of, until
@@ -64,6 +66,24 @@ async def test_a_blocked_loop(caplog: pytest.LogCaptureFixture) -> None:
     [first], [_, last] = *told, warnings_of(caplog)
     assert first.startswith(f"the-run blocks its event loop, at {line_that_blocks()}")
     assert re.fullmatch(r"the-run blocked its event loop for [12]\.\d s", last)
+
+
+def test_a_task_whose_loop_was_closed() -> None:
+    """That its loop was watched does not keep it alive."""
+
+    async def wait() -> None:
+        with watch(asyncio.get_running_loop(), "the-run"):
+            await asyncio.sleep(PATIENCE)
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # it says that a task was destroyed
+    task = loop.create_task(wait())
+    loop.run_until_complete(asyncio.sleep(0))
+    found = weakref.ref(task)
+    del task
+    loop.close()
+    gc.collect()
+    assert found() is None
 
 
 async def test_two_blockages(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
 import anyio
@@ -26,6 +26,10 @@ from runbus import (
 from runbus.background.bridge import run as block
 from runbus.errors import FlowRunCancelled
 from runbus.execution import run_context
+from runbus.execution.current_run import running_flow
+from runbus.execution.run_context import RunningFlow
+from runbus.store.bus import current_bus
+from runbus.store.records import control, runs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -119,6 +123,91 @@ async def test_an_async_flow_cleans_up(valkey: Server, wait: Callable[[], Awaita
         assert [word async for word in undone] == ["thread", "refund"]
     (run,) = await get_client().read_flow_runs(flow_name="outer")
     assert "cleaning up" in [line.message for line in await get_client().read_logs(run.id)]
+
+
+async def test_two_say_it_at_once(valkey: Server) -> None:
+    """A flow that is told by a signal and by what the server says is cancelled once."""
+    begun, seen = list[RunningFlow](), list[int]()
+
+    @flow
+    async def outer() -> None:
+        begun.append(running_flow("the test"))
+        try:
+            await sleep()
+        except FlowRunCancelled:
+            await asyncio.sleep(0)
+            seen.append(cast("asyncio.Task[None]", asyncio.current_task()).cancelling())
+            raise
+
+    task = asyncio.ensure_future(outer())
+    async with asyncio.timeout(PATIENCE):
+        while not begun:
+            await asyncio.sleep(0.01)
+    for _ in range(2):
+        begun[0].end(FlowRunCancelled(begun[0].run_id))
+    with pytest.raises(FlowRunCancelled):
+        await task
+    assert seen == [0]
+
+
+async def test_the_server_says_it_before_a_signal(valkey: Server) -> None:
+    """A pause that finds its run cancelled is the one time that the flow is told."""
+    begun, moved, cleaning = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    seen = list[Any]()
+
+    @flow
+    async def outer() -> None:
+        begun.set()
+        await moved.wait()
+        try:
+            await pause_flow_run(int)
+        except FlowRunCancelled:
+            cleaning.set()
+            seen.append(await anext(receive_input(str, timeout=PATIENCE)))
+            raise
+
+    task = asyncio.ensure_future(outer())
+    await begun.wait()
+    (run,) = await get_client().read_flow_runs(flow_name="outer")
+    await runs.move(current_bus(), run, "Cancelling")
+    moved.set()
+    await cleaning.wait()
+    await control.signal(current_bus(), run.id, "cancel")
+    await asyncio.sleep(0.2)  # it comes while the flow cleans up
+    await send_input("kept", run.id)
+    with pytest.raises(FlowRunCancelled):
+        await task
+    assert seen == ["kept"]
+
+
+def test_a_pause_is_the_first_verb_that_says_it(valkey: Server) -> None:
+    """A flow that blocks its loop when it is cancelled, and asks then, cleans up like any other."""
+    begun, cancelled, seen = list[RunningFlow](), threading.Event(), list[Any]()
+
+    @flow
+    async def outer() -> None:
+        run = running_flow("the test")
+        await send_input("kept", run.run_id)
+        begun.append(run)
+        cancelled.wait(PATIENCE)
+        try:
+            await pause_flow_run(int)
+        except FlowRunCancelled:
+            seen.append(await anext(receive_input(str, timeout=PATIENCE)))
+            raise
+
+    def call() -> None:
+        with pytest.raises(FlowRunCancelled):
+            asyncio.run(outer())
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    until(lambda: begun)
+    cancel_flow_run(begun[0].run_id)
+    until(lambda: begun[0].interrupt is not None)
+    cancelled.set()
+    thread.join(PATIENCE)
+    assert seen == ["kept"]
 
 
 async def test_a_called_flow_cleans_up_first(valkey: Server) -> None:

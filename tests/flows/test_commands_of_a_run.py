@@ -22,7 +22,7 @@ RUNS = 400
 TASKS = 50
 ROUNDS = 3
 """Of which the one counts that others disturb least: a run that lasts is told more."""
-MOST_COMMANDS = 7
+MOST_COMMANDS = 8  # 6.3 on a machine that does nothing else: the busier, the fewer share one
 _END = "the last command"
 _OF_RUNS = re.compile(r":[0-9a-f]{8}-[0-9a-f-]{27}|:queue")
 

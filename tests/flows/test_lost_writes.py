@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING, Any
 from faults import PATIENCE, answer, result_of, started, state_of
 from faults import until as until_so
 
-from runbus import flow, get_client, get_run_context, pause_flow_run, resume_flow_run
+from runbus import (
+    cancel_flow_run,
+    flow,
+    get_client,
+    get_run_context,
+    pause_flow_run,
+    resume_flow_run,
+    run_deployment,
+)
 from runbus.errors import NotPaused, RunMissing
 from runbus.protocol.keys import Keys, tag
 from runbus.store.bus import current_bus
-from runbus.store.records import child_runs
+from runbus.store.records import child_runs, deployments
 from runbus.store.records.answer_wait import AnswerWait
 
 if TYPE_CHECKING:
@@ -132,19 +140,48 @@ def test_a_called_flow_whose_run_is_lost(server: Server, start_worker: StartWork
     """Its caller is executed again and calls it anew: what could go on does not fail."""
     start_worker("family")
     run_id = started("family/x")
-    keys = Keys("runbus")
     child = next(child_runs.ids_of_call(run_id, 1))
     until_so(lambda: state_of(child) == "Paused", RunMissing)
-    with server.client() as client:
-        place = tag(child)
-        with client.pipeline(transaction=True) as undo:
-            undo.delete(*client.keys(f"runbus:{{{place}}}:{child}:*"))
-            for index in (keys.runs(place), keys.active(place), keys.pending(place)):
-                undo.zrem(index, str(child))
-            undo.execute()
-        client.execute_command("CLIENT", "KILL", "TYPE", "normal")
+    lose_run(server, child)
     until_so(lambda: state_of(child) == "Paused", RunMissing)
     for run, value in ((child, 1), (child, 2), (run_id, True)):
         until_so(lambda run=run: state_of(run) == "Paused")
         answer(run, value)
     assert result_of(run_id) == ["tuple", 1, 2, True]
+
+
+def lose_run(server: Server, run_id: UUID) -> None:
+    """Take back that a run was ever made, in one step; all connections are new then."""
+    keys, place = Keys("runbus"), tag(run_id)
+    with server.client() as client:
+        with client.pipeline(transaction=True) as undo:
+            undo.delete(*client.keys(f"runbus:{{{place}}}:{run_id}:*"))
+            for index in (keys.runs(place), keys.active(place), keys.pending(place)):
+                undo.zrem(index, str(run_id))
+            undo.execute()
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal")
+
+
+async def test_a_started_run_that_is_lost(server: Server) -> None:
+    """Who waits for it in `run_deployment` starts it again, within the time that was given."""
+    bus = current_bus()
+    await deployments.register(bus, "wait/x", wait.to_deployment("x").fields())
+    waiting = asyncio.create_task(run_deployment("wait/x", timeout=PATIENCE))
+    run_id = await the_one_run()
+    for _ in range(2):
+        await asyncio.to_thread(lose_run, server, run_id)
+        assert await the_one_run() == run_id
+    await cancel_flow_run(run_id)
+    run = await waiting
+    assert (run.id, run.state.name) == (run_id, "Cancelled")
+
+
+async def the_one_run() -> UUID:
+    async with asyncio.timeout(PATIENCE):
+        while not (found := await get_client().read_flow_runs()):
+            await asyncio.sleep(0.01)
+    return found[0].id
+
+
+@flow
+async def wait() -> None: ...

@@ -63,6 +63,7 @@ def run(server: Server, rulebook: Rules, sources: Iterable[str], **options: Any)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)  # it only computes: beside others it takes its time
 @pytest.mark.keys_without_lifetime
 def test_whatever_goes_wrong_each_run_has_one_owner_and_one_end(server: Server) -> None:
     """No order of calls and faults breaks a promise, and all heals."""
@@ -70,6 +71,7 @@ def test_whatever_goes_wrong_each_run_has_one_owner_and_one_end(server: Server) 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)  # it only computes: beside others it takes its time
 @pytest.mark.keys_without_lifetime
 @pytest.mark.parametrize(
     ("violation", "faults"),

@@ -175,7 +175,7 @@ async def test_tls_on_one_side_only_is_named(guarded: Guarded, kind: str, scheme
     port = guarded.port if scheme == "redis" else guarded.server.port
     name = "/mine" if kind == "+sentinel" else ""
     error = await error_of_a_send(
-        f"{scheme}{kind}://localhost:{port}{name}", retry_seconds=0.2, connect_timeout_seconds=0.2
+        f"{scheme}{kind}://localhost:{port}{name}", retry_seconds=1, connect_timeout_seconds=1
     )
     assert isinstance(error, ServerUnreachable)
     assert "does it speak TLS there" in str(error)

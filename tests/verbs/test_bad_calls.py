@@ -18,6 +18,7 @@ import pytest
 from servers import Server
 
 from runbus import RunbusError, RunInput, bound_run, receive_input, send_input
+from runbus.background.bridge import run as block
 from runbus.errors import (
     InputTooLarge,
     InvalidArgument,
@@ -35,6 +36,7 @@ from runbus.errors import (
     TooMuchUnsent,
     UsageError,
 )
+from runbus.store.bus import current_bus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,6 +85,7 @@ def refused(request: pytest.FixtureRequest) -> Any:
     @contextmanager
     def expect(kind: Any, hint: str) -> Iterator[Refusal]:
         refusal = Refusal()
+        block(lambda: current_bus().commands.command("PING"))  # else a new connection is what fails
         before = everything_in(server)
         with pytest.raises(kind) as raised:
             yield refusal

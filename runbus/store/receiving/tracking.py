@@ -97,7 +97,8 @@ class KeyTracking:
         # Tuples, as nearly all have one.
         self._listeners: dict[bytes, tuple[Listener, ...]] = {}
         self.note_redirect = note_redirect
-        self._waiting: dict[str, set[Listener]] = {}
+        # Dicts for sets, which take up to three times as much.
+        self._waiting: dict[str, dict[Listener, None]] = {}
         self._followed: dict[str, bytes] = {}
         self._heartbeat = Heartbeat(self.connection, self._any_followed)
 
@@ -130,7 +131,7 @@ class KeyTracking:
     def start_waiting(self, listener: Listener) -> None:
         """Keep the connection alive, and proven alive, while this listener waits."""
         tag = listener.tag
-        self._waiting.setdefault(tag, set()).add(listener)
+        self._waiting.setdefault(tag, {})[listener] = None
         if self.connection.live is None:
             self.connection.connect()
         elif tag not in self._followed:
@@ -141,7 +142,7 @@ class KeyTracking:
         """End what `start_waiting` began."""
         tag = listener.tag
         listeners = self._waiting[tag]
-        listeners.remove(listener)
+        del listeners[listener]
         if not listeners:
             del self._waiting[tag]
         self._heartbeat.stop(listener.poll_interval)
@@ -190,7 +191,7 @@ class KeyTracking:
     def _change_tag(self, key: bytes) -> None:
         for tag in [tag for tag, followed in self._followed.items() if followed == key]:
             del self._followed[tag]
-            listeners = self._waiting.get(tag, set())
+            listeners = self._waiting.get(tag, {})
             if listeners and self.connection.live is not None:
                 self._follow(self.connection.live, tag)
             for listener in tuple(listeners):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runbus.errors import FlowPauseTimeout, RunMissing, ServerUnreachable
@@ -41,6 +42,10 @@ _log = logging.getLogger("runbus")
 class AnswerWait:
     """The wait of one flow in one pause."""
 
+    __slots__ = (
+        *("_bus", "_deadline", "_judge", "_opened", "_poll_interval", "_reopen", "_run_id"),
+    )
+
     def __init__(
         self,
         bus: Bus,
@@ -61,19 +66,20 @@ class AnswerWait:
 
     async def answered(self) -> Pause:
         """Wait until the pause is answered; return it. Raises `FlowPauseTimeout`."""
-        is_told = False
+        try:
+            return await self._wait_connected()
+        except ServerUnreachable as error:
+            _log.warning("flow run %s waits on for an answer: %s", self._run_id, error)
+        return await self._wait_again_and_again()
+
+    async def _wait_again_and_again(self) -> Pause:
         for delay in backoff(longest=LONGEST_DELAY):
             await asyncio.sleep(delay)
-            try:
-                if delay:
-                    self._note_opened(await self._reopen())
-                    if (answered := await self._look({}, None)) is not None:
-                        return answered
+            with suppress(ServerUnreachable):
+                self._note_opened(await self._reopen())
+                if (answered := await self._look({}, None)) is not None:
+                    return answered
                 return await self._wait_connected()
-            except ServerUnreachable as error:
-                if not is_told:
-                    _log.warning("flow run %s waits on for an answer: %s", self._run_id, error)
-                is_told = True
         raise AssertionError("it is waited again and again")
 
     def _note_opened(self, opened: Opened) -> None:
@@ -82,9 +88,11 @@ class AnswerWait:
         self._deadline = None if left is None else self._bus.loop.time() + left
 
     async def _wait_connected(self) -> Pause:
-        streams = {"resume": self._bus.keys.resume(self._run_id)}
         consumer = Consumer(
-            self._bus, self._run_id, streams, self._poll_interval, marks=False, looks_again=True
+            *(self._bus, self._run_id, {"resume": self._bus.keys.resume(self._run_id)}),
+            self._poll_interval,
+            marks=False,
+            looks_again=True,
         )
         stream, opened = consumer.streams[0], self._opened
         stream.position.cursor = opened.after
