@@ -321,7 +321,8 @@ def _with(base: type[BaseModel], **options: Any) -> type[BaseModel]:
 def _default(draw: Any, kind: Kind) -> tuple[Any] | None:
     if draw(st.integers(0, 2)):
         return None
-    if not draw(st.integers(0, 3)):
+    is_asked = "Literal" not in str(kind.annotation) and kind.annotation is not None
+    if is_asked and not draw(st.integers(0, 3)):
         is_float = "float" in str(kind.annotation)  # `-1` is none, and yet as good
         odd = [None, "unset"] if is_float else [None, "unset", -1, 10**6]
         odd = odd[:1] if kind.is_group else odd
