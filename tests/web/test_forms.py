@@ -380,6 +380,7 @@ def untouched(annotation, default=UNSET, **options):
         (int, 0, {"ge": 1}),
         (int | None, "unset", {}),
         (Colour, "none", {}),
+        (Colour | None, "none", {}),
         (bool, "unset", {}),
         (str, "", {"min_length": 1}),
         (Annotated[Decimal, Field(max_digits=2)], 1000, {}),
