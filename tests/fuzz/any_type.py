@@ -298,7 +298,7 @@ def models(draw: Any, inner: st.SearchStrategy[Kind], base: type[BaseModel]) -> 
         alias = draw(st.sampled_from([None, None, None, f"{name}-1", f"{name} 2"]))
         if alias is not None:
             given["alias"] = alias
-        default = _default(draw, kind)
+        default = _default(draw, kind, may_be_odd=base is not BaseModel)
         if default is not None:
             given["default"] = default[0]
             left_out.add(alias or name)
@@ -318,11 +318,11 @@ def _with(base: type[BaseModel], **options: Any) -> type[BaseModel]:
     return type("Base", (base,), {"model_config": ConfigDict(**options)})
 
 
-def _default(draw: Any, kind: Kind) -> tuple[Any] | None:
+def _default(draw: Any, kind: Kind, *, may_be_odd: bool) -> tuple[Any] | None:
     if draw(st.integers(0, 2)):
         return None
     is_asked = "Literal" not in str(kind.annotation) and kind.annotation is not None
-    if is_asked and not draw(st.integers(0, 3)):
+    if may_be_odd and is_asked and not draw(st.integers(0, 3)):
         is_float = "float" in str(kind.annotation)  # `-1` is none, and yet as good
         odd = [None, "unset"] if is_float else [None, "unset", -1, 10**6]
         odd = odd[:1] if kind.is_group else odd

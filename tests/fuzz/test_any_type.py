@@ -9,7 +9,7 @@ The differences that there are, each with its reason:
 - A `Literal[1]` takes `true` for pydantic, as Python holds them for equal, and a form does not. So
   no such value is made here, nor a literal of an enum in a plain model, whose JSON pydantic
   does not read, nor an address, which pydantic reads from a number.
-- JSON's `1.10` is the float 1.1 for pydantic. A form keeps the digits for a `Decimal`, and counts them.
+- JSON's `1.10` is the float 1.1 for pydantic. A form keeps a `Decimal`'s digits, and counts them.
 - The page asks for the fields of the form: what else an answer may have, it does not send.
 - On the page, what is left blank is not there: an empty text that is required is missing, and one
   that may be null is null, as an empty list is.
@@ -42,7 +42,7 @@ from runbus.input.run_input import _beyond_defaults, own_form
 from runbus.web.form_page import blank_form, take
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # of odd defaults
-some = settings(max_examples=120, deadline=None)
+some = settings(max_examples=60, deadline=None)
 LINES = 200
 
 
