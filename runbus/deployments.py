@@ -9,6 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from pydantic_core import from_json
+
 from runbus.background.caller import in_caller
 from runbus.errors import DeploymentMissing, ParametersRefused, RunbusError, RunMissing
 from runbus.execution.current_run import current_flow_run
@@ -167,12 +169,12 @@ async def _checked(
 
 def _parameters(name: str, served: Served, parameters: Mapping[str, JSONValue] | None) -> bytes:
     # Late: few start runs.
-    from runbus.forms.exact_json import write_exact
+    from runbus.forms.normal_form import write_for
     from runbus.forms.parameters import checked_parameters
 
-    data, problems = checked_parameters(
-        served.parameters, write_exact(dict(parameters or {}), encode)
-    )
+    form = from_json(served.parameters) if served.parameters else None
+    written = write_for(form, dict(parameters or {}), encode)
+    data, problems = checked_parameters(served.parameters, written)
     if problems:
         raise ParametersRefused(deployment=name, problems=problems)
     return data

@@ -21,11 +21,11 @@ from runbus.worker.deployment import Deployment
 from runbus.worker.serving import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from runbus.background.pending import Finished, Pending
-    from runbus.execution.parameters import Args, Kwargs
-    from runbus.protocol.json_value import JSONObject
+    from runbus.execution.parameters import Args, Arguments, Kwargs
+    from runbus.protocol.json_value import JSONObject, JSONValue
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -127,7 +127,14 @@ class Flow(Generic[P, R]):
 
     def prepare(self, args: Args, kwargs: Kwargs, run_name: str = "") -> FlowCall:
         """Make ready what a call with these arguments does. Raises as `__call__` does."""
-        args, kwargs = self._parameters.validate(args, kwargs)
+        return self._prepared(self._parameters.validate(args, kwargs), run_name)
+
+    def prepare_stored(self, parameters: Mapping[str, JSONValue], run_name: str = "") -> FlowCall:
+        """Make ready what a call with stored parameters does. Raises as `__call__` does."""
+        return self._prepared(self._parameters.validate_stored(parameters), run_name)
+
+    def _prepared(self, arguments: Arguments, run_name: str) -> FlowCall:
+        args, kwargs = arguments
         parameters = self._parameters.named(args, kwargs)
         return FlowCall(
             flow_name=self.name,

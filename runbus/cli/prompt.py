@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from runbus.cli import output
-from runbus.forms import parts
+from runbus.forms import catalogue, parts
 from runbus.forms.values import Mistyped, label, read_boolean, read_value
 from runbus.forms.wording import hint
 from runbus.protocol.printed import one_line, readable
@@ -61,7 +61,7 @@ class Prompt:
                 raise
         if text.isdecimal() and text in map(str, range(1, len(options) + 1)):
             return options[int(text) - 1].value
-        raise Mistyped(f"type a number from 1 to {len(options)}")
+        raise Mistyped(catalogue.NUMBERED_OPTION_WANTED.format(count=len(options)))
 
     def say(self, text: str) -> None:
         """Show advice."""

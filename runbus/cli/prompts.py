@@ -9,6 +9,7 @@ from runbus.cli.exits import Failed
 from runbus.cli.prompt import Prompt
 from runbus.forms import catalogue, parts
 from runbus.forms.answers import in_one_line
+from runbus.forms.defaults import is_same
 from runbus.forms.exact_json import read_exact
 from runbus.forms.normal_form import normal_form
 from runbus.forms.part_checker import PartChecker
@@ -51,6 +52,8 @@ class _Form:
     def __init__(self, root: Schema) -> None:
         self.prompt = Prompt()
         self.depth = 0
+        self._kinds = 0
+        """How many values around are of one of several kinds, known by what is there."""
         self._root = root
         self._reader = SchemaReader(root)
         self._checker = PartChecker(root)
@@ -70,9 +73,16 @@ class _Form:
                 continue
             value = self.value(_offering(each, before.get(name, UNSET)))
             answer.pop(name, None)
-            if value is not UNSET:
+            if value is not UNSET and not self._is_untouched(each, value):
                 answer[name] = value
         return answer
+
+    def _is_untouched(self, inner: Part, value: Any) -> bool:
+        """Whether a value within a field is its default, and JSON does not keep that."""
+        if not self.depth or self._kinds or inner.required or inner.default is UNSET:
+            return False
+        is_default = is_same(value, inner.default)
+        return is_default and not self._checker.is_kept_by_json(inner, value)
 
     def value(self, wanted: Part) -> Any:
         self.prompt.unasked += 1
@@ -87,15 +97,13 @@ class _Form:
             self.depth -= 1
 
     def _value(self, wanted: Part) -> Any:
-        if isinstance(wanted, parts.Constant):
-            return wanted.value  # nothing to ask
-        if isinstance(wanted, parts.Nothing):
-            return None
+        if isinstance(wanted, parts.Constant | parts.Nothing):
+            return parts.only_value(wanted)
         self.prompt.show(wanted)
         while True:
             try:
                 value = self._one(wanted)
-                if value is not UNSET:
+                if value is not UNSET and not _is_default(wanted, value):
                     self._check(wanted, value)
             except Mistyped as error:
                 self.prompt.complain(str(error))
@@ -145,8 +153,8 @@ class _Form:
             return UNSET
         if wanted.nullable:
             return None
-        advice = '; type "" for an empty text' if isinstance(wanted, parts.Text) else ""
-        raise Mistyped(f"it is required{advice}")
+        advice = catalogue.OR_AN_EMPTY_TEXT if isinstance(wanted, parts.Text) else ""
+        raise Mistyped(catalogue.REQUIRED + advice)
 
     def _json(self, wanted: Part, text: str) -> Any:
         return normal_form(self._root, read_exact(text), wanted.schema)
@@ -155,7 +163,7 @@ class _Form:
 
     def _model(self, wanted: Object) -> Any:
         if (wanted.nullable or not wanted.required) and not self.prompt.agree(
-            f"Fill in {one_line(wanted.title)}?", default=bool(fields_of(wanted.default))
+            f"Fill in {one_line(wanted.title)}?", default=isinstance(wanted.default, dict)
         ):
             return self._skipped(wanted)
         self.prompt.depth += 1
@@ -165,9 +173,10 @@ class _Form:
             self.prompt.depth -= 1
 
     def _skipped(self, wanted: Part) -> Any:
-        if wanted.default is UNSET and not wanted.required:
-            return UNSET
-        return None if wanted.nullable else wanted.default
+        default: Any = wanted.default
+        if default is UNSET:
+            return None if wanted.required else UNSET
+        return None if wanted.nullable and type(default) in {dict, list} else default
 
     def _list(self, wanted: List) -> Any:
         item = self._reader.part(wanted.items, "Item")
@@ -210,13 +219,15 @@ class _Form:
         if offered and self.prompt.agree(f"Keep {label(offered)}?", default=True):
             return offered
         found: list[Any] = []
-        least = wanted.limits.get("minItems", 0)
+        may_be_empty = wanted.nullable or not wanted.required
+        least = 0 if may_be_empty else wanted.limits.get("minItems", 0)
         while len(found) < least or self.prompt.agree(
             f"Add {'another' if found else 'one'}?", default=False
         ):
             found.append(self.value(item))
-        is_left_out = not found and not wanted.required and wanted.default is UNSET
-        return UNSET if is_left_out else found
+        is_unset = wanted.default is UNSET or wanted.default is None
+        is_left_out = not found and may_be_empty and is_unset
+        return self._skipped(wanted) if is_left_out else found
 
     def _tuple(self, wanted: Tuple) -> Any:
         offered = items_of(wanted.default)
@@ -274,9 +285,18 @@ class _Form:
         if text.startswith(("{", "[")):
             return self._json(wanted, text)
         chosen = self.prompt.chosen(Choice(schema={}, options=tuple(options)), text)
-        return self.value(self._reader.part(wanted.branches[int(chosen)].schema, wanted.title))
+        self._kinds += 1
+        try:
+            return self.value(self._reader.part(wanted.branches[int(chosen)].schema, wanted.title))
+        finally:
+            self._kinds -= 1
 
 
 def _offering(found: Part, default: Any) -> Part:
     """Return a part that offers another value."""
     return found if default is UNSET else replace(found, default=default)
+
+
+def _is_default(found: Part, value: Any) -> bool:
+    """Whether a value is the form's own default, which stands for the flow's and is not checked."""
+    return "default" in found.schema and is_same(value, found.schema["default"])

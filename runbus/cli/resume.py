@@ -26,6 +26,7 @@ from runbus.errors import (
     OwnerSilent,
     QuestionChanged,
 )
+from runbus.forms import catalogue
 from runbus.forms.exact_json import read_exact
 from runbus.forms.normal_form import normal_form
 from runbus.forms.references import fields_of
@@ -160,12 +161,12 @@ def _given(schema: dict[str, Any], words: str | None) -> dict[str, Any]:
     try:
         value = read_exact(read_words("--input", words))
     except Mistyped as error:
-        raise WrongCall(f"--input: {error}. A text is written in quotes.") from None
+        raise WrongCall(f"--input: {error}. {catalogue.QUOTES_WANTED}") from None
     if not isinstance(value, dict) and is_one_value(schema):
         value = {"value": value}
     if isinstance(value, dict):
         return cast("dict[str, Any]", normal_form(schema, value))
-    raise WrongCall('--input must be an object with the fields of the form: {"field": value}')
+    raise WrongCall(f"--input: {catalogue.FIELDS_WANTED}")
 
 
 def _ask(asked: Waiting, by: str | None) -> tuple[dict[str, Any], Resumed]:

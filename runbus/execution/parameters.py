@@ -8,21 +8,25 @@ import inspect
 import logging
 import sys
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, validate_call
+from pydantic import ConfigDict, TypeAdapter, ValidationError, validate_call
+from pydantic_core import ArgsKwargs, to_json
 
+from runbus.protocol.literals import ReadAsWritten
 from runbus.protocol.values import load_pydantic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import CodeType
 
-    from runbus.protocol.json_value import JSONObject
+    from runbus.protocol.json_value import JSONObject, JSONValue
 
 load_pydantic()
 _log = logging.getLogger("runbus")
 _CONFIG = ConfigDict(arbitrary_types_allowed=True)
+_STORED = ConfigDict(arbitrary_types_allowed=True, ser_json_bytes="base64", val_json_bytes="base64")
+"""Stored are parameters as JSON, as `protocol.values` writes it."""
 Args = tuple[Any, ...]
 """What is passed by its place: values of the user's own types."""
 Kwargs = dict[str, Any]
@@ -47,6 +51,24 @@ class Parameters:
         self._signature.bind(*args, **kwargs)
         return self._validated(*args, **kwargs)
 
+    def validate_stored(self, parameters: Mapping[str, JSONValue]) -> Arguments:
+        """Return the arguments that were stored as JSON; raises as `validate` does."""
+        self._signature.bind(**parameters)
+        defaults = self._stored_defaults
+        given = {
+            name: value
+            for name, value in parameters.items()
+            if to_json(value) != defaults.get(name)
+        }
+        try:
+            return self._stored.validator.validate_json(to_json(given))
+        except ValidationError as error:
+            # A class that is no JSON type, such as `numbers.Number`, wants the object itself.
+            kinds = {each["type"] for each in error.errors(include_url=False)}
+            if "needs_python_object" not in kinds:
+                raise
+        return self._stored.validate_python(ArgsKwargs((), given))
+
     def named(self, args: Args, kwargs: Kwargs) -> Kwargs:
         """Return arguments by the names of their parameters, defaults included."""
         bound = self._signature.bind(*args, **kwargs)
@@ -59,11 +81,28 @@ class Parameters:
         return validate_call(config=_CONFIG)(collect)
 
     @cached_property
+    def _stored(self) -> TypeAdapter[Arguments]:
+        collect: Any = self._collector(list(self._signature.parameters.values()))
+        for each in self._signature.parameters.values():
+            if each.kind is not each.VAR_KEYWORD:  # of which `Unpack[…]` is none of its own
+                annotations = collect.__annotations__
+                annotations[each.name] = Annotated[annotations[each.name], ReadAsWritten()]
+        return TypeAdapter(collect, config=_STORED)
+
+    @cached_property
+    def _stored_defaults(self) -> dict[str, bytes]:
+        """The JSON of the function's defaults: what has it stands for the default itself."""
+        # Late: a flow that is called directly has no need of it.
+        from runbus.forms.defaults import defaults_of
+
+        return {name: to_json(each) for name, each in defaults_of(self.schema).items()}
+
+    @cached_property
     def schema(self) -> JSONObject:
         """The JSON Schema of the arguments by name; what has none is open (`{}`)."""
         # Late: only who serves the flow needs it.
         from runbus.execution.lenient_schema import LenientSchema
-        from runbus.forms.secrets import without_defaults
+        from runbus.forms.secrets import without_secret_defaults
 
         # Lists of surplus arguments have no names; the others are all passed by theirs.
         named = [
@@ -72,8 +111,8 @@ class Parameters:
             if each.kind is not each.VAR_POSITIONAL
         ]
         collector: Any = self._collector(named)
-        adapter: TypeAdapter[object] = TypeAdapter(collector, config=_CONFIG)
-        return without_defaults(adapter.json_schema(schema_generator=LenientSchema))
+        adapter: TypeAdapter[object] = TypeAdapter(collector, config=_STORED)
+        return without_secret_defaults(adapter.json_schema(schema_generator=LenientSchema))
 
     def _collector(self, parameters: list[inspect.Parameter]) -> Callable[..., Arguments]:
         @wraps(self._fn)

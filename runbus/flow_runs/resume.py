@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from runbus.background.pending import Pending
-    from runbus.protocol.json_value import JSONValue
+    from runbus.protocol.json_value import JSONObject, JSONValue
     from runbus.protocol.records import FlowRun, Pause
 
     T = TypeVar("T", default=None)
@@ -112,7 +112,7 @@ async def answer_flow_run(
     from runbus.forms.answers import validate_answer
 
     answer, errors = validate_answer(
-        pause.schema, await in_caller(partial(_encode_answer, run_input))
+        pause.schema, await in_caller(partial(_encode_answer, pause.schema, run_input))
     )
     if errors:
         raise AnswerRefused(flow_run_id=run_id, key=pause.key, problems=errors)
@@ -196,12 +196,12 @@ async def _too_late(
     return pauses.too_late(run.id, pause)
 
 
-def _encode_answer(run_input: object) -> bytes:
+def _encode_answer(schema: JSONObject | None, run_input: object) -> bytes:
     if run_input is None:
         return b"{}"
-    from runbus.forms.exact_json import write_exact  # late: few answer
+    from runbus.forms.normal_form import write_for  # late: few answer
 
-    data = write_exact(run_input, encode)
+    data = write_for(schema, run_input, encode)
     if not data.startswith(b"{"):
         advice = 'pass {"field": value, …}, {"value": …} for a built-in type'
         raise InvalidArgument("run_input", run_input, advice)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic_core import to_json
 
 from runbus.forms import catalogue
+from runbus.forms.defaults import with_defaults, without_defaults
 from runbus.forms.exact_json import read_exact
 from runbus.forms.normal_form import normal_form
 from runbus.forms.references import fields_of
@@ -31,18 +32,6 @@ MOST_PARTS_BYTES = 4 * 1024 * 1024
 """How many bytes of JSON Schema are compiled to find all errors of an answer, not only one."""
 
 
-def with_defaults(schema: object, answer: object) -> JSONValue:
-    """Return an answer with the form's defaults for the fields that it leaves out."""
-    if not isinstance(answer, dict):
-        return answer
-    defaults = {
-        name: fields_of(field)["default"]
-        for name, field in fields_of(fields_of(schema).get("properties")).items()
-        if "default" in fields_of(field)
-    }
-    return {**defaults, **cast("Schema", answer)}
-
-
 def stored_with_defaults(schema: Schema | None, data: bytes) -> bytes:
     """Return the JSON of a stored answer with the form's defaults; by hand they may be left out."""
     if schema is None:
@@ -61,7 +50,7 @@ def validate_answer(schema: Schema | None, data: bytes) -> tuple[bytes, dict[str
         return data, {"": str(error)}
     if schema is None:
         return b"", {}
-    errors = validation_errors(schema, answer)
+    errors = errors_beyond_defaults(schema, answer)
     return data if errors else to_json(answer), errors
 
 
@@ -111,6 +100,12 @@ def problems_of(schema: object, answer: object) -> list[Problem]:
 
 def _of_the_whole(words: str) -> Problem:
     return Problem(loc=(), message=words)
+
+
+def errors_beyond_defaults(schema: object, answer: object) -> dict[str, str]:
+    """Return what is wrong with an answer, as far as it is not the form's defaults."""
+    errors = validation_errors(schema, answer)
+    return errors and validation_errors(schema, without_defaults(schema, answer))
 
 
 def fits(schema: object, answer: object) -> bool:

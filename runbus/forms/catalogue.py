@@ -1,4 +1,4 @@
-"""The catalogue: what people are told of a value that does not fit, in English.
+"""The catalogue: what people are told of a value, and of one that does not fit, in English.
 
 A sentence is as of something ("the age: it must be …"). `{is_}` stands for the value itself, left
 out where it is a secret or long.
@@ -50,11 +50,65 @@ OR: Final = " or "
 PAIR_WANTED: Final = "type name=value"
 YES_OR_NO_WANTED: Final = "type y or n"
 OPTION_WANTED: Final = "it is not one of {options}"
+NUMBERED_OPTION_WANTED: Final = "type a number from 1 to {count}"
+OR_AN_EMPTY_TEXT: Final = '; type "" for an empty text'
+OBJECT_WANTED: Final = 'write an object, such as {"value": …}'
+FIELDS_WANTED: Final = 'it must be an object with the fields of the form: {"field": value}'
+QUOTES_WANTED: Final = "A text is written in quotes."
 
 THINGS: Final = {
     "Length": ("character", "characters"),
     "Items": ("item", "items"),
     "Properties": ("entry", "entries"),
+}
+
+NOUNS: Final = {
+    "date": "date",
+    "date-time": "date and time",
+    "time": "time of day",
+    "duration": "duration",
+    "email": "e-mail address",
+    "uri": "URL",
+    "uuid": "UUID",
+    "password": "secret",
+}
+"""What a text of a format is called."""
+NOUNS_OF_TYPES: Final = {
+    "array": "list",
+    "boolean": "yes or no",
+    "integer": "whole number",
+    "number": "number",
+    "object": "fields",
+    "string": "text",
+}
+ANY_JSON: Final = "JSON"
+WITHOUT_ARTICLE: Final = {"yes or no", "fields", ANY_JSON}
+COUNTED: Final = {*NOUNS.values(), "number", "text", "whole number"}
+ONE_OF: Final = "one of {options}"
+LIST_OF: Final = "list of {inner}s"
+A_LIST: Final = "a list"
+PAIRS: Final = "names with values"
+
+SPELLINGS: Final = {
+    "date": "YYYY-MM-DD",
+    "date-time": "YYYY-MM-DDTHH:MM:SS+00:00",
+    "time": "HH:MM:SS",
+    "duration": "such as P1DT2H or PT30S",
+    "password": "not shown",
+}
+"""How a text of a format is written."""
+LIKE: Final = "like {pattern}"
+OPTIONAL: Final = "optional"
+BETWEEN: Final = "{least} to {most}"
+LEAST: Final = "at least {}"
+MOST: Final = "at most {}"
+CHARACTERS: Final = " characters"
+OF_THEM: Final = " of them"
+NO_TWO_ALIKE: Final = "no two alike"
+LIMITS: Final = {
+    "exclusiveMinimum": "more than {}",
+    "exclusiveMaximum": "less than {}",
+    "multipleOf": "a multiple of {}",
 }
 
 FORMATS: Final = {
@@ -132,3 +186,21 @@ def core_words(description: Mapping[str, Any], error: Mapping[str, Any]) -> str:
         return _CORE_ERRORS[found].format(**{**error.get("ctx", {}), **description, "is_": IS})
     what = _CORE_NAMES.get(kind) or FORMATS[_CORE_TYPES[kind]]
     return MUST_BE.format(what=what, is_=IS)
+
+
+IN_A_BROWSER: Final = {
+    name: words.replace(IS, "")
+    for name, words in {
+        "atLeast": AT_LEAST,
+        "atMost": AT_MOST,
+        "moreThan": MORE_THAN,
+        "lessThan": LESS_THAN,
+        "mustMatch": MUST_MATCH,
+        "shortest": COUNT_AT_LEAST,
+        "longest": COUNT_AT_MOST,
+        "character": THINGS["Length"][0],
+        "characters": THINGS["Length"][1],
+        "json": JSON_WANTED,
+    }.items()
+}
+"""What the page's script says of a field before it is sent."""

@@ -6,18 +6,24 @@ A model's fields may be given by their own names where the form has an alias (`x
 
 from __future__ import annotations
 
+import base64
 import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import to_json
 
+from runbus.errors import NotSerializable
+from runbus.forms.core_types import KEYWORD
+from runbus.forms.exact_json import read_exact, write_exact
 from runbus.forms.parts import List, Map, Number, Object, Schema, Tuple, Union
 from runbus.forms.references import fields_of, items_of, standalone
 from runbus.forms.schema import SchemaReader
 from runbus.forms.validator import validator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runbus.forms.parts import Part
     from runbus.protocol.json_value import JSONObject, JSONValue
 
@@ -28,17 +34,36 @@ def normal_form(root: JSONValue, value: JSONValue, schema: Schema | None = None)
     With a `schema` within the form it is the value of that part.
     """
     whole = fields_of(root)
-    if not whole or not (b'"x-names"' in to_json(whole) or _has_decimals(value)):
+    if not whole or not (b'"x-names"' in to_json(whole) or _has((bytes, Decimal), value)):
         return value
     return _Normal(whole).value(whole if schema is None else schema, value)
 
 
-def _has_decimals(value: object) -> bool:
+def write_for(root: JSONValue, value: object, write: Callable[[object], bytes]) -> bytes:
+    """Write a value of Python's as JSON, its bytes as their part of the form takes them.
+
+    Raises `NotSerializable`.
+    """
+    if _has(bytes, value):
+        value = normal_form(root, _but_bytes(value, write))
+    return write_exact(value, write)
+
+
+def _but_bytes(value: object, write: Callable[[object], bytes]) -> JSONValue:
     if isinstance(value, dict):
-        return any(map(_has_decimals, cast("JSONObject", value).values()))
+        pairs = cast("JSONObject", value).items()
+        return {name: _but_bytes(each, write) for name, each in pairs}
     if isinstance(value, list):
-        return any(map(_has_decimals, cast("list[JSONValue]", value)))
-    return isinstance(value, Decimal)
+        return [_but_bytes(each, write) for each in cast("list[JSONValue]", value)]
+    return value if isinstance(value, (bytes, Decimal)) else read_exact(write(value))
+
+
+def _has(type_: type | tuple[type, ...], value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_has(type_, each) for each in cast("JSONObject", value).values())
+    if isinstance(value, list):
+        return any(_has(type_, each) for each in cast("list[JSONValue]", value))
+    return isinstance(value, type_)
 
 
 class _Normal:
@@ -47,13 +72,15 @@ class _Normal:
         self._reader = SchemaReader(root)
 
     def value(self, schema: object, value: Any) -> Any:
-        if not isinstance(value, (dict, list, Decimal)):
+        if not isinstance(value, (dict, list, Decimal, bytes)):
             return value
         part = self._reader.part(schema)
         if isinstance(part, Union):
             return self._of_branch(part, value)
         if isinstance(value, Decimal):
             return _number(part, value)
+        if isinstance(value, bytes):
+            return _text(part, value)
         if isinstance(value, dict):
             return self._object(part, fields_of(cast("JSONValue", value)))
         return self._list(part, items_of(value))
@@ -89,3 +116,12 @@ def _number(part: Part, value: Decimal) -> float | str:
         return str(value)
     number = float(value)
     return number if math.isfinite(number) else str(value)
+
+
+def _text(part: Part, value: bytes) -> str:
+    if fields_of(part.schema.get(KEYWORD)).get("mode") != "utf8":
+        return base64.urlsafe_b64encode(value).decode()
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise NotSerializable(value, f"the model takes its bytes as UTF-8: {error}") from None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
-from runbus.forms.answers import validation_errors
+from runbus.forms.answers import errors_beyond_defaults
 from runbus.forms.core_types import KEYWORD, read_core
 from runbus.forms.exact_json import read_exact
 from runbus.forms.normal_form import normal_form
@@ -26,14 +26,14 @@ def checked_parameters(schema: bytes, data: bytes) -> tuple[bytes, dict[str, str
     """
     known = fields_of(from_json(schema)) if schema else {}
     given = normal_form(known, read_exact(data))
-    if not validation_errors(known, given):
+    if not errors_beyond_defaults(known, given):
         return to_json(given), {}
     reader, kinds = SchemaReader(known), fields_of(known.get("properties"))
     read = {
         name: _as_called(reader.part(kinds[name]), value) if name in kinds else value
         for name, value in fields_of(given).items()
     }
-    return to_json(given), validation_errors(known, read)
+    return to_json(given), errors_beyond_defaults(known, read)
 
 
 def _as_called(part: Part, value: JSONValue) -> JSONValue:
@@ -46,6 +46,10 @@ def _as_called(part: Part, value: JSONValue) -> JSONValue:
     elif isinstance(value, (int, float)) and isinstance(part, Text):
         type_ = part.schema.get(KEYWORD)
     try:
-        return value if type_ is None else from_json(to_json(read_core(type_, value)))
+        return value if type_ is None else _as_json(read_core(type_, value))
     except ValueError:
         return value
+
+
+def _as_json(value: object) -> JSONValue:
+    return from_json(to_json(value, inf_nan_mode="strings"))

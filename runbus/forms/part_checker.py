@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from runbus.forms import catalogue
 from runbus.forms.answers import fits, validation_errors
+from runbus.forms.parts import Union
 from runbus.forms.references import fields_of, resolve, standalone
 from runbus.forms.schema import closest_schema
 from runbus.forms.values import json_text
@@ -37,6 +38,13 @@ class PartChecker:
     def schema_errors(self, schema: Schema, value: object) -> dict[str, str]:
         """Check a value by a schema within the form. Raises `TooMuchToCheck`."""
         return validation_errors(self._whole(schema), value)
+
+    def is_kept_by_json(self, part: Part, default: object) -> bool:
+        """Tell whether the JSON of a default says what it is: else it is the flow's to fill in.
+
+        One of several kinds may be read as another one, and what does not fit is refused.
+        """
+        return not isinstance(part, Union) and not self.errors(part, default)
 
     def closest(self, branches: Sequence[Branch], value: object) -> int:
         """Return which branch a value is of: that which it fits, and which knows most of its keys.

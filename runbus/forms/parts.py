@@ -146,6 +146,13 @@ class Json(Part):
     """Any JSON, and what is not understood."""
 
 
+def only_value(part: Constant | Nothing) -> JSONValue:
+    """Return what stands for a part without a question: its default, or all that fits."""
+    if not part.required and part.default is not UNSET:
+        return part.default
+    return part.value if isinstance(part, Constant) else None
+
+
 Group = Object | List | Tuple | Map | Union
 """What more than one field answers."""
 

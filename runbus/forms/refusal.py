@@ -101,7 +101,7 @@ def _words(root: JSONValue, error: ValidationError, path: list[Schema]) -> str:
 def _kinds(root: Schema, here: Schema) -> str:
     kinds = items_of(here.get("anyOf")) or items_of(here.get("oneOf"))
     named = (with_article(noun(resolve(root, each))) for each in kinds)
-    return " or ".join(dict.fromkeys(named))
+    return catalogue.OR.join(dict.fromkeys(named))
 
 
 def _sentence(error: ValidationError, here: Schema) -> str:
@@ -149,7 +149,7 @@ def _type(error: ValidationError, here: Schema) -> str:
     kinds = [each for each in _of(error).types if each != "null"] or ["null"]
     stated = here if here.get("type") == kinds[0] else {"type": kinds[0]}
     wanted = [stated, *({"type": each} for each in kinds[1:])]
-    return _must_be(" or ".join(with_article(noun(each)) for each in wanted))
+    return _must_be(catalogue.OR.join(with_article(noun(each)) for each in wanted))
 
 
 def _of_a_key(error: ValidationError, here: Schema) -> str:

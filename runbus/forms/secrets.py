@@ -90,7 +90,7 @@ def _in_order(schema: Schema | None, answer: object) -> JSONValue:
     return {name: given[name] for name in names_of(schema) if name in given} | given
 
 
-def without_defaults(schema: JSONObject) -> JSONObject:
+def without_secret_defaults(schema: JSONObject) -> JSONObject:
     """Return a schema without the defaults of secrets: they are the flow's to fill in."""
     return cast("JSONObject", _without_defaults(_Marks(schema), schema))
 

@@ -72,8 +72,13 @@ def _read_number(part: Number, text: str) -> float | str:
         number = _whole(text) if part.is_whole else _number(text)
     except ValueError:
         raise Mistyped(_not_a_number(part, text)) from None
-    is_exact = isinstance(number, int) or keeps_digits(text)
-    return number if is_exact or not part.is_decimal else text
+    if part.is_decimal and not (_has_its_digits(number, text) or keeps_digits(text)):
+        return text
+    return number
+
+
+def _has_its_digits(number: float, text: str) -> bool:
+    return isinstance(number, int) and (number != 0 or not text.startswith("-"))
 
 
 def keeps_digits(text: str) -> bool:
@@ -180,7 +185,7 @@ def label(value: object) -> str:
 
 def write_value(part: Part, value: object) -> str:
     """Write a value so that `read_value` reads it again; empty where there is none."""
-    if value is UNSET or value is None:
+    if value is UNSET or (value is None and (part.nullable or not isinstance(part, Json))):
         return ""
     if isinstance(value, str) and not isinstance(part, Json | Choice):
         return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from runbus.forms import catalogue
 from runbus.forms.core_types import is_decimal
 from runbus.forms.parts import Boolean, Json, List, Map, Number, Text, Tuple
 from runbus.forms.references import fields_of, items_of
@@ -15,38 +16,6 @@ if TYPE_CHECKING:
 
 MOST_OPTIONS = 5
 _DEEPEST = 3
-_BY_FORMAT = {
-    "date": "date",
-    "date-time": "date and time",
-    "time": "time of day",
-    "duration": "duration",
-    "email": "e-mail address",
-    "uri": "URL",
-    "uuid": "UUID",
-    "password": "secret",
-}
-_BY_TYPE = {
-    "array": "list",
-    "boolean": "yes or no",
-    "integer": "whole number",
-    "number": "number",
-    "object": "fields",
-    "string": "text",
-}
-_WITHOUT_ARTICLE = {"yes or no", "fields", "JSON"}
-_SPELLINGS = {
-    "date": "YYYY-MM-DD",
-    "date-time": "YYYY-MM-DDTHH:MM:SS+00:00",
-    "time": "HH:MM:SS",
-    "duration": "such as P1DT2H or PT30S",
-    "password": "not shown",
-}
-"""How a text of a format is written."""
-_LIMITS = {
-    "exclusiveMinimum": "more than {}",
-    "exclusiveMaximum": "less than {}",
-    "multipleOf": "a multiple of {}",
-}
 
 
 def humanise(name: str) -> str:
@@ -65,38 +34,37 @@ def noun(schema: Schema, depth: int = 0) -> str:
     if "const" in schema:
         return label(schema["const"])
     if is_decimal(schema):
-        return _BY_TYPE["number"]
+        return catalogue.NOUNS_OF_TYPES["number"]
     if options := items_of(schema.get("enum")):
         more = " …" if len(options) > MOST_OPTIONS else ""
-        return f"one of {', '.join(map(label, options[:MOST_OPTIONS]))}{more}"
+        shown = ", ".join(map(label, options[:MOST_OPTIONS])) + more
+        return catalogue.ONE_OF.format(options=shown)
     kinds = items_of(schema.get("anyOf")) or items_of(schema.get("oneOf"))
     if kinds and depth < _DEEPEST:
         # In their order, each once: what a reference leads to is not looked at.
-        return " or ".join(dict.fromkeys(noun(fields_of(each), depth + 1) for each in kinds))
+        return catalogue.OR.join(dict.fromkeys(noun(fields_of(each), depth + 1) for each in kinds))
     found = _by_type(schema)
     inner = noun(fields_of(schema.get("items")), depth + 1) if depth < _DEEPEST else ""
-    return f"list of {inner}s" if found == "list" and inner in _PLURAL else found
-
-
-_PLURAL = {*_BY_FORMAT.values(), "number", "text", "whole number"}
+    is_told = schema.get("type") == "array" and inner in catalogue.COUNTED
+    return catalogue.LIST_OF.format(inner=inner) if is_told else found
 
 
 def _by_type(schema: Schema) -> str:
     kind, form = schema.get("type"), schema.get("format")
-    by_format = _BY_FORMAT.get(form) if kind == "string" and isinstance(form, str) else None
-    return by_format or (_BY_TYPE.get(kind, "JSON") if isinstance(kind, str) else "JSON")
+    by_format = catalogue.NOUNS.get(form) if kind == "string" and isinstance(form, str) else None
+    return by_format or catalogue.NOUNS_OF_TYPES.get(str(kind), catalogue.ANY_JSON)
 
 
 def noun_of(part: Part) -> str:
     """Name what a part asks for, without an article."""
     if isinstance(part, Number):
-        return _BY_TYPE["integer" if part.is_whole else "number"]
+        return catalogue.NOUNS_OF_TYPES["integer" if part.is_whole else "number"]
     return noun(part.schema)
 
 
 def with_article(found: str) -> str:
     """Return `a whole number` for `whole number`."""
-    if found in _WITHOUT_ARTICLE or found.startswith("one of"):
+    if found in catalogue.WITHOUT_ARTICLE or found.startswith("one of"):
         return found
     return f"{'an' if found[:1] in 'aeio' else 'a'} {found}"
 
@@ -105,24 +73,24 @@ def hint(part: Part) -> str:
     """Return what can be typed, in a few words; empty where there is nothing to say."""
     words = [spelling(part), *limits(part)]
     if "pattern" in part.limits:
-        words.append(f"like {part.limits['pattern']}")
+        words.append(catalogue.LIKE.format(pattern=part.limits["pattern"]))
     if not part.required or part.nullable:
-        words.append("optional")
+        words.append(catalogue.OPTIONAL)
     return ", ".join(filter(None, words))
 
 
 def spelling(part: Part) -> str:
     """Return what a value is and how it is written; empty where that is clear."""
     match part:
-        case Text(format=found) if found in _BY_FORMAT:
-            named, written = with_article(_BY_FORMAT[found]), _SPELLINGS.get(found)
+        case Text(format=found) if found in catalogue.NOUNS:
+            named, written = with_article(catalogue.NOUNS[found]), catalogue.SPELLINGS.get(found)
             return f"{named}, {written}" if written else named
         case Number() | Boolean() | List() | Json():
             return with_article(noun_of(part))
         case Map():
-            return "names with values"
+            return catalogue.PAIRS
         case Tuple():
-            return "a list"
+            return catalogue.A_LIST
         case _:
             return ""
 
@@ -134,17 +102,21 @@ def limits(part: Part) -> list[str]:
     words = [
         _between(found.get("minimum"), found.get("maximum")),
         # That it is required says that there is one.
-        _between(None if shortest == 1 else shortest, found.get("maxLength"), " characters"),
-        _between(found.get("minItems"), found.get("maxItems"), " of them"),
-        *(words.format(json_text(found[name])) for name, words in _LIMITS.items() if name in found),
-        "no two alike" if found.get("uniqueItems") else "",
+        _between(None if shortest == 1 else shortest, found.get("maxLength"), catalogue.CHARACTERS),
+        _between(found.get("minItems"), found.get("maxItems"), catalogue.OF_THEM),
+        *(
+            words.format(json_text(found[name]))
+            for name, words in catalogue.LIMITS.items()
+            if name in found
+        ),
+        catalogue.NO_TWO_ALIKE if found.get("uniqueItems") else "",
     ]
     return [each for each in words if each]
 
 
 def _between(least: object, most: object, what: str = "") -> str:
     if least is not None and most is not None:
-        return f"{json_text(least)} to {json_text(most)}{what}"
+        return catalogue.BETWEEN.format(least=json_text(least), most=json_text(most)) + what
     if least is not None:
-        return f"at least {json_text(least)}{what}"
-    return "" if most is None else f"at most {json_text(most)}{what}"
+        return catalogue.LEAST.format(json_text(least)) + what
+    return "" if most is None else catalogue.MOST.format(json_text(most)) + what

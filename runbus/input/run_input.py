@@ -18,8 +18,10 @@ from typing import (
     cast,
     overload,
 )
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, RootModel
+from pydantic_core import from_json, to_json
 
 from runbus.errors import (
     InvalidArgument,
@@ -28,8 +30,9 @@ from runbus.errors import (
     UsageError,
 )
 from runbus.execution.current_run import run_id_or_current
+from runbus.forms.defaults import without_defaults
 from runbus.forms.form_schema import FormSchema
-from runbus.forms.secrets import without_defaults
+from runbus.forms.secrets import without_secret_defaults
 from runbus.input.form import Form, Keyset, with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.input.send import send_input, send_response
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 
     from runbus.protocol.durability import Durability
     from runbus.protocol.entries import Entry
+    from runbus.protocol.json_value import JSONObject
     from runbus.protocol.records import Pause
     from runbus.store.sending.receipt import Sent
 
@@ -62,6 +66,9 @@ _RESERVED = {
     *("metadata", "respond", "send_to", "receive"),
     *("encode", "decode", "save", "load", "with_initial_data"),
 }
+
+_schemas: WeakKeyDictionary[type[BaseModel], JSONObject] = WeakKeyDictionary()
+"""The JSON Schemas of models: to write one takes longer than to read an answer."""
 
 T = TypeVar("T")
 R = TypeVar("R", bound="RunInput")
@@ -227,14 +234,32 @@ class RunInput(BaseModel):
 def own_form(model: type[RunInput]) -> Form:
     """Return the form of a model that has no `save` of its own."""
     description = model._description  # pyright: ignore[reportPrivateUsage]
-    schema = without_defaults(json_schema(model, FormSchema))
-    return Form(schema=schema, description=description or "")
+    return Form(schema=_own_schema(model), description=description or "")
+
+
+def _own_schema(model: type[RunInput]) -> JSONObject:
+    if model not in _schemas:
+        _schemas[model] = without_secret_defaults(json_schema(model, FormSchema))
+    return _schemas[model]
 
 
 def own_answer(model: type[R], keyset: Keyset, run_id: UUID, pause: Pause) -> R:
     """Return the answer for a model that has no `load` of its own."""
     received = (keyset["response"], pause.by, run_id)
-    return _as_received(model.decode(pause.value or b""), received)
+    data = pause.value or b""
+    if inherits(model, "decode"):
+        data = _beyond_defaults(model, data)
+    return _as_received(model.decode(data), received)
+
+
+def _beyond_defaults(model: type[RunInput], data: bytes) -> bytes:
+    """Return an answer without what has the model's own defaults: those are not read as JSON."""
+    try:
+        answer = from_json(data)
+    except ValueError:
+        return data
+    given = without_defaults(_own_schema(model), answer)
+    return data if given == answer else to_json(given)
 
 
 def form_of(model: type[RunInput], key: str, run_id: UUID) -> Form | Awaitable[Form]:

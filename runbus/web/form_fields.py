@@ -137,7 +137,8 @@ def written_step(step: str | int) -> str:
 
 def may_be_nothing(part: Part) -> bool:
     """Whether a group of fields may be left out as a whole."""
-    return part.nullable and isinstance(part, Object | Tuple | Union)
+    is_offered = part.nullable or part.default is None
+    return is_offered and isinstance(part, Object | Tuple | Union)
 
 
 class FormBuilder:
@@ -220,7 +221,8 @@ class FormBuilder:
 
     def _fill_list(self, made: Field, part: List, value: list[JSONValue]) -> None:
         values = dict(enumerate(value))
-        least = part.limits.get("minItems", 0) if part.required else 0
+        may_be_empty = part.nullable or not part.required
+        least = 0 if may_be_empty else part.limits.get("minItems", 0)
         made.items = self._items(made, max(len(values), least))
         made.children = [
             self._item(made, part.items, item, place, values.get(int(item), UNSET))

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
-from runbus.forms.answers import validation_errors, with_defaults
+from runbus.forms import catalogue
+from runbus.forms.answers import errors_beyond_defaults
+from runbus.forms.defaults import with_defaults
 from runbus.forms.exact_json import read_exact
 from runbus.forms.normal_form import normal_form
 from runbus.forms.parts import UNSET, Object, Schema
@@ -22,7 +24,7 @@ from runbus.forms.values import Mistyped
 from runbus.protocol.problems import by_place
 from runbus.protocol.values import read_json
 from runbus.web.form_fields import Field, FormBuilder, Posted, change_items
-from runbus.web.form_values import answer_of, place_problems, problems_in
+from runbus.web.form_values import answer_of, leave_out_untouched, place_problems, problems_in
 from runbus.web.templating import last
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ def take(schema: Schema | None, posted: Posted, value: JSONValue = UNSET) -> Tak
     form = Form(root=root, json=_indented(answer))
     if last(posted, "do") not in {"", "send"}:
         return Taken(form=form)
+    leave_out_untouched(root, schema or _NO_SCHEMA, answer)
     own = problems_in(root, schema or _NO_SCHEMA, answer)
     problems = {**_problems(schema, answer), **own}
     return Taken(form=refuse(form, problems)) if problems else Taken(form=form, answer=answer)
@@ -123,13 +126,13 @@ def _take_json(schema: Schema | None, text: str) -> Taken:
     root = _build(schema, {}, answer if isinstance(answer, dict) else UNSET)
     form = Form(root=root, json=text, box_is_open=True)
     if not isinstance(answer, dict):
-        return Taken(form=refuse(form, {"": 'write an object, such as {"value": …}'}))
+        return Taken(form=refuse(form, {"": catalogue.OBJECT_WANTED}))
     problems = _problems(schema, answer)
     return Taken(form=refuse(form, problems)) if problems else Taken(form=form, answer=answer)
 
 
 def _problems(schema: Schema | None, answer: JSONValue) -> dict[str, str]:
-    return validation_errors(schema, with_defaults(schema, answer)) if schema else {}
+    return errors_beyond_defaults(schema, with_defaults(schema, answer)) if schema else {}
 
 
 def _build(schema: Schema | None, posted: Posted, value: JSONValue = UNSET) -> Field | None:

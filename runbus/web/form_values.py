@@ -5,13 +5,15 @@ What cannot be read as its type stays the text that it is: the schema's check re
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from runbus.forms import catalogue
+from runbus.forms.defaults import is_same
 from runbus.forms.part_checker import PartChecker, TooMuchToCheck
-from runbus.forms.parts import UNSET, Constant, Nothing, Number, Part, Schema, Union
+from runbus.forms.parts import UNSET, Constant, Nothing, Number, Part, Schema, Union, only_value
 from runbus.forms.references import items_of
-from runbus.forms.values import Mistyped, read_value
+from runbus.forms.values import Mistyped, read_value, write_value
 from runbus.web.form_fields import MOST_TRIED_BYTES, NOTHING, Field
 
 if TYPE_CHECKING:
@@ -22,13 +24,38 @@ if TYPE_CHECKING:
 
 def answer_of(field: Field) -> JSONValue:
     """Return what a field was filled with; `UNSET` to leave it out."""
-    if field.choice == NOTHING or isinstance(field.part, Nothing):
+    if field.choice == NOTHING:
         return None
-    if isinstance(field.part, Constant):
-        return field.part.value
+    if isinstance(field.part, Constant | Nothing):
+        return only_value(field.part)
     if field.kind in _GROUPS:
         return _GROUPS[field.kind](field)
+    if _shows_default(field):
+        return field.part.default
     return _blank(field) if not field.text.strip() else _read(field)[0]
+
+
+def leave_out_untouched(field: Field, schema: Schema, answer: JSONValue) -> None:
+    """Take out of an answer the defaults within its fields that JSON does not keep."""
+    with suppress(TooMuchToCheck):
+        _leave_out(field, PartChecker(schema, MOST_TRIED_BYTES), answer)
+
+
+def _leave_out(field: Field, checker: PartChecker, answer: JSONValue) -> None:
+    if isinstance(field.part, Union):
+        return  # which kind it is, is known by what is there
+    for child in field.children:
+        is_untouched = field.path and _is_untouched(child, _at(answer, child.path))
+        if is_untouched and not checker.is_kept_by_json(child.part, child.part.default):
+            del _at(answer, field.path)[child.path[-1]]
+        else:
+            _leave_out(child, checker, answer)
+
+
+def _is_untouched(field: Field, value: object) -> bool:
+    part = field.part
+    may_be_left_out = not part.required and part.default is not UNSET
+    return may_be_left_out and value is not UNSET and is_same(value, part.default)
 
 
 def problems_in(field: Field, schema: Schema, answer: object) -> dict[str, str]:
@@ -88,11 +115,12 @@ def _map(field: Field) -> JSONValue:
 
 
 def _unless_empty(field: Field, answer: object) -> JSONValue:
-    if answer or field.part.required or not field.path:
+    part = field.part
+    if answer or not field.path or part.default == answer:
         return answer
-    if field.part.nullable:
+    if part.nullable or part.default is None:
         return None
-    return UNSET if field.part.default is UNSET else answer
+    return UNSET if not part.required and part.default is UNSET else answer
 
 
 _GROUPS: dict[str, Callable[[Field], JSONValue]] = {
@@ -104,6 +132,14 @@ _GROUPS: dict[str, Callable[[Field], JSONValue]] = {
 }
 
 
+def _shows_default(field: Field) -> bool:
+    """Whether a field shows its default: whatever that is, it stays it."""
+    part = field.part
+    if part.required or part.default is UNSET or part.default is None:
+        return False
+    return field.text + field.zone == write_value(part, part.default)
+
+
 def _in_place(child: Field) -> JSONValue:
     # An item that is left blank is there all the same: the check says what is wrong with it.
     answer = answer_of(child)
@@ -113,7 +149,7 @@ def _in_place(child: Field) -> JSONValue:
 def _blank(field: Field) -> JSONValue:
     if not field.part.required and field.part.default is UNSET:
         return UNSET
-    if field.part.nullable:
+    if field.part.nullable or field.part.default is None:
         return None
     return field.text if field.is_text and not field.part.required else UNSET
 
@@ -132,7 +168,7 @@ def _read(field: Field) -> tuple[JSONValue, str]:
 def _own_problem(field: Field) -> str:
     if field.key is not None and not field.key:
         return catalogue.KEY_WANTED
-    if field.kind in _GROUPS or not field.text.strip():
+    if field.kind in _GROUPS or not field.text.strip() or _shows_default(field):
         return ""
     return _read(field)[1]
 
@@ -144,7 +180,7 @@ def _twice(field: Field) -> str:
 
 
 def _closer_part(field: Field, value: object) -> Part | None:
-    if value is UNSET or value is None or field.choice == NOTHING:
+    if value is UNSET or value is None or field.choice == NOTHING or _is_untouched(field, value):
         return None
     if isinstance(field.part, Union):
         return field.children[0].part

@@ -10,11 +10,12 @@ from urllib.parse import parse_qsl, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from runbus.forms import catalogue
 from runbus.forms.title import first_line, title_of
 from runbus.forms.wording import limits, spelling
 from runbus.protocol.printed import readable
@@ -154,6 +155,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(_FILTERS)
+    environment.globals.update(_GLOBALS)
     return environment
 
 
@@ -166,6 +168,7 @@ def _as_query(values: JSONObject) -> str:
     return urlencode({name: value for name, value in values.items() if value not in {"", None}})
 
 
+_GLOBALS: JSONObject = {"browser_words": to_json(catalogue.IN_A_BROWSER).decode()}
 _FILTERS: JSONObject = {
     "ago": times.ago,
     "exact": times.exact,

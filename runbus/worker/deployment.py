@@ -10,9 +10,10 @@ from pydantic_core import to_json
 from runbus.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runbus.execution.call import FlowCall
-    from runbus.execution.parameters import Args, Kwargs
-    from runbus.protocol.json_value import JSONObject
+    from runbus.protocol.json_value import JSONObject, JSONValue
 
 
 class Servable(Protocol):
@@ -29,8 +30,10 @@ class Servable(Protocol):
         """Return the JSON Schema of what the flow is called with."""
         ...
 
-    def prepare(self, args: Args, kwargs: Kwargs, run_name: str = "", /) -> FlowCall:
-        """Make ready what a call with these arguments does. Raises where they do not fit."""
+    def prepare_stored(
+        self, parameters: Mapping[str, JSONValue], run_name: str = "", /
+    ) -> FlowCall:
+        """Make ready what a call with stored parameters does. Raises where they do not fit."""
         ...
 
 

@@ -294,7 +294,7 @@ class Worker:
 async def _prepared(flow: Servable, claim: Claim) -> FlowCall | None:
     # In the flow's own thread, or on its loop: to validate the parameters may take a while.
     run = claim.run
-    prepare = partial(flow.prepare, (), dict(run.parameters), run.name)
+    prepare = partial(flow.prepare_stored, run.parameters, run.name)
     try:
         return await in_caller(prepare)
     except Exception as error:  # of a validator's own code, too

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from enum import Enum
+from numbers import Number  # noqa: TC003  (of a flow, which is called with it)
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, RootModel
+from pydantic import BaseModel, Field, RootModel, Strict, ValidationError
 from test_answers_to_a_pause import asked, begun
 
 from runbus import (
@@ -22,6 +26,7 @@ from runbus import (
     run_deployment,
 )
 from runbus.protocol.keys import Keys
+from runbus.shown import shown_run
 from runbus.store.bus import current_bus
 from runbus.store.records import deployments
 
@@ -127,3 +132,130 @@ async def test_what_is_served_now_judges_the_parameters(valkey: Server) -> None:
     await cancel_flow_run((await run_deployment("pay/x", newer, timeout=0)).id)
     with pytest.raises(ParametersRefused, match="currency: it is required"):
         await run_deployment("pay/x", {"total": 1}, timeout=0)
+
+
+class Plain(BaseModel):
+    data: bytes
+
+
+class Encoded(RunInput):
+    data: bytes
+
+
+@flow
+def store(data: bytes, more: Plain, others: list[bytes], either: bytes | int = b"\xff") -> None: ...
+
+
+BYTES = b"hello \xff\x00"
+
+
+async def test_bytes_are_the_same_bytes_in_the_flow(valkey: Server) -> None:
+    """Of parameters: in Python as bytes, as JSON in base64; in a plain model by its own config."""
+    await deployments.register(current_bus(), "store/x", store.to_deployment("x").fields())
+    text = base64.urlsafe_b64encode(BYTES).decode()
+    given: list[dict[str, Any]] = [
+        {"data": BYTES, "more": {"data": b"hello"}, "others": [BYTES]},
+        {"data": text, "more": {"data": "hello"}, "others": [text]},
+        {"data": BYTES, "more": Plain(data=b"hello"), "others": [BYTES], "either": b"\xff"},
+    ]
+    for parameters in given:
+        run = await run_deployment("store/x", parameters, timeout=0)
+        call = store.prepare_stored(run.parameters)
+        assert call.parameters == {
+            "data": BYTES,
+            "more": Plain(data=b"hello"),
+            "others": [BYTES],
+            "either": b"\xff",
+        }
+        await cancel_flow_run(run.id)
+    with pytest.raises(ParametersRefused, match="data: it must be bytes in base64"):
+        await run_deployment("store/x", {**given[1], "data": "hello"}, timeout=0)
+
+
+@pytest.mark.parametrize("wanted", [Plain, Encoded, bytes])
+async def test_bytes_of_an_answer_are_the_same_bytes(valkey: Server, wanted: Any) -> None:
+    """Whichever way the model writes them."""
+    field = "value" if wanted is bytes else "data"
+    got = await answered(wanted, lambda run_id: resume_flow_run(run_id, {field: b"hello"}), [])
+    assert (got if wanted is bytes else got.data) == b"hello"
+
+
+class Booking(RunInput):
+    day: date | str = date(2026, 11, 25)
+    seats: Annotated[int, Field(ge=1)] = 0
+    name: str
+
+
+async def test_a_default_is_the_flows_own(valkey: Server) -> None:
+    """It needs not fit, nor become what its JSON would be read as."""
+    wrong = [{"name": "Ada", "seats": -1}]
+    got = await answered(Booking, lambda run_id: resume_flow_run(run_id, {"name": "Ada"}), wrong)
+    assert repr(got) == "Booking(day=datetime.date(2026, 11, 25), seats=0, name='Ada')"
+
+
+@flow
+def book(seats: Annotated[int, Field(ge=1)] = 0, day: date | str = date(2026, 11, 25)) -> None: ...
+
+
+async def test_a_parameters_default_is_the_flows_own(valkey: Server) -> None:
+    """Also where the page sends it along."""
+    await deployments.register(current_bus(), "book/x", book.to_deployment("x").fields())
+    for parameters in ({}, {"seats": 0, "day": "2026-11-25"}):
+        run = await run_deployment("book/x", parameters, timeout=0)
+        assert book.prepare_stored(run.parameters).parameters == {
+            "seats": 0,
+            "day": date(2026, 11, 25),
+        }
+        await cancel_flow_run(run.id)
+    with pytest.raises(ParametersRefused, match="at least 1"):
+        await run_deployment("book/x", {"seats": -1}, timeout=0)
+
+
+class Size(Enum):
+    SMALL = "s"
+    LARGE = "l"
+
+
+@flow
+def fold(size: Literal[Size.SMALL], sizes: list[Literal[Size.LARGE]], when: date) -> None: ...
+
+
+def test_a_literal_is_read_as_it_is_written() -> None:
+    """Pydantic itself reads but the member of an enum, and not its value."""
+    stored = {"size": "s", "sizes": ["l"], "when": "2026-11-25"}
+    assert fold.prepare_stored(stored).parameters == {
+        "size": Size.SMALL,
+        "sizes": [Size.LARGE],
+        "when": date(2026, 11, 25),
+    }
+
+
+@flow
+def count(number: Number) -> None: ...
+
+
+def test_a_class_that_json_does_not_know_is_asked_for_all_the_same() -> None:
+    """A number is a `numbers.Number`; and a strict type takes the JSON that it writes."""
+    assert count.prepare_stored({"number": 2}).parameters["number"] == 2
+    assert fold_strictly.prepare_stored({"when": "2026-11-25"}).parameters == {
+        "when": date(2026, 11, 25)
+    }
+    with pytest.raises(ValidationError):
+        count.prepare_stored({"number": "two"})
+
+
+@flow
+def fold_strictly(when: Annotated[date, Strict()]) -> None: ...
+
+
+async def test_what_may_be_a_secret_is_shown_nowhere(valkey: Server) -> None:
+    """Nothing says any more what a flow marks as one: its deployment's record is gone."""
+    bus = current_bus()
+    await deployments.register(bus, "pay/x", pay.to_deployment("x").fields())
+    run = await run_deployment("pay/x", {"total": 1}, timeout=0)
+    assert (await shown_run(run)).parameters == {"total": 1}
+    with valkey.client() as client:
+        client.delete(bus.keys.deployment("pay/x"))
+    bus.served.clear()
+    assert (await shown_run(run)).parameters == {"total": "…"}
+    await cancel_flow_run(run.id)

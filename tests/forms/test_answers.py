@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runbus.forms.answers import MOST_ERRORS, schema_error, validation_errors, with_defaults
+from runbus.forms.answers import MOST_ERRORS, schema_error, validation_errors
+from runbus.forms.defaults import with_defaults
 
 UNUSABLE: list[Any] = [
     {"type": "nonsense"},

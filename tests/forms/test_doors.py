@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from fuzz.test_typed_lines import typing
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from runbus import RunInput
 from runbus.cli import prompts
@@ -161,3 +161,49 @@ def test_fields_have_the_same_labels() -> None:
     with typing(["ada", "3"]) as shown:
         prompts.ask(schema)
     assert all(label in shown.getvalue() for label in labels)
+
+
+class Guest(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "options"),
+    [
+        (list[Guest] | None, None, {"min_length": 1}),
+        (list[Guest], None, {}),
+        (Guest, None, {}),
+        (int, 0, {"ge": 1}),
+        (int, "unset", {}),
+        (tuple[int, int] | None, "unset", {}),
+        (Decimal, Decimal("-0"), {}),
+    ],
+    ids=str,
+)
+def test_a_default_is_kept_by_return(annotation: Any, default: Any, options: Any) -> None:
+    """On a terminal, whether or not it fits: nobody checks the default of a model."""
+    schema = form_of(annotation, default=default, **options)
+    with typing([""] * 3):
+        answer = prompts.ask(schema)
+    assert validate_answer(schema, json.dumps(answer).encode())[1] == {}
+    assert answer == {"x": schema["properties"]["x"]["default"]}
+
+
+@pytest.mark.parametrize("annotation", [None, Literal["a"]], ids=str)
+def test_what_is_not_asked_for_has_its_default(annotation: Any) -> None:
+    """Where one value alone fits, and the model has another one."""
+    schema = form_of(annotation, default="b")
+    with typing([]):
+        assert prompts.ask(schema) == {"x": "b"}
+    assert take(schema, {"do": ["send"]}).answer == {"x": "b"}
+
+
+def test_a_negative_zero_keeps_its_sign() -> None:
+    """As a `Decimal`, it has one."""
+    assert on_the_page(form_of(Decimal), "-0") == on_a_terminal(form_of(Decimal), "-0") == "-0"
+
+
+def test_null_for_anything_is_shown_as_null() -> None:
+    """Where anything is asked for, an empty field is no answer."""
+    [field] = blank_form(form_of(Any), {"x": None}).fields
+    assert field.text == "null"

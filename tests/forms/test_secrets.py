@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, SecretStr
 from runbus.forms.answers import validation_errors
 from runbus.forms.parts import Text
 from runbus.forms.schema import SchemaReader
-from runbus.forms.secrets import hidden_names, without_defaults, without_secrets
+from runbus.forms.secrets import hidden_names, without_secret_defaults, without_secrets
 
 
 class Box(BaseModel):
@@ -55,7 +55,7 @@ def test_a_form_that_leads_back_to_itself() -> None:
 def test_defaults_that_are_secret() -> None:
     """They are in no form; that there is none is no secret."""
     fields = {"a": {**SECRET, "default": "x"}, "b": {**SECRET, "default": None}, "c": SECRET}
-    assert without_defaults({"properties": fields})["properties"] == {
+    assert without_secret_defaults({"properties": fields})["properties"] == {
         "a": SECRET,
         "b": {**SECRET, "default": None},
         "c": SECRET,

@@ -15,12 +15,12 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 with atheris.instrument_imports(include=["runbus"]):
-    from fuzz import test_posted_forms, test_readers, test_typed_lines
+    from fuzz import test_any_type, test_posted_forms, test_readers, test_typed_lines
 
 # Those that need no server.
 TESTS: dict[str, Any] = {
     name: test
-    for module in (test_readers, test_typed_lines, test_posted_forms)
+    for module in (test_readers, test_typed_lines, test_posted_forms, test_any_type)
     for name, test in vars(module).items()
     if name.startswith("test_")
 }

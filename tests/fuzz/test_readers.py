@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from fuzz import foreign
-from runbus.forms.answers import schema_error, validate_answer, validation_errors, with_defaults
+from runbus.forms.answers import schema_error, validate_answer, validation_errors
+from runbus.forms.defaults import with_defaults
 from runbus.forms.fingerprint import fingerprint
 from runbus.protocol.deployment_info import read_deployment, read_worker
 from runbus.protocol.entries import Entry, fields_by_name, read_entry, time_of

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 import pytest
+from fuzz import browser
+from fuzz.test_posted_forms import FORM
 from pydantic import BaseModel, Field, SecretStr
 
 from runbus import RunInput
@@ -357,3 +359,42 @@ def test_a_schema_by_hand_is_asked_for_somehow(schema):
     """Whatever stands in the store, there is a form, or at least the JSON box."""
     form = blank_form(schema)
     assert form.root is not None or form.box_is_open
+
+
+def untouched(annotation, default=UNSET, **options):
+    """What the page sends for a form as it is shown."""
+    schema = schema_with(annotation, default, **options)
+    html = FORM.render(form=blank_form(schema), hidden={})
+    return take(schema, browser.untouched(html)).answer
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "options"),
+    [
+        (list[int] | None, [], {}),
+        (list[int] | None, None, {"min_length": 1}),
+        (list[int], None, {}),
+        (dict[str, int] | None, {}, {}),
+        (Guest, None, {}),
+        (int, None, {}),
+        (int, 0, {"ge": 1}),
+        (int | None, "unset", {}),
+        (Colour, "none", {}),
+        (Colour | None, "none", {}),
+        (bool, "unset", {}),
+        (str, "", {"min_length": 1}),
+        (Annotated[Decimal, Field(max_digits=2)], 1000, {}),
+    ],
+    ids=str,
+)
+def test_a_default_stays_what_it_is(annotation, default, options):
+    """Empty or null, and whether or not it fits: nobody checks the default of a model."""
+    assert untouched(annotation, default, **options) in ({"x": default}, {})
+
+
+def test_a_list_that_may_be_null_is_null_without_items():
+    """It asks for none, however many it has to have."""
+    schema = schema_with(list[str] | None, min_length=2)
+    [field] = blank_form(schema).fields
+    assert field.children == []
+    assert take(schema, {"do": ["send"], "/x#item": [""]}).answer == {"x": None}

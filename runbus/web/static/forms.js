@@ -126,19 +126,26 @@ function problemOf(control) {
 function own(control) {
   const { shortest, longest, pattern, least, most, moreThan, lessThan } = control.dataset;
   const text = control.value;
-  if (control.form.hasAttribute("data-json") && control.name === "json") return json(text);
-  if (control.closest("[data-kind=json]")) return text.trim() ? json(text) : "";
+  const words = (name, values) => say(control.form, name, values);
+  if (control.form.hasAttribute("data-json") && control.name === "json") return json(text, words);
+  if (control.closest("[data-kind=json]")) return text.trim() ? json(text, words) : "";
   if (!text) return "";
-  const characters = [...text].length;
-  if (shortest && characters < shortest) return `Use at least ${shortest} characters (now ${characters}).`;
-  if (longest && characters > longest) return `Use at most ${longest} characters (now ${characters}).`;
-  if (pattern && text.length <= MOST_MATCHED && !matches(pattern, text)) return `It must match the pattern ${pattern}`;
+  const count = [...text].length;
+  const things = (bound) => words(bound === "1" ? "character" : "characters", {});
+  if (shortest && count < shortest) return words("shortest", { bound: shortest, things: things(shortest), count });
+  if (longest && count > longest) return words("longest", { bound: longest, things: things(longest), count });
+  if (pattern && text.length <= MOST_MATCHED && !matches(pattern, text)) return words("mustMatch", { pattern });
   // The server reads numbers: what is none here, such as 1,5, it asks about.
-  if (least && Number(text) < Number(least)) return `It must be at least ${least}.`;
-  if (most && Number(text) > Number(most)) return `It must be at most ${most}.`;
-  if (moreThan && Number(text) <= Number(moreThan)) return `It must be more than ${moreThan}.`;
-  if (lessThan && Number(text) >= Number(lessThan)) return `It must be less than ${lessThan}.`;
+  if (least && Number(text) < Number(least)) return words("atLeast", { bound: least });
+  if (most && Number(text) > Number(most)) return words("atMost", { bound: most });
+  if (moreThan && Number(text) <= Number(moreThan)) return words("moreThan", { bound: moreThan });
+  if (lessThan && Number(text) >= Number(lessThan)) return words("lessThan", { bound: lessThan });
   return "";
+}
+
+// In the server's words, which come with the form.
+function say(form, name, values) {
+  return JSON.parse(form.dataset.words)[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
 }
 
 function matches(pattern, text) {
@@ -149,12 +156,12 @@ function matches(pattern, text) {
   }
 }
 
-function json(text) {
+function json(text, words) {
   try {
     JSON.parse(text);
     return "";
   } catch (error) {
-    return `This is not JSON: ${error.message}`;
+    return words("json", { why: error.message });
   }
 }
 
