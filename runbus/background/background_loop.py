@@ -43,7 +43,8 @@ class Background:
         self._starting = threading.Lock()
         self._stopping = threading.Lock()
         self._alive = threading.Lock()
-        self._takes_calls = True
+        self.takes_calls = True
+        """Whether it still begins what it is asked for: not when it ends."""
         self._calls: dict[asyncio.Task[None], BackgroundCall[Any]] = {}
 
     @property
@@ -56,7 +57,7 @@ class Background:
 
     def submit(self, call: BackgroundCall[Any], present: threading.Lock | None = None) -> None:
         """Start a call; on the loop. One whose caller has left is cancelled, or not begun."""
-        if not self._takes_calls:
+        if not self.takes_calls:
             return  # as those that are let go: who waits does so until the process has ended
         if present is not None and not call.must_end:
             if not present.locked():
@@ -101,7 +102,7 @@ class Background:
                 started.release()
                 return
             self._alive.acquire()
-            self._takes_calls = True
+            self.takes_calls = True
             self._loop = loop = new_event_loop()
         started.release()
         loop.run_forever()
@@ -117,7 +118,7 @@ class Background:
         self.attendance.look()
         await _wait([task for task, call in self._calls.items() if call.must_end])
         # What still runs has a thread that waits for it, which may not go on now.
-        self._takes_calls = False
+        self.takes_calls = False
         for call in self._calls.values():
             call.let_go()
         await _wait(list(self._calls))

@@ -38,7 +38,7 @@ class Listening:
 
     def begin(self) -> None:
         """Begin, unless it is over; on the background loop."""
-        if self._is_over:
+        if self._is_over or not background.takes_calls:
             return
         run = self._run
         self._signals = Signals(bus_for(self._settings), run.run_id, run.epoch, self._tell)
