@@ -44,6 +44,7 @@ class Cluster:
         )
         self.nodes = [self._stack.enter_context(Server.start(engine, *config)) for _ in range(6)]
         self.clients = [node.client(**login) for node in self.nodes]
+        self._login = ("AUTH2", login["username"], login["password"]) if login else ()
         self._form()
 
     def __enter__(self) -> Self:
@@ -141,7 +142,7 @@ class Cluster:
         pause()
         while keys := self.call(source, "CLUSTER", "GETKEYSINSLOT", slot, 10):
             address = ("127.0.0.1", self.nodes[target].port)
-            self.call(source, "MIGRATE", *address, "", 0, 5000, "KEYS", *keys)
+            self.call(source, "MIGRATE", *address, "", 0, 5000, *self._login, "KEYS", *keys)
         pause()
         for number in (target, source):
             self.call(number, "CLUSTER", "SETSLOT", slot, "NODE", ids[1])

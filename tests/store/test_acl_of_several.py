@@ -52,7 +52,7 @@ class GuardedCluster:
         self.servers.fail_over(self.servers.slot_of(run_id))
 
     def move(self, run_id: UUID, meanwhile: Callable[[], None]) -> None:
-        """Move the run's slot, that has no keys; `meanwhile` is called in the middle."""
+        """Move the run's slot; `meanwhile` is called in the middle."""
         slot = self.servers.slot_of(run_id)
         source = self.servers.owner_of(slot)
         others = (self.servers.owner_of(each) for each in (1, 6000, 12000))
