@@ -645,7 +645,7 @@ def test_after_the_freeze(valkey):
 
 
 def test_the_hooks_fail_the_right_tests(tmp_path: Path, valkey: Server):
-    """A leaked key fails its test unless it may; an async test fails like any other, on each loop."""
+    """A leaked key fails its test unless it may; an async test fails like others, on each loop."""
     (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
     (tmp_path / "test_sample.py").write_text(SAMPLE)
     with python("-m", "pytest", "-p", "no:xdist", "-rfE", "--tb=short", cwd=tmp_path) as run:
