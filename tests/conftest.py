@@ -7,6 +7,8 @@ it. While one of them is in use, it is the server that runbus talks to.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import inspect
 import os
 import signal
@@ -21,9 +23,10 @@ from key_leaks import check_key_lifetimes
 from servers import Engine, EngineMissing, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Coroutine, Generator, Iterator
 
 _BOTH_ENGINES: dict[str, Any] = {"params": ["valkey", "redis"], "ids": ["valkey", "redis7"]}
+_ASYNC_TEST_SECONDS = 60
 _PASSED = pytest.StashKey[bool]()
 
 # A machine that does other things, too, makes no test fail.
@@ -225,6 +228,27 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
     test = obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
     if name.startswith("test_") and inspect.iscoroutinefunction(test):
         pytest.mark.anyio(obj)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Give a coroutine function its time; a signal, as pytest-timeout sends it, uvloop swallows."""
+    if inspect.iscoroutinefunction(pyfuncitem.obj):
+        pyfuncitem.obj = _in_time(pyfuncitem.obj)
+
+
+def _in_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Any:
+    @functools.wraps(test)
+    async def run(**arguments: Any) -> None:
+        try:
+            async with asyncio.timeout(_ASYNC_TEST_SECONDS) as limit:
+                await test(**arguments)
+        except TimeoutError:
+            if limit.expired():
+                pytest.fail(f"the test was not done after {_ASYNC_TEST_SECONDS} s")
+            raise
+
+    return run
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
