@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbus.errors import FlowRunCancelled, FlowRunHandedBack, FlowRunSuspended, RunLost
+from runbus.protocol.entries import storable
 from runbus.protocol.execution import Ending
 
 if TYPE_CHECKING:
@@ -77,6 +78,6 @@ def words_of(error: BaseException) -> str:
     """Return the first line of what an error says, with the name of its class."""
     try:
         told = f"{type(error).__name__}: {error}"
-    except Exception:  # of its own code
+    except BaseException:  # of its own code, whatever that raises
         told = type(error).__name__
-    return told.split("\n", 1)[0][:500]
+    return storable(told.split("\n", 1)[0][:500])

@@ -84,11 +84,14 @@ async def _done(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> Non
 
 
 async def _awaited(flow_call: FlowCall, context: RunningFlow) -> CallResult:
+    code = _flow_code(flow_call, context)
     try:
         with entered(context), watch(asyncio.get_running_loop(), context.name):
-            return await context.flow_code(_flow_code(flow_call, context))
+            return await context.flow_code(code)
     except BaseException as error:
         return CallResult(error=told_apart(error, context.interrupt))
+    finally:
+        code.close()  # it may not have begun
 
 
 async def _flow_code(flow_call: FlowCall, context: RunningFlow) -> CallResult:

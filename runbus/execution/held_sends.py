@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbus.background import bridge
-from runbus.errors import TooMuchUnsent
+from runbus.errors import FlowRunCancelled, RunLost, TooMuchUnsent
 from runbus.supervision import tasks
 
 if TYPE_CHECKING:
@@ -59,17 +59,24 @@ class HeldSends:
 
     async def _send_all(self, run: RunningFlow) -> None:
         try:
-            await run.confirm()
+            await self._confirm(run)
         except BaseException as error:
-            self._fail(error)
+            self._fail(error, run)
         else:
             while self._waiting:
                 _send(self._waiting.pop(0))
         finally:
             self._task = None
 
-    def _fail(self, error: BaseException) -> None:
-        cause = error if isinstance(error, Exception) else ConnectionError(str(error))
+    async def _confirm(self, run: RunningFlow) -> None:
+        try:
+            await run.confirm()
+        except FlowRunCancelled:
+            # It is told, and cleans up: what it sent, and still sends, is sent for all that.
+            await run.confirm()
+
+    def _fail(self, error: BaseException, run: RunningFlow) -> None:
+        cause = error if isinstance(error, Exception) else RunLost(run.run_id)
         while self._waiting:
             self._waiting.pop(0).settle(None, cause, duplicate=False)
 

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from runbus.background.background_loop import background
 from runbus.errors import RunbusError
+from runbus.protocol.entries import storable
 from runbus.protocol.printed import one_line
 from runbus.store.bus import current_bus
 from runbus.store.records import logs
@@ -50,8 +51,13 @@ class LogShipper(logging.Handler):
         run_id = getattr(record, "flow_run_id", None)
         if run_id is None:
             return
+        try:
+            said = storable(record.getMessage())
+        except Exception:  # its arguments do not fit: the caller is not to fail for a line
+            self.handleError(record)
+            return
         # The run's own log need not say on each line whose it is.
-        message = record.getMessage().removeprefix(prefix_of(getattr(record, "flow_run_name", "")))
+        message = said.removeprefix(prefix_of(getattr(record, "flow_run_name", "")))
         with self._changing:
             self._lines.setdefault(str(run_id), []).append((record.levelname, message))
             self._count += 1

@@ -193,6 +193,8 @@ class Execution:
             delay = await self._record(outcome)
         finally:
             if delay is None:
+                if self._parent is not None:
+                    self._parent.note_raised(outcome.error)
                 self._leave()
                 await self._end_activity()
         return delay
@@ -205,6 +207,12 @@ class Execution:
 
     async def _ship_lines(self) -> None:
         # Before the end is recorded, on the same connection: who waited for it finds them.
+        try:
+            await self._ship_what_waits()
+        except Exception as error:  # the end must be recorded, whatever its lines have
+            _log.warning("lines of %s were not kept: %s", self._context.name, error)
+
+    async def _ship_what_waits(self) -> None:
         if shipper.is_under_way(self._run_id):
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTERRUPTED_SECONDS):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from runbus.background import bridge
 from runbus.errors import FlowInterrupt, FlowRunCancelled, FlowTimeout
 from runbus.execution.activity import Wait
-from runbus.execution.interruption import delivered
+from runbus.execution.interruption import as_cancellation, delivered
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -222,16 +222,21 @@ class RunningFlow(FlowRunContext):
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         if isinstance(thrown, FlowInterrupt):  # as the flow was told that this one is called in
             self._cancelled.pop(task, None)
-            return self._told_to(task)
+            return as_cancellation(self._told_to(task))
         if task not in self._cancelled:
             return thrown
-        return self._taken(task)
+        return as_cancellation(self._taken(task))
 
     def _taken(self, task: asyncio.Task[Any]) -> BaseException:
         """Take the interrupt that a cancellation of the task stands for."""
         self._cancelled.pop(task, None)
         task.uncancel()
         return self._told_to(task)
+
+    def note_raised(self, error: BaseException | None) -> None:
+        """Take note of what a flow raises that was called here: it tells of the end, too."""
+        if isinstance(error, FlowRunCancelled):
+            self._begin_clean_up()
 
     def _told_here(self) -> BaseException:
         return self._told_to(asyncio.current_task() if bridge.on_loop() else None)

@@ -103,6 +103,11 @@ def check_place(place: str | None) -> str | None:
     return place
 
 
+def storable(text: str) -> str:
+    """Return a text with its lone surrogates, which cannot be stored, as they are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def check_text(argument: str, text: object) -> str:
     """Return a `key` or `sender` that can be stored. Raises `InvalidArgument`."""
     if not isinstance(text, str):

@@ -28,6 +28,7 @@ from runbus.errors import FlowRunCancelled
 from runbus.execution import run_context
 from runbus.execution.current_run import running_flow
 from runbus.execution.run_context import RunningFlow
+from runbus.settings import temporary_settings
 from runbus.store.bus import current_bus
 from runbus.store.records import control, runs
 
@@ -123,6 +124,45 @@ async def test_an_async_flow_cleans_up(valkey: Server, wait: Callable[[], Awaita
         assert [word async for word in undone] == ["thread", "refund"]
     (run,) = await get_client().read_flow_runs(flow_name="outer")
     assert "cleaning up" in [line.message for line in await get_client().read_logs(run.id)]
+
+
+async def in_group(work: Callable[[], Awaitable[None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(work())  # type: ignore[arg-type]
+
+
+async def in_anyio_group(work: Callable[[], Awaitable[None]]) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+
+
+async def in_time(work: Callable[[], Awaitable[None]]) -> None:
+    await asyncio.wait_for(work(), PATIENCE)
+
+
+@pytest.mark.parametrize("waited", [in_group, in_anyio_group, in_time])
+async def test_what_is_waited_for_at_its_end_ends_first(valkey: Server, waited: Any) -> None:
+    """The tasks of a group do not go on when the flow has been told."""
+    begun, seen = asyncio.Event(), list[str]()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await sleep()
+        finally:
+            seen.append("task")
+
+    @flow
+    async def outer() -> None:
+        try:
+            await waited(work)
+        except FlowRunCancelled:
+            seen.append("flow")
+            await send_input("refund", uuid4())
+            raise
+
+    await cancelled_while(outer, begun)
+    assert seen == ["task", "flow"]
 
 
 async def test_two_say_it_at_once(valkey: Server) -> None:
@@ -369,6 +409,78 @@ def test_a_sync_flow_cleans_up(valkey: Server) -> None:
     assert state_of(ids[0]) == "Cancelled"
     with bound_run(other):
         assert receive_input(str, timeout=0).next() == "refund"
+
+
+def test_a_called_sync_flow_cleans_up_first(valkey: Server) -> None:
+    """Then its caller does, in the same thread: each is told once."""
+    other, ids, seen = uuid4(), list[UUID](), list[Any]()
+
+    @flow
+    def inner() -> None:
+        try:
+            receive_input(str, timeout=PATIENCE).next()
+        except FlowRunCancelled:
+            send_input("inner", other)
+            raise
+
+    @flow
+    def outer() -> None:
+        ids.append(get_run_context().run_id)
+        try:
+            inner()
+        except FlowRunCancelled:
+            send_input("outer", other)
+            raise
+
+    def call() -> None:
+        with pytest.raises(FlowRunCancelled):
+            outer()
+        seen.append("raised")
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    until(lambda: len(block(lambda: get_client().read_flow_runs(flow_name="inner"))) == 1)
+    cancel_flow_run(ids[0])
+    thread.join(PATIENCE)
+    assert seen == ["raised"]
+    with bound_run(other):
+        inbox = receive_input(str, timeout=0)
+        assert [inbox.next(), inbox.next()] == ["inner", "outer"]
+
+
+async def test_what_is_held_is_sent_by_who_cleans_up(own_server: Server) -> None:
+    """A run that is cancelled while it is not known if it is still here sends what it has sent."""
+    other, begun = uuid4(), list[RunningFlow]()
+
+    @flow
+    async def outer() -> None:
+        begun.append(run := running_flow("the test"))
+        while not run.is_doubtful:
+            await asyncio.sleep(0.01)
+        send_input(1, other)
+        begun.append(run)
+        try:
+            await sleep()
+        except FlowRunCancelled:
+            send_input(2, other)
+            raise
+
+    with temporary_settings(url=own_server.url, lease_seconds=1):
+        task = asyncio.ensure_future(outer())
+        async with asyncio.timeout(PATIENCE):
+            while not begun:
+                await asyncio.sleep(0.01)
+            own_server.freeze()
+            while len(begun) < 2:
+                await asyncio.sleep(0.01)
+        begun[0].end(FlowRunCancelled(begun[0].run_id))
+        await asyncio.sleep(0.1)
+        own_server.thaw()
+        with pytest.raises(FlowRunCancelled):
+            await task
+        async with bound_run(other):
+            inbox = receive_input(int, timeout=5)
+            assert [await anext(inbox), await anext(inbox)] == [1, 2]
 
 
 def test_a_sync_flow_whose_time_is_over(valkey: Server, monkeypatch: pytest.MonkeyPatch) -> None:
