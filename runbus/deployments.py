@@ -74,7 +74,7 @@ async def arun_deployment(
     parent = current_flow_run() if as_subflow else None
     run_id = _run_id(name, idempotency_key, parent)
     fields: dict[str, str | bytes] = {
-        "name": flow_run_name or friendly_name(),
+        "name": check_text("flow_run_name", flow_run_name or friendly_name()),
         "flow": served.flow,
         "deployment": name,
         "parameters": checked,

@@ -27,6 +27,7 @@ from runbus.execution.run_context import RunningFlow
 from runbus.execution.run_logger import show_on_terminal
 from runbus.execution.stored_values import recorded
 from runbus.protocol import states
+from runbus.protocol.entries import storable
 from runbus.store.bus import current_bus
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import child_runs, logs, runs
@@ -323,7 +324,7 @@ class Execution:
     def _fields(self) -> dict[str, str | bytes]:
         parent = self._parent
         return {
-            "name": self._flow_call.run_name,
+            "name": storable(self._flow_call.run_name),
             "flow": self._flow_call.flow_name,
             "parameters": self._parameters,
             **({} if parent is None else {"parent": str(parent.run_id)}),

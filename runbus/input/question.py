@@ -23,6 +23,7 @@ from runbus.input.run_input import (
     inherits,
     run_input_subclass_from_type,
 )
+from runbus.protocol.entries import storable
 from runbus.store.records.pause_opening import Form as StoredForm
 from runbus.store.records.pause_opening import Refused
 
@@ -63,7 +64,7 @@ class Question:
         form = StoredForm(
             schema=to_json(asked.schema),
             shape=fingerprint(asked.schema),
-            description=asked.description,
+            description=storable(asked.description),
         )
         if inherits(self.model, "save"):
             _forms[self.model] = form

@@ -18,7 +18,7 @@ import anyio
 
 from runbus.background import bridge, caller, lease_holder
 from runbus.background.caller import in_caller
-from runbus.errors import FlowInterrupt, FlowRunHandedBack, RunbusError
+from runbus.errors import FlowRunHandedBack, RunbusError
 from runbus.execution.call import Claim
 from runbus.execution.engine import run_async, run_sync
 from runbus.execution.run_logger import show_on_terminal
@@ -215,7 +215,9 @@ class Worker:
                 await _in_thread(partial(_run_sync, flow, claim), claim.run)
             elif (prepared := await _prepared(flow, claim)) is not None:
                 await run_async(prepared, claim)
-        except (Exception, FlowInterrupt, SystemExit, KeyboardInterrupt) as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # a task that ends with it would end its loop, or complain
             _log.debug("%s: recorded by the engine: %r", claim.run.name, error)
         finally:
             self._quarantine.end(claim.run_id)

@@ -68,8 +68,8 @@ def start_process(server: Server) -> Iterator[StartProcess]:
 def start_worker(start_process: StartProcess) -> StartWorker:
     """`start_worker("shop", limit=2)` serves flows in a process, all of them without a name."""
 
-    def start(*names: str, limit: int = 0, fault: str = "") -> forked.Process:
-        return start_process("served.py", str(limit), *names, fault=fault)
+    def start(*names: str, limit: int = 0, **options: Any) -> forked.Process:
+        return start_process("served.py", str(limit), *names, **options)
 
     return start
 

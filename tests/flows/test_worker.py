@@ -42,6 +42,8 @@ from runbus.errors import (
 from runbus.settings import temporary_settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from faults import StartWorker
     from servers import Server
 
@@ -226,14 +228,17 @@ def test_a_failure_is_recorded(start_worker: StartWorker) -> None:
     assert result_of(started("double/x", {"number": "2"})) == 4
 
 
-@pytest.mark.parametrize("how", ["exit", "interrupt"])
-def test_a_flow_that_ends_the_program_ends_its_run(start_worker: StartWorker, how: str) -> None:
-    """The worker and the runs beside it go on."""
-    worker = start_worker("leave", "double")
+@pytest.mark.parametrize("how", ["exit", "interrupt", "own"])
+def test_a_flow_that_ends_the_program_ends_its_run(
+    start_worker: StartWorker, tmp_path: Path, how: str
+) -> None:
+    """The worker and the runs beside it go on, without a word of asyncio's."""
+    worker = start_worker("leave", "double", said=tmp_path / "said")
     run_id = started("leave/x", {"how": how})
     until(lambda: state_of(run_id) == "Crashed")
     assert result_of(started("double/x", {"number": 2})) == 4
     assert worker.poll() is None
+    assert "Traceback" not in (tmp_path / "said").read_text()
 
 
 def test_a_validator_that_breaks_fails_the_run(start_worker: StartWorker) -> None:
