@@ -59,7 +59,7 @@ def paused(bench: Bench) -> Iterator[Row]:
         connections = len(_connections(process, control))
     name = f"paused runs: {count:,}"
     yield limited(f"connections of the worker, {name}", [connections], goal=Goal("<=", 4))
-    yield limited(f"memory per run, {name}", [memory], unit="KB", goal=Goal("<=", 25))
+    yield limited(f"memory per run, {name}", [memory], unit="KB", goal=Goal("<=", 13))
     yield limited(f"CPU of the idle worker, {name}", idle, unit="%")
     pairs = [*zip(wakes, wakes_of_few, strict=True)]
     yield compared(f"p50 of a resume, {name}", pairs, unit="ms", versus=f"paused runs: {FEW}")
