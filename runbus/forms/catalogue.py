@@ -15,6 +15,7 @@ IS: Final = "{is_}"
 AND_IS: Final = ", and is {}"
 
 REQUIRED: Final = "it is required"
+REQUIRED_ONE_OF: Final = "it is required, one of {options}"
 UNKNOWN: Final = "there is no such field: the fields are {fields}"
 UNKNOWN_ALONE: Final = "there is no such field"
 TWICE: Final = "{name} is there twice"
@@ -77,12 +78,13 @@ NOUNS_OF_TYPES: Final = {
     "array": "list",
     "boolean": "yes or no",
     "integer": "whole number",
+    "null": "null",
     "number": "number",
     "object": "fields",
     "string": "text",
 }
 ANY_JSON: Final = "JSON"
-WITHOUT_ARTICLE: Final = {"yes or no", "fields", ANY_JSON}
+WITHOUT_ARTICLE: Final = {"yes or no", "fields", "null", ANY_JSON}
 COUNTED: Final = {*NOUNS.values(), "number", "text", "whole number"}
 ONE_OF: Final = "one of {options}"
 LIST_OF: Final = "list of {inner}s"

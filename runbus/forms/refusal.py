@@ -12,6 +12,7 @@ from runbus.forms import catalogue
 from runbus.forms.core_types import KEYWORD, core_error
 from runbus.forms.references import along, fields_of, items_of, resolve
 from runbus.forms.secrets import is_secret
+from runbus.forms.tags import tags_of
 from runbus.forms.values import json_text, label
 from runbus.forms.wording import noun, with_article
 from runbus.protocol.problems import Problem
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
 
     from runbus.forms.parts import Schema
+    from runbus.forms.tags import Tags
     from runbus.protocol.json_value import JSONValue
 
 LONGEST_VALUE = 40
@@ -38,7 +40,11 @@ _AT_ONCE = {"Constant", "Enum", "Type"}
 
 def refusals(root: JSONValue, error: ValidationError) -> Iterator[Problem]:
     """Yield what an error says of each place that it is about."""
-    error = _closest(error)
+    for each in _closer(root, error):
+        error = each
+        if problem := _wrong_tag(root, error):
+            yield problem
+            return
     path = list(along(root, error.evaluation_path))
     place = tuple(error.instance_path)
     kind = type(error.kind).__name__
@@ -55,28 +61,57 @@ def _of(error: ValidationError) -> Any:
     return error.kind
 
 
-def _closest(error: ValidationError) -> ValidationError:
-    """Return what is wrong by the kind that was most likely meant; the error itself if none was."""
+def _closer(root: JSONValue, error: ValidationError) -> Iterator[ValidationError]:
+    """Yield the error, and then what is wrong by the kind that was most likely meant."""
+    yield error
     while type(error.kind).__name__ in _UNFIT:
-        meant = [each for each in _of(error).context if not _is_other_kind(each, error)]
+        tags = _tags(root, error)
+        tag = tags.name if tags else ""
+        meant = [each for each in _of(error).context if not _is_other_kind(each, error, tag)]
         if not meant:
-            break
+            return
         error = min(meant, key=len)[0]
-    return error
+        yield error
 
 
-def _is_other_kind(errors: list[ValidationError], whole: ValidationError) -> bool:
+def _tags(root: JSONValue, error: ValidationError) -> Tags | None:
+    path = list(along(root, error.evaluation_path))
+    return tags_of(fields_of(root), path[-1]) if path else None
+
+
+def _wrong_tag(root: JSONValue, error: ValidationError) -> Problem | None:
+    given = error.instance
+    if not isinstance(given, dict) or not (tags := _tags(root, error)):
+        return None
+    path = list(along(root, error.evaluation_path))
+    loc = (*error.instance_path, tags.name)
+    options = _short(", ".join(map(label, tags.values)), 200)
+    if tags.name not in given:
+        words = catalogue.REQUIRED_ONE_OF.format(options=options)
+        return Problem(loc=loc, message=words) if tags.required else None
+    value = fields_of(given)[tags.name]
+    if tags.has(value):
+        return None
+    wanted = catalogue.MUST_BE if len(tags.values) == 1 else catalogue.MUST_BE_ONE_OF
+    words = wanted.format(what=options, options=options, is_=catalogue.IS)
+    words = words.replace(catalogue.IS, _shown(fields_of(root), value, path))
+    return Problem(loc=loc, message=_own_words(path) or words)
+
+
+def _is_other_kind(errors: list[ValidationError], whole: ValidationError, tag: str) -> bool:
     here = len(whole.instance_path)
     return any(
         type(each.kind).__name__ in _AT_ONCE
-        and (len(each.instance_path) == here or _is_tag(each, here))
+        and (len(each.instance_path) == here or _is_tag(each, here, tag))
         for each in errors
     )
 
 
-def _is_tag(error: ValidationError, here: int) -> bool:
+def _is_tag(error: ValidationError, here: int, tag: str) -> bool:
     # A constant right inside tells kinds apart.
-    return type(error.kind).__name__ == "Constant" and len(error.instance_path) == here + 1
+    if len(error.instance_path) != here + 1:
+        return False
+    return type(error.kind).__name__ == "Constant" or error.instance_path[-1] == tag
 
 
 def _own_words(path: list[Schema]) -> str:
