@@ -18,6 +18,8 @@ REQUIRED: Final = "it is required"
 REQUIRED_ONE_OF: Final = "it is required, one of {options}"
 UNKNOWN: Final = "there is no such field: the fields are {fields}"
 UNKNOWN_ALONE: Final = "there is no such field"
+UNKNOWN_PARAMETER: Final = "there is no such parameter: the parameters are {fields}"
+UNKNOWN_PARAMETER_ALONE: Final = "there is no such parameter"
 TWICE: Final = "{name} is there twice"
 KEY_WANTED: Final = "it needs a key"
 SAME_KEY: Final = "its keys {first} and {second} are the same"
@@ -63,7 +65,10 @@ THINGS: Final = {
     "Properties": ("entry", "entries"),
 }
 
+BYTES: Final = "bytes in base64"
 NOUNS: Final = {
+    "base64": BYTES,
+    "base64url": BYTES,
     "date": "date",
     "date-time": "date and time",
     "time": "time of day",
@@ -84,10 +89,14 @@ NOUNS_OF_TYPES: Final = {
     "string": "text",
 }
 ANY_JSON: Final = "JSON"
-WITHOUT_ARTICLE: Final = {"yes or no", "fields", "null", ANY_JSON}
-COUNTED: Final = {*NOUNS.values(), "number", "text", "whole number"}
+WITHOUT_ARTICLE: Final = {"yes or no", "fields", "null", BYTES, ANY_JSON}
+COUNTED: Final = {
+    **{noun: f"{noun}s" for noun in (*NOUNS.values(), "number", "text", "whole number")},
+    BYTES: BYTES,
+}
+"""What a list is told to be of, and several of it."""
 ONE_OF: Final = "one of {options}"
-LIST_OF: Final = "list of {inner}s"
+LIST_OF: Final = "list of {several}"
 A_LIST: Final = "a list"
 PAIRS: Final = "names with values"
 
@@ -114,8 +123,8 @@ LIMITS: Final = {
 }
 
 FORMATS: Final = {
-    "base64": "bytes in base64, such as aGVsbG8=",
-    "base64url": "bytes in base64, such as aGVsbG8=",
+    "base64": f"{BYTES}, such as aGVsbG8=",
+    "base64url": f"{BYTES}, such as aGVsbG8=",
     "date": "a date, such as 2026-11-25",
     "date-time": "a date and time, such as 2026-11-25T19:00",
     "duration": "a duration, such as P1DT2H or PT30S",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runbus.forms import catalogue
 from runbus.forms.core_types import KEYWORD, core_error
+from runbus.forms.limits import without_point
 from runbus.forms.references import along, fields_of, items_of, resolve
 from runbus.forms.secrets import is_secret
 from runbus.forms.tags import tags_of
@@ -51,7 +52,7 @@ def refusals(root: JSONValue, error: ValidationError) -> Iterator[Problem]:
     if kind == "Required":
         yield Problem(loc=(*place, str(_of(error).property)), message=catalogue.REQUIRED)
     elif kind in {"AdditionalProperties", "UnevaluatedProperties"}:
-        words = _unknown(path[-1] if path else {})
+        words = unknown_words(path[-1] if path else {})
         yield from (Problem(loc=(*place, name), message=words) for name in _of(error).unexpected)
     else:
         yield Problem(loc=place, message=_own_words(path) or _words(root, error, path))
@@ -142,7 +143,7 @@ def _kinds(root: Schema, here: Schema) -> str:
 def _sentence(error: ValidationError, here: Schema) -> str:
     name, kind = type(error.kind).__name__, _of(error)
     if name in _BOUNDS:
-        return _BOUNDS[name].format(bound=label(kind.limit), is_=catalogue.IS)
+        return _BOUNDS[name].format(bound=without_point(kind.limit), is_=catalogue.IS)
     if name[:3] in {"Min", "Max"} and name[3:] in catalogue.THINGS:
         return _count(name, kind.limit, error.instance)
     return _BY_KIND.get(name, _other)(error, here)
@@ -202,7 +203,7 @@ _BY_KIND: dict[str, Callable[[ValidationError, Schema], str]] = {
         catalogue.FORMATS.get(_of(error).format) or with_article(_of(error).format)
     ),
     "MultipleOf": lambda error, _: catalogue.MULTIPLE_OF.format(
-        bound=_of(error).multiple_of, is_=catalogue.IS
+        bound=without_point(_of(error).multiple_of), is_=catalogue.IS
     ),
     "Pattern": _pattern,
     "PropertyNames": _of_a_key,
@@ -211,9 +212,12 @@ _BY_KIND: dict[str, Callable[[ValidationError, Schema], str]] = {
 }
 
 
-def _unknown(here: Schema) -> str:
+def unknown_words(
+    here: Schema, words: str = catalogue.UNKNOWN, alone: str = catalogue.UNKNOWN_ALONE
+) -> str:
+    """Return what is said of a name that is none of an object's."""
     names = ", ".join(fields_of(here.get("properties")))
-    return catalogue.UNKNOWN.format(fields=_short(names, 200)) if names else catalogue.UNKNOWN_ALONE
+    return words.format(fields=_short(names, 200)) if names else alone
 
 
 def _shown(root: Schema, value: object, path: list[Schema]) -> str:

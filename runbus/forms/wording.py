@@ -45,8 +45,8 @@ def noun(schema: Schema, depth: int = 0) -> str:
         return catalogue.OR.join(dict.fromkeys(noun(fields_of(each), depth + 1) for each in kinds))
     found = _by_type(schema)
     inner = noun(fields_of(schema.get("items")), depth + 1) if depth < _DEEPEST else ""
-    is_told = schema.get("type") == "array" and inner in catalogue.COUNTED
-    return catalogue.LIST_OF.format(inner=inner) if is_told else found
+    several = catalogue.COUNTED.get(inner) if schema.get("type") == "array" else None
+    return catalogue.LIST_OF.format(several=several) if several else found
 
 
 def _by_type(schema: Schema) -> str:
@@ -115,6 +115,8 @@ def limits(part: Part) -> list[str]:
 
 
 def _between(least: object, most: object, what: str = "") -> str:
+    if what and least == most and least is not None:
+        return json_text(least) + what
     if least is not None and most is not None:
         return catalogue.BETWEEN.format(least=json_text(least), most=json_text(most)) + what
     if least is not None:
