@@ -199,6 +199,53 @@ def core_words(description: Mapping[str, Any], error: Mapping[str, Any]) -> str:
     return MUST_BE.format(what=what, is_=IS)
 
 
+_MODEL_TYPES = {
+    "bool": NOUNS_OF_TYPES["boolean"],
+    "dataclass": NOUNS_OF_TYPES["object"],
+    "date": FORMATS["date"],
+    "datetime": FORMATS["date-time"],
+    "decimal": _CORE_NAMES["decimal"],
+    "dict": NOUNS_OF_TYPES["object"],
+    "float": _CORE_NAMES["float"],
+    "frozen_set": A_LIST,
+    "int": _CORE_NAMES["int"],
+    "list": A_LIST,
+    "model": NOUNS_OF_TYPES["object"],
+    "set": A_LIST,
+    "string": "a text",
+    "time": FORMATS["time"],
+    "time_delta": FORMATS["duration"],
+    "tuple": A_LIST,
+    "url": FORMATS["uri"],
+    "uuid": FORMATS["uuid"],
+}
+_MODEL_ERRORS = {
+    **_CORE_ERRORS,
+    "enum": MUST_BE.replace("what", "expected"),
+    "extra_forbidden": UNKNOWN_ALONE,
+    "int_from_float": MUST_BE.format(what=_CORE_NAMES["int"], is_=IS),
+    "literal_error": MUST_BE.replace("what", "expected"),
+    "missing": REQUIRED,
+    "none_required": MUST_BE.format(what=NOUNS_OF_TYPES["null"], is_=IS),
+    "string_pattern_mismatch": MUST_MATCH,
+    "string_too_long": "it must have at most {max_length} characters",
+    "string_too_short": "it must have at least {min_length} characters",
+    "too_long": "it must have at most {max_length} items",
+    "too_short": "it must have at least {min_length} items",
+    "union_tag_invalid": NOT_FITTING,
+    "union_tag_not_found": NOT_FITTING,
+}
+"""By the types of pydantic's errors, as they are of a model."""
+
+
+def model_words(error: Mapping[str, Any]) -> str:
+    """Return what pydantic itself found wrong, in these words where there are any for it."""
+    kind = error["type"].removesuffix("_type").removesuffix("_parsing")
+    what = _MODEL_TYPES.get(kind) if kind != error["type"] else None
+    words = MUST_BE.format(what=what, is_=IS) if what else _MODEL_ERRORS.get(error["type"])
+    return words.format(**{**error.get("ctx", {}), "is_": ""}) if words else error["msg"]
+
+
 IN_A_BROWSER: Final = {
     name: words.replace(IS, "")
     for name, words in {
