@@ -113,8 +113,8 @@ OPTIONAL: Final = "optional"
 BETWEEN: Final = "{least} to {most}"
 LEAST: Final = "at least {}"
 MOST: Final = "at most {}"
-CHARACTERS: Final = " characters"
-OF_THEM: Final = " of them"
+CHARACTERS: Final = (" character", " characters")
+OF_THEM: Final = (" of them", " of them")
 NO_TWO_ALIKE: Final = "no two alike"
 LIMITS: Final = {
     "exclusiveMinimum": "more than {}",

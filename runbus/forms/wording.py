@@ -114,11 +114,12 @@ def limits(part: Part) -> list[str]:
     return [each for each in words if each]
 
 
-def _between(least: object, most: object, what: str = "") -> str:
-    if what and least == most and least is not None:
-        return json_text(least) + what
+def _between(least: object, most: object, what: tuple[str, str] = ("", "")) -> str:
+    named = what[(least if most is None else most) != 1]
+    if named and least == most and least is not None:
+        return json_text(least) + named
     if least is not None and most is not None:
-        return catalogue.BETWEEN.format(least=json_text(least), most=json_text(most)) + what
+        return catalogue.BETWEEN.format(least=json_text(least), most=json_text(most)) + named
     if least is not None:
-        return catalogue.LEAST.format(json_text(least)) + what
-    return "" if most is None else catalogue.MOST.format(json_text(most)) + what
+        return catalogue.LEAST.format(json_text(least)) + named
+    return "" if most is None else catalogue.MOST.format(json_text(most)) + named

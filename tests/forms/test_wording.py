@@ -36,6 +36,7 @@ HINTS = [
         "a list of whole numbers, 1 to 2 of them",
     ),
     (Annotated[str, Field(min_length=3, max_length=3)], "3 characters"),
+    (Annotated[str, Field(max_length=1)], "at most 1 character"),
 ]
 
 
