@@ -18,6 +18,7 @@ from runbus.errors import DeploymentMissing, RunNotEnded
 from runbus.forms.answers import in_one_line, validation_errors
 from runbus.forms.exact_json import KeyTwice, read_exact
 from runbus.forms.normal_form import normal_form
+from runbus.forms.parameters import parameter_errors
 from runbus.forms.schema import names_of
 from runbus.forms.values import Mistyped
 from runbus.protocol.printed import one_line
@@ -124,9 +125,11 @@ def _parameters(deployment: DeploymentInfo, given: dict[str, str]) -> dict[str, 
             found[name] = texts[name]
     problems = validation_errors(schema, found) if schema else {}
     if problems:
-        told = in_one_line(problems)
-        known = ", ".join(_names(deployment)) or "none"
-        raise WrongCall(f"{deployment.name} does not take this: {told}. Its parameters: {known}.")
+        told = in_one_line(parameter_errors(schema, found, problems))
+        names = _names(deployment)
+        if not (problems.keys() & found.keys()).difference(names):  # else they are told already
+            told += f". Its parameters: {', '.join(names) or 'none'}"
+        raise WrongCall(f"{deployment.name} does not take this: {told}.")
     return found
 
 

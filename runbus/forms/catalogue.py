@@ -15,8 +15,11 @@ IS: Final = "{is_}"
 AND_IS: Final = ", and is {}"
 
 REQUIRED: Final = "it is required"
+REQUIRED_ONE_OF: Final = "it is required, one of {options}"
 UNKNOWN: Final = "there is no such field: the fields are {fields}"
 UNKNOWN_ALONE: Final = "there is no such field"
+UNKNOWN_PARAMETER: Final = "there is no such parameter: the parameters are {fields}"
+UNKNOWN_PARAMETER_ALONE: Final = "there is no such parameter"
 TWICE: Final = "{name} is there twice"
 KEY_WANTED: Final = "it needs a key"
 SAME_KEY: Final = "its keys {first} and {second} are the same"
@@ -62,7 +65,10 @@ THINGS: Final = {
     "Properties": ("entry", "entries"),
 }
 
+BYTES: Final = "bytes in base64"
 NOUNS: Final = {
+    "base64": BYTES,
+    "base64url": BYTES,
     "date": "date",
     "date-time": "date and time",
     "time": "time of day",
@@ -77,15 +83,20 @@ NOUNS_OF_TYPES: Final = {
     "array": "list",
     "boolean": "yes or no",
     "integer": "whole number",
+    "null": "null",
     "number": "number",
     "object": "fields",
     "string": "text",
 }
 ANY_JSON: Final = "JSON"
-WITHOUT_ARTICLE: Final = {"yes or no", "fields", ANY_JSON}
-COUNTED: Final = {*NOUNS.values(), "number", "text", "whole number"}
+WITHOUT_ARTICLE: Final = {"yes or no", "fields", "null", BYTES, ANY_JSON}
+COUNTED: Final = {
+    **{noun: f"{noun}s" for noun in (*NOUNS.values(), "number", "text", "whole number")},
+    BYTES: BYTES,
+}
+"""What a list is told to be of, and several of it."""
 ONE_OF: Final = "one of {options}"
-LIST_OF: Final = "list of {inner}s"
+LIST_OF: Final = "list of {several}"
 A_LIST: Final = "a list"
 PAIRS: Final = "names with values"
 
@@ -102,8 +113,8 @@ OPTIONAL: Final = "optional"
 BETWEEN: Final = "{least} to {most}"
 LEAST: Final = "at least {}"
 MOST: Final = "at most {}"
-CHARACTERS: Final = " characters"
-OF_THEM: Final = " of them"
+CHARACTERS: Final = (" character", " characters")
+OF_THEM: Final = (" of them", " of them")
 NO_TWO_ALIKE: Final = "no two alike"
 LIMITS: Final = {
     "exclusiveMinimum": "more than {}",
@@ -112,8 +123,8 @@ LIMITS: Final = {
 }
 
 FORMATS: Final = {
-    "base64": "bytes in base64, such as aGVsbG8=",
-    "base64url": "bytes in base64, such as aGVsbG8=",
+    "base64": f"{BYTES}, such as aGVsbG8=",
+    "base64url": f"{BYTES}, such as aGVsbG8=",
     "date": "a date, such as 2026-11-25",
     "date-time": "a date and time, such as 2026-11-25T19:00",
     "duration": "a duration, such as P1DT2H or PT30S",
@@ -186,6 +197,53 @@ def core_words(description: Mapping[str, Any], error: Mapping[str, Any]) -> str:
         return _CORE_ERRORS[found].format(**{**error.get("ctx", {}), **description, "is_": IS})
     what = _CORE_NAMES.get(kind) or FORMATS[_CORE_TYPES[kind]]
     return MUST_BE.format(what=what, is_=IS)
+
+
+_MODEL_TYPES = {
+    "bool": NOUNS_OF_TYPES["boolean"],
+    "dataclass": NOUNS_OF_TYPES["object"],
+    "date": FORMATS["date"],
+    "datetime": FORMATS["date-time"],
+    "decimal": _CORE_NAMES["decimal"],
+    "dict": NOUNS_OF_TYPES["object"],
+    "float": _CORE_NAMES["float"],
+    "frozen_set": A_LIST,
+    "int": _CORE_NAMES["int"],
+    "list": A_LIST,
+    "model": NOUNS_OF_TYPES["object"],
+    "set": A_LIST,
+    "string": "a text",
+    "time": FORMATS["time"],
+    "time_delta": FORMATS["duration"],
+    "tuple": A_LIST,
+    "url": FORMATS["uri"],
+    "uuid": FORMATS["uuid"],
+}
+_MODEL_ERRORS = {
+    **_CORE_ERRORS,
+    "enum": MUST_BE.replace("what", "expected"),
+    "extra_forbidden": UNKNOWN_ALONE,
+    "int_from_float": MUST_BE.format(what=_CORE_NAMES["int"], is_=IS),
+    "literal_error": MUST_BE.replace("what", "expected"),
+    "missing": REQUIRED,
+    "none_required": MUST_BE.format(what=NOUNS_OF_TYPES["null"], is_=IS),
+    "string_pattern_mismatch": MUST_MATCH,
+    "string_too_long": "it must have at most {max_length} characters",
+    "string_too_short": "it must have at least {min_length} characters",
+    "too_long": "it must have at most {max_length} items",
+    "too_short": "it must have at least {min_length} items",
+    "union_tag_invalid": NOT_FITTING,
+    "union_tag_not_found": NOT_FITTING,
+}
+"""By the types of pydantic's errors, as they are of a model."""
+
+
+def model_words(error: Mapping[str, Any]) -> str:
+    """Return what pydantic itself found wrong, in these words where there are any for it."""
+    kind = error["type"].removesuffix("_type").removesuffix("_parsing")
+    what = _MODEL_TYPES.get(kind) if kind != error["type"] else None
+    words = MUST_BE.format(what=what, is_=IS) if what else _MODEL_ERRORS.get(error["type"])
+    return words.format(**{**error.get("ctx", {}), "is_": ""}) if words else error["msg"]
 
 
 IN_A_BROWSER: Final = {

@@ -87,6 +87,13 @@ class FormSchema(GenerateJsonSchema):
         is_other = "pattern" in written and engine == "python-re"
         return {**written, "x-regex": engine} if is_other else written
 
+    def tagged_union_schema(self, schema: Any) -> Written:
+        """Write kinds that a tag tells apart; where a function does, one may look like another."""
+        written = super().tagged_union_schema(schema)
+        if "discriminator" not in written and "oneOf" in written:
+            written["anyOf"] = written.pop("oneOf")
+        return written
+
     def time_schema(self, schema: Any) -> Written:
         """Write a time of day."""
         return _described(super().time_schema, schema)

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from runbus.forms import catalogue
 from runbus.forms.answers import MOST_ERRORS, problems_of, with_defaults
+from runbus.forms.member_errors import MeantMembers, is_own
 from runbus.forms.references import items_of
 from runbus.forms.secrets import hidden_names, veiled_text
 from runbus.protocol.problems import Problem, write_problems
@@ -53,7 +54,8 @@ def refusal_of(
     `asked` is the form that it was given to, `now` the one that the flow has by now.
     """
     answer = read_json(data)
-    found = _by_form_and_model(error, answer, now)
+    # No more than are kept, and one that says that there are more: each is looked at for secrets.
+    found = _by_form_and_model(error, answer, now)[: MOST_ERRORS + 1]
     for schema in (asked, now):
         found = [replace(each, message=veiled_text(each.message, schema, answer)) for each in found]
     names = hidden_names(asked) | hidden_names(now)
@@ -66,12 +68,15 @@ def _by_form_and_model(
     """Return what is wrong by the form, in its sentences, and elsewhere by the model."""
     found = problems_of(schema, with_defaults(schema, answer)) if schema else []
     said = {each.loc for each in found}
-    return [*found, *(each for each in model_problems(error, answer) if each.loc not in said)]
+    told = _by_model(error, answer, schema or {})
+    return [*found, *(each for each in told if each.loc not in said)]
 
 
-def model_problems(error: ValidationError, answer: JSONValue) -> list[Problem]:
+def _by_model(error: ValidationError, answer: JSONValue, schema: Schema) -> list[Problem]:
     """Return what a model says of an answer, at the places of the answer."""
-    details = error.errors(include_url=False, include_context=False, include_input=False)
+    # With their addresses: those are how its own errors are known.
+    found = error.errors(include_url=True, include_input=False)
+    details = MeantMembers(schema).errors(found, answer)
     return [Problem(loc=_place(each, answer), message=_words(each)) for each in details]
 
 
@@ -91,7 +96,7 @@ def _place(details: ErrorDetails, answer: JSONValue) -> tuple[str | int, ...]:
 
 
 def _words(details: ErrorDetails) -> str:
-    words = details["msg"]
+    words = details["msg"] if is_own(details) else catalogue.model_words(details)
     for prefix in _PREFIXES:
         words = words.removeprefix(prefix)
     return words.strip() or catalogue.NOT_FITTING.replace(catalogue.IS, "")

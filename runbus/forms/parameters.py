@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
+from runbus.forms import catalogue
 from runbus.forms.answers import errors_beyond_defaults
 from runbus.forms.core_types import KEYWORD, read_core
 from runbus.forms.exact_json import read_exact
 from runbus.forms.normal_form import normal_form
 from runbus.forms.parts import Boolean, Number, Text
 from runbus.forms.references import fields_of
+from runbus.forms.refusal import unknown_words
 from runbus.forms.schema import SchemaReader
 
 if TYPE_CHECKING:
-    from runbus.forms.parts import Part
+    from runbus.forms.parts import Part, Schema
     from runbus.protocol.json_value import JSONValue
 
 
@@ -33,7 +35,15 @@ def checked_parameters(schema: bytes, data: bytes) -> tuple[bytes, dict[str, str
         name: _as_called(reader.part(kinds[name]), value) if name in kinds else value
         for name, value in fields_of(given).items()
     }
-    return to_json(given), errors_beyond_defaults(known, read)
+    return to_json(given), parameter_errors(known, given, errors_beyond_defaults(known, read))
+
+
+def parameter_errors(schema: Schema, given: JSONValue, errors: dict[str, str]) -> dict[str, str]:
+    """Return what is wrong with parameters, an unknown one called so and not a field."""
+    kinds = fields_of(schema.get("properties"))
+    words = unknown_words(schema, catalogue.UNKNOWN_PARAMETER, catalogue.UNKNOWN_PARAMETER_ALONE)
+    unknown = fields_of(given).keys() - kinds.keys()
+    return {name: words if name in unknown else each for name, each in errors.items()}
 
 
 def _as_called(part: Part, value: JSONValue) -> JSONValue:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runbus.forms import catalogue
 from runbus.forms.core_types import KEYWORD, core_error
+from runbus.forms.limits import without_point
 from runbus.forms.references import along, fields_of, items_of, resolve
 from runbus.forms.secrets import is_secret
+from runbus.forms.tags import tags_of
 from runbus.forms.values import json_text, label
 from runbus.forms.wording import noun, with_article
 from runbus.protocol.problems import Problem
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
 
     from runbus.forms.parts import Schema
+    from runbus.forms.tags import Tags
     from runbus.protocol.json_value import JSONValue
 
 LONGEST_VALUE = 40
@@ -38,14 +41,18 @@ _AT_ONCE = {"Constant", "Enum", "Type"}
 
 def refusals(root: JSONValue, error: ValidationError) -> Iterator[Problem]:
     """Yield what an error says of each place that it is about."""
-    error = _closest(error)
+    for each in _closer(root, error):
+        error = each
+        if problem := _wrong_tag(root, error):
+            yield problem
+            return
     path = list(along(root, error.evaluation_path))
     place = tuple(error.instance_path)
     kind = type(error.kind).__name__
     if kind == "Required":
         yield Problem(loc=(*place, str(_of(error).property)), message=catalogue.REQUIRED)
     elif kind in {"AdditionalProperties", "UnevaluatedProperties"}:
-        words = _unknown(path[-1] if path else {})
+        words = unknown_words(path[-1] if path else {})
         yield from (Problem(loc=(*place, name), message=words) for name in _of(error).unexpected)
     else:
         yield Problem(loc=place, message=_own_words(path) or _words(root, error, path))
@@ -55,28 +62,57 @@ def _of(error: ValidationError) -> Any:
     return error.kind
 
 
-def _closest(error: ValidationError) -> ValidationError:
-    """Return what is wrong by the kind that was most likely meant; the error itself if none was."""
+def _closer(root: JSONValue, error: ValidationError) -> Iterator[ValidationError]:
+    """Yield the error, and then what is wrong by the kind that was most likely meant."""
+    yield error
     while type(error.kind).__name__ in _UNFIT:
-        meant = [each for each in _of(error).context if not _is_other_kind(each, error)]
+        tags = _tags(root, error)
+        tag = tags.name if tags else ""
+        meant = [each for each in _of(error).context if not _is_other_kind(each, error, tag)]
         if not meant:
-            break
+            return
         error = min(meant, key=len)[0]
-    return error
+        yield error
 
 
-def _is_other_kind(errors: list[ValidationError], whole: ValidationError) -> bool:
+def _tags(root: JSONValue, error: ValidationError) -> Tags | None:
+    path = list(along(root, error.evaluation_path))
+    return tags_of(fields_of(root), path[-1]) if path else None
+
+
+def _wrong_tag(root: JSONValue, error: ValidationError) -> Problem | None:
+    given = error.instance
+    if not isinstance(given, dict) or not (tags := _tags(root, error)):
+        return None
+    path = list(along(root, error.evaluation_path))
+    loc = (*error.instance_path, tags.name)
+    options = _short(", ".join(map(label, tags.values)), 200)
+    if tags.name not in given:
+        words = catalogue.REQUIRED_ONE_OF.format(options=options)
+        return Problem(loc=loc, message=words) if tags.required else None
+    value = fields_of(given)[tags.name]
+    if tags.has(value):
+        return None
+    wanted = catalogue.MUST_BE if len(tags.values) == 1 else catalogue.MUST_BE_ONE_OF
+    words = wanted.format(what=options, options=options, is_=catalogue.IS)
+    words = words.replace(catalogue.IS, _shown(fields_of(root), value, path))
+    return Problem(loc=loc, message=_own_words(path) or words)
+
+
+def _is_other_kind(errors: list[ValidationError], whole: ValidationError, tag: str) -> bool:
     here = len(whole.instance_path)
     return any(
         type(each.kind).__name__ in _AT_ONCE
-        and (len(each.instance_path) == here or _is_tag(each, here))
+        and (len(each.instance_path) == here or _is_tag(each, here, tag))
         for each in errors
     )
 
 
-def _is_tag(error: ValidationError, here: int) -> bool:
+def _is_tag(error: ValidationError, here: int, tag: str) -> bool:
     # A constant right inside tells kinds apart.
-    return type(error.kind).__name__ == "Constant" and len(error.instance_path) == here + 1
+    if len(error.instance_path) != here + 1:
+        return False
+    return type(error.kind).__name__ == "Constant" or error.instance_path[-1] == tag
 
 
 def _own_words(path: list[Schema]) -> str:
@@ -107,7 +143,7 @@ def _kinds(root: Schema, here: Schema) -> str:
 def _sentence(error: ValidationError, here: Schema) -> str:
     name, kind = type(error.kind).__name__, _of(error)
     if name in _BOUNDS:
-        return _BOUNDS[name].format(bound=label(kind.limit), is_=catalogue.IS)
+        return _BOUNDS[name].format(bound=without_point(kind.limit), is_=catalogue.IS)
     if name[:3] in {"Min", "Max"} and name[3:] in catalogue.THINGS:
         return _count(name, kind.limit, error.instance)
     return _BY_KIND.get(name, _other)(error, here)
@@ -167,7 +203,7 @@ _BY_KIND: dict[str, Callable[[ValidationError, Schema], str]] = {
         catalogue.FORMATS.get(_of(error).format) or with_article(_of(error).format)
     ),
     "MultipleOf": lambda error, _: catalogue.MULTIPLE_OF.format(
-        bound=_of(error).multiple_of, is_=catalogue.IS
+        bound=without_point(_of(error).multiple_of), is_=catalogue.IS
     ),
     "Pattern": _pattern,
     "PropertyNames": _of_a_key,
@@ -176,9 +212,12 @@ _BY_KIND: dict[str, Callable[[ValidationError, Schema], str]] = {
 }
 
 
-def _unknown(here: Schema) -> str:
+def unknown_words(
+    here: Schema, words: str = catalogue.UNKNOWN, alone: str = catalogue.UNKNOWN_ALONE
+) -> str:
+    """Return what is said of a name that is none of an object's."""
     names = ", ".join(fields_of(here.get("properties")))
-    return catalogue.UNKNOWN.format(fields=_short(names, 200)) if names else catalogue.UNKNOWN_ALONE
+    return words.format(fields=_short(names, 200)) if names else alone
 
 
 def _shown(root: Schema, value: object, path: list[Schema]) -> str:

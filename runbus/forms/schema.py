@@ -89,8 +89,10 @@ class SchemaReader:
         rest = [each for each in kinds if not _is_null(resolve(self.root, each))]
         if kinds and len(rest) < len(kinds):
             outside = {name: each for name, each in schema.items() if name != word}
-            if len(rest) != 1:
-                return {**outside, word: rest}, bool(rest)
+            if not rest:
+                return {**outside, "type": "null"}, False
+            if len(rest) > 1:
+                return {**outside, word: rest}, True
             return resolve(self.root, {"allOf": rest, **outside}), True
         for word in ("type", "enum"):
             values = items_of(schema.get(word))

@@ -16,7 +16,8 @@ from runbus.forms.catalogue import CONTENT, IS, JSON_TEXT, MUST_BE
 from runbus.forms.core_types import OWN
 from runbus.forms.formats import formats
 from runbus.forms.keywords import KEYWORDS
-from runbus.forms.references import fields_of
+from runbus.forms.references import fields_of, items_of
+from runbus.forms.tags import discriminator
 from runbus.forms.unicode_patterns import has_inner_classes, in_all_scripts
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _kept(schema: str) -> Validator:
     # Late: only who asks or answers needs it.
     from jsonschema_rs import Draft202012Validator, FancyRegexOptions, RegexOptions, ValidationError
 
-    written = _in_all_scripts(from_json(schema))
+    written = _as_checked(from_json(schema))
     make = partial(
         Draft202012Validator,
         written,
@@ -117,10 +118,10 @@ _NOT_SCHEMAS = {"const", "default", "enum", "examples"}
 _BY_NAME = {"properties", "$defs", "definitions", "dependentSchemas"}
 
 
-def _in_all_scripts(schema: object) -> JSONValue:
-    """Write out the patterns of a schema, wherever they are."""
+def _as_checked(schema: object) -> JSONValue:
+    """Write out the patterns of a schema and require its tags, wherever they are."""
     if isinstance(schema, list):
-        return [_in_all_scripts(each) for each in cast("list[JSONValue]", schema)]
+        return [_as_checked(each) for each in cast("list[JSONValue]", schema)]
     if not isinstance(schema, dict):
         return schema
     given = cast("Schema", schema)
@@ -128,6 +129,8 @@ def _in_all_scripts(schema: object) -> JSONValue:
         return True
     engine = str(given.get("x-regex", "rust-regex"))
     written = {name: _keyword(name, each, engine) for name, each in given.items()}
+    if tag := discriminator(given):
+        written["required"] = [*items_of(given.get("required")), tag]
     pattern = given.get("pattern")
     if isinstance(pattern, str) and has_inner_classes(pattern):
         written["x-pattern"] = written.pop("pattern")
@@ -141,10 +144,10 @@ def _keyword(name: str, value: JSONValue, engine: str) -> JSONValue:
         return value if has_inner_classes(value) else in_all_scripts(value, engine)
     if name == "patternProperties":
         named = fields_of(value).items()
-        return {in_all_scripts(each, engine): _in_all_scripts(inner) for each, inner in named}
+        return {in_all_scripts(each, engine): _as_checked(inner) for each, inner in named}
     if name in _BY_NAME:
-        return {each: _in_all_scripts(inner) for each, inner in fields_of(value).items()}
-    return _in_all_scripts(value)
+        return {each: _as_checked(inner) for each, inner in fields_of(value).items()}
+    return _as_checked(value)
 
 
 def _refuse(uri: str) -> NoReturn:

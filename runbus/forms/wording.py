@@ -45,8 +45,8 @@ def noun(schema: Schema, depth: int = 0) -> str:
         return catalogue.OR.join(dict.fromkeys(noun(fields_of(each), depth + 1) for each in kinds))
     found = _by_type(schema)
     inner = noun(fields_of(schema.get("items")), depth + 1) if depth < _DEEPEST else ""
-    is_told = schema.get("type") == "array" and inner in catalogue.COUNTED
-    return catalogue.LIST_OF.format(inner=inner) if is_told else found
+    several = catalogue.COUNTED.get(inner) if schema.get("type") == "array" else None
+    return catalogue.LIST_OF.format(several=several) if several else found
 
 
 def _by_type(schema: Schema) -> str:
@@ -114,9 +114,12 @@ def limits(part: Part) -> list[str]:
     return [each for each in words if each]
 
 
-def _between(least: object, most: object, what: str = "") -> str:
+def _between(least: object, most: object, what: tuple[str, str] = ("", "")) -> str:
+    named = what[(least if most is None else most) != 1]
+    if named and least == most and least is not None:
+        return json_text(least) + named
     if least is not None and most is not None:
-        return catalogue.BETWEEN.format(least=json_text(least), most=json_text(most)) + what
+        return catalogue.BETWEEN.format(least=json_text(least), most=json_text(most)) + named
     if least is not None:
-        return catalogue.LEAST.format(json_text(least)) + what
-    return "" if most is None else catalogue.MOST.format(json_text(most)) + what
+        return catalogue.LEAST.format(json_text(least)) + named
+    return "" if most is None else catalogue.MOST.format(json_text(most)) + named

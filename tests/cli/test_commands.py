@@ -105,6 +105,10 @@ def test_parameters_that_do_not_fit(worker: Process) -> None:
     message = failed(2, "deployment", "run", "greet/demo", "-p", "times=often")
     assert "times" in message
     assert "name: it is required" in message
+    assert message.count("Its parameters: name, times") == 1
+    message = failed(2, "deployment", "run", "greet/demo", "-p", "name=Ada", "-p", "day=1")
+    assert "day: there is no such parameter: the parameters are name, times." in message
+    assert "Its parameters" not in message
     assert "key=value" in failed(2, "deployment", "run", "greet/demo", "-p", "name")
     message = failed(1, "deployment", "run", "greet")
     assert "no deployment 'greet'. There are greet/demo." in message

@@ -125,7 +125,12 @@ def test_the_same_form_takes_the_same(
         assert by_the_api(schema, value) == expected
 
 
-@pytest.mark.parametrize("field", [{"type": "null"}, {"enum": [None]}, {"const": None}], ids=str)
+NULL: Final = {"type": "null"}
+
+
+@pytest.mark.parametrize(
+    "field", [NULL, {"enum": [None]}, {"const": None}, {"anyOf": [NULL, {"const": None}]}], ids=str
+)
 def test_null_alone_is_not_asked_for(field: dict[str, Any]) -> None:
     """There is nothing to type at any door."""
     schema = by_hand(field)

@@ -112,6 +112,83 @@ def test_a_validators_words_stand_at_their_place(
     assert {place: said[place] for place in found} == found
 
 
+class Login(BaseModel):
+    user: Annotated[str, AfterValidator(refuse)]
+    pin: int
+
+
+class Code(BaseModel):
+    code: str
+
+    @model_validator(mode="after")
+    def look(self) -> Any:
+        return refuse(self)
+
+
+class Named(BaseModel):
+    user: str
+    pin: int
+    name: Annotated[str, AfterValidator(asserted)]
+
+
+LOGIN, CODE = {"user": "ada", "pin": 1}, {"code": "1"}
+TAGGED = Annotated[Cat | Dog, Field(discriminator="kind")]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "found"),
+    [
+        (Login | Code | None, LOGIN, {"x.user": "not this one"}),
+        (Login | Code | None, CODE, {"x": "not this one"}),
+        (Code | Login, LOGIN, {"x.user": "not this one"}),
+        (
+            list[Login | Code | int],
+            [LOGIN, 1, CODE],
+            {"x.1.user": "not this one", "x.3": "not this one"},
+        ),
+        (dict[str, Login | Code], {"a": CODE}, {"x.a": "not this one"}),
+        (tuple[int, Login | Code], [1, CODE], {"x.2": "not this one"}),
+        (Literal["a"] | Code, CODE, {"x": "not this one"}),
+        (TAGGED | Login, {"kind": "cat", "name": "Tom"}, {"x.name": "not this one"}),
+        (list[TAGGED | Login | None], [LOGIN], {"x.1.user": "not this one"}),
+        (Login | Named, LOGIN, {"x.user": "not this one"}),
+        (Login | Named, LOGIN | {"name": "Ada"}, {"x.name": "never"}),
+        (Named | Login, LOGIN | {"name": "Ada"}, {"x.name": "never"}),
+        (dict[Annotated[str, AfterValidator(refuse)], int], {"a": 1}, {"x.a": "not this one"}),
+        (int | Annotated[str, AfterValidator(custom)], "a", {"x": "my own words"}),
+    ],
+)
+def test_of_a_union_the_meant_member_alone_is_told(
+    annotation: Any, value: Any, found: dict[str, str]
+) -> None:
+    """The one that fits the form, and of several the one that knows most of what is given."""
+    assert problems(model_with(annotation), {"x": value}) == found
+
+
+def own(value: Any) -> Any:
+    raise PydanticCustomError("missing", "my own words")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "words"),
+    [
+        (int, "a", "it must be a whole number, such as 3"),
+        (list[int], 1, "it must be a list"),
+        (Literal["a", "b"], "c", "it must be 'a' or 'b'"),
+        (Annotated[int, Field(le=5)], 7, "it must be at most 5"),
+        (Annotated[str, Field(pattern="^a$")], "b", "it must match ^a$"),
+        (TAGGED, {}, "it does not fit the form"),
+        (Annotated[int, AfterValidator(own)], 1, "my own words"),
+    ],
+)
+def test_what_no_form_can_say_is_told_in_our_words_too(
+    annotation: Any, value: Any, words: str
+) -> None:
+    """Where a function of the user's own reads the value first; a user's own words stay."""
+    read_first = Annotated[annotation, BeforeValidator(lambda given: given)]
+    assert problems(model_with(read_first), {"x": value}) == {"x": words}
+
+
 @pytest.mark.parametrize(
     ("annotation", "value", "found"),
     [

@@ -260,6 +260,22 @@ def _union(inner: list[Kind]) -> Kind:
     )
 
 
+@st.composite
+def _tagged(draw: Any, inner: st.SearchStrategy[Kind]) -> Kind:
+    """Models that a tag tells apart; some values are without it, or have another one."""
+    members: list[Any] = []
+    values: list[st.SearchStrategy[str]] = []
+    for tag in draw(st.sampled_from(["ab", "abc"])):
+        kind = draw(inner)
+        given = (Literal[tag], tag) if draw(st.booleans()) else (Literal[tag], ...)
+        fields: dict[str, Any] = {"kind": given, "x": (kind.annotation, ...)}
+        members.append(create_model(f"Tagged{tag}", **fields))
+        tags = st.sampled_from([f'"{tag}"', f'"{tag}"', '"a"', '"z"'])
+        values.append(_objects({"kind": tags, "x": kind.values}, {"kind"}))
+    annotation = Annotated[Union[tuple(members)], Field(discriminator="kind")]  # noqa: UP007
+    return Kind(annotation, st.one_of(values), is_group=True)
+
+
 def _larger(inner: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
     some = st.lists(inner, min_size=2, max_size=3)
     return st.one_of(
@@ -268,6 +284,7 @@ def _larger(inner: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
         some.map(_tuple_of),
         st.tuples(scalars.filter(lambda kind: kind.is_key), inner).map(_dict_of),
         some.map(_union),
+        _tagged(inner),
         models(inner, BaseModel),
     )
 
