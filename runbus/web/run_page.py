@@ -26,7 +26,14 @@ from runbus.forms.parts import UNSET
 from runbus.forms.secrets import hidden_names, without_secrets
 from runbus.forms.values import Mistyped, json_text, read_json
 from runbus.shown import shown_pause, shown_run
-from runbus.web.form_page import Taken, former_answer, question_form, refuse, take
+from runbus.web.form_page import (
+    Taken,
+    former_answer,
+    question_form,
+    refuse,
+    take,
+    without_typed_secrets,
+)
 from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from runbus.protocol.records import FlowRun, Pause
     from runbus.protocol.stored_input import StoredInput
     from runbus.web.form_fields import Posted
+    from runbus.web.form_page import Form
     from runbus.web.templating import Site
 
 NEWEST_LINES = 500
@@ -78,7 +86,12 @@ async def _back(run_id: UUID) -> Response:
 
 
 async def _show(
-    site: Site, request: Request, run_id: UUID, status: int = 200, **values: object
+    site: Site,
+    request: Request,
+    run_id: UUID,
+    status: int = 200,
+    form: Form | None = None,
+    **values: object,
 ) -> Response:
     run = await site.client.read_flow_run(run_id)
     verdict = await _look_after(site, run)
@@ -109,8 +122,7 @@ async def _show(
         "input_text": "",
         "input_stream": "",
     }
-    if "form" not in values:
-        shown["form"] = await asyncio.to_thread(question_form, pending)
+    shown["form"] = form or await asyncio.to_thread(question_form, pending)
     return await site.page(request, "run.html", status, **{**shown, **values})
 
 
@@ -163,7 +175,7 @@ async def _answer(site: Site, request: Request, run_id: UUID, posted: Posted) ->
     taken = await asyncio.to_thread(take, pause.schema if pause else None, posted)
     if taken.answer is UNSET:
         status = 422 if taken.form.is_anything_wrong else 200
-        return await _show(site, request, run_id, status, form=taken.form, about=pause)
+        return await _show(site, request, run_id, status, _sent_back(taken, pause), about=pause)
     return await _resume(site, request, run_id, posted, taken, pause)
 
 
@@ -181,16 +193,20 @@ async def _resume(
             generation=int(generation) if key else None,
         )
     except AnswerRefused as error:
-        form = refuse(taken.form, error.problems)
-        return await _show(site, request, run_id, 422, form=form, about=pause)
+        refuse(taken.form, error.problems)
+        return await _show(site, request, run_id, 422, _sent_back(taken, pause), about=pause)
     except OwnerSilent:
         told = {"is_silent": True, "not_sent": True, "about": pause}
-        return await _show(site, request, run_id, 409, form=taken.form, **told)
+        return await _show(site, request, run_id, 409, _sent_back(taken, pause), **told)
     except QuestionChanged:
         return await _answer(site, request, run_id, posted)
     except (AlreadyAnswered, NotPaused):
         return await _too_late(site, request, run_id, posted)
     return see_other(f"/runs/{run_id}")
+
+
+def _sent_back(taken: Taken, pause: Pause | None) -> Form:
+    return without_typed_secrets(taken.form, pause and pause.schema)
 
 
 async def _asked_again(
@@ -199,7 +215,7 @@ async def _asked_again(
     """Show the question as it is asked now, with what was typed into its form before."""
     taken = await asyncio.to_thread(take, pause.schema, posted, former_answer(pause))
     told = {"is_asked_again": True, "about": pause}
-    return await _show(site, request, run_id, 409, form=taken.form, **told)
+    return await _show(site, request, run_id, 409, _sent_back(taken, pause), **told)
 
 
 async def _too_late(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:
