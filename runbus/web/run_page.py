@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -34,10 +34,10 @@ from runbus.web.form_page import (
     take,
     without_typed_secrets,
 )
+from runbus.web.gone_fields import gone_fields, names_of_secrets
 from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:
-    from runbus.protocol.json_value import JSONObject
     from runbus.protocol.log_line import LogLine
     from runbus.protocol.records import FlowRun, Pause
     from runbus.protocol.stored_input import StoredInput
@@ -100,7 +100,7 @@ async def _show(
     pauses = await site.client.read_pauses(run_id)
     pending = next((each for each in pauses if each.key == run.pause), None)
     is_unasked = run.pause is None and run.state.name == "Suspended"
-    shown: JSONObject = {
+    shown: dict[str, object] = {
         "run": await shown_run(run),
         "pending": pending,
         "about": pending,
@@ -116,14 +116,18 @@ async def _show(
         "note": "",
         "not_sent": False,
         "is_asked_again": False,
+        "gone": [],
         "first": None,
         "mine": "",
         "input_problem": "",
         "input_text": "",
         "input_stream": "",
     }
+    shown |= values
+    about = cast("Pause | None", shown["about"])
+    shown["secrets"] = names_of_secrets(about and about.schema)
     shown["form"] = form or await asyncio.to_thread(question_form, pending)
-    return await site.page(request, "run.html", status, **{**shown, **values})
+    return await site.page(request, "run.html", status, **shown)
 
 
 async def _look_after(site: Site, run: FlowRun) -> str:
@@ -214,7 +218,8 @@ async def _asked_again(
 ) -> Response:
     """Show the question as it is asked now, with what was typed into its form before."""
     taken = await asyncio.to_thread(take, pause.schema, posted, former_answer(pause))
-    told = {"is_asked_again": True, "about": pause}
+    gone = gone_fields(posted, taken.form, pause.schema)
+    told = {"is_asked_again": True, "about": pause, "gone": gone}
     return await _show(site, request, run_id, 409, _sent_back(taken, pause), **told)
 
 

@@ -291,3 +291,45 @@ def test_a_browser_keeps_the_secret_that_was_typed(several, site, browse):
     question.get_by_label("Seats").fill("2")
     send(question)
     until(lambda: done(get_client().read_pauses(several.run_id))[0].state == "answered")
+
+
+class Noted(RunInput):
+    name: str
+    note: str = ""
+    code: SecretStr = SecretStr("")
+
+
+class Named(RunInput):
+    name: str
+
+
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
+def test_what_was_typed_into_a_field_that_is_gone_is_shown(several, site, browse, has_scripts):
+    """Below the form; of what was a secret only the name."""
+    done(_asks(several, Noted))
+    page = browse(java_script_enabled=has_scripts)
+    page.goto(f"{site.url}runs/{several.run_id}")
+    question = page.get_by_label("The question")
+    for label, text in (("Name", "Ada"), ("Note", "<b>mine</b>"), ("Code", "hush")):
+        question.get_by_label(label).fill(text)
+    done(_asks(several, Named))
+    if has_scripts:
+        page.get_by_role("button", name="Show the new question").click()
+    else:
+        send(question)
+    expect(question.get_by_label("Name")).to_have_value("Ada")
+    expect(question.get_by_role("alert").first).to_contain_text("what is no longer asked for")
+    expect(question.locator("ul.gone li")).to_have_text(
+        ["note is no longer asked for; its field held: <b>mine</b>", "code is no longer asked for"]
+    )
+    assert "hush" not in page.content()
+
+
+def test_what_may_have_been_a_secret_is_only_named(several, site):
+    """A form that does not say which of its fields are secret comes from elsewhere."""
+    done(_asks(several, Noted))
+    done(_asks(several, Named))
+    typed = {"pause": "1", "generation": "1", "/name": "Ada", "/note": "mine", "do": "send"}
+    back = site.client().post(f"/runs/{several.run_id}/answer", data=typed)
+    assert "<li>note is no longer asked for</li>" in back.text
+    assert "mine" not in back.text
