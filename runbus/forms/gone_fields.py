@@ -6,7 +6,7 @@ nobody gave. Where a newer form has no such field, that value is nothing to ask 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from runbus.forms.defaults import is_same
 from runbus.forms.references import LONGEST_CHAIN, fields_of, items_of, resolve
@@ -35,12 +35,12 @@ class _Fields:
 
     def left(self, value: JSONValue, old: list[Schema], new: list[Schema]) -> JSONValue:
         """Return what is left of a value that may be of any of these schemas."""
-        if not isinstance(value, dict | list):
+        if not isinstance(value, (dict, list)):
             return value
         before = list(_kinds(self._old, old, value))
         now = list(_kinds(self._new, new, value))
         if not before or not now:
-            return value
+            return cast("JSONValue", value)
         if isinstance(value, list):
             items = items_of(value)
             return [self._inner(each, before, now, at) for at, each in enumerate(items)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -274,6 +274,10 @@ async def _send(site: Site, request: Request, run_id: UUID, posted: Posted) -> R
         sender = f"web:{request.state.by}"
         await send_input(value, run_id, sender=sender, key_prefix=stream)
     except (ValueError, RunbusError) as error:
-        typed = {"input_text": text, "input_stream": stream, "input_problem": str(error)}
+        typed: dict[str, Any] = {
+            "input_text": text,
+            "input_stream": stream,
+            "input_problem": str(error),
+        }
         return await _show(site, request, run_id, 422, **typed)
     return see_other(f"/runs/{run_id}#{quote('inputs')}")
