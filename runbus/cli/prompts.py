@@ -216,9 +216,11 @@ class _Form:
 
     def _list_of_forms(self, wanted: List, item: Part) -> Any:
         offered = items_of(wanted.default)
-        if offered and self.prompt.agree(f"Keep {label(offered)}?", default=True):
-            return offered
         found: list[Any] = []
+        if offered and not _is_default(wanted, offered) and self._checker.errors(wanted, offered):
+            found = [self.value(_offering(item, each)) for each in offered]  # secrets are not in it
+        elif offered and self.prompt.agree(f"Keep {label(offered)}?", default=True):
+            return offered
         may_be_empty = wanted.nullable or not wanted.required
         least = 0 if may_be_empty else wanted.limits.get("minItems", 0)
         while len(found) < least or self.prompt.agree(
@@ -279,17 +281,44 @@ class _Form:
             for number, branch in enumerate(wanted.branches)
         ]
         self.prompt.options(options)
-        text = self.prompt.value(wanted)
-        if not text:
+        before = self._kind_before(wanted)
+        offered = wanted if before is None else replace(wanted, default=options[before].label)
+        text = self.prompt.value(offered)
+        if not text and before is None:
             return self._left_empty(wanted)
         if text.startswith(("{", "[")):
             return self._json(wanted, text)
-        chosen = self.prompt.chosen(Choice(schema={}, options=tuple(options)), text)
+        choice = Choice(schema={}, options=tuple(options))
+        chosen = int(self.prompt.chosen(choice, text)) if text else before or 0
+        inner = self._reader.part(wanted.branches[chosen].schema, wanted.title)
+        return self._of_kind(_offering(inner, wanted.default) if chosen == before else inner)
+
+    def _of_kind(self, inner: Part) -> Any:
         self._kinds += 1
         try:
-            return self.value(self._reader.part(wanted.branches[int(chosen)].schema, wanted.title))
+            return self.value(inner)
         finally:
             self._kinds -= 1
+
+    def _kind_before(self, wanted: Union) -> int | None:
+        """Return which branch an old value is of, whose fields are asked for with its values.
+
+        None where there is none. Its secrets are not in it, so it need not fit.
+        """
+        value = fields_of(wanted.default)
+        if not value or _is_default(wanted, wanted.default):
+            return None
+        shared = [self._shared_fields(branch.schema, value) for branch in wanted.branches]
+        return shared.index(max(shared)) if max(shared) else None
+
+    def _shared_fields(self, schema: Schema, value: Schema) -> int:
+        """Return how many fields of a value a branch knows; none where a constant is another."""
+        found = self._reader.part(schema)
+        if not isinstance(found, Object):
+            return 0
+        known = [(name, each) for name, each in self._reader.fields(found) if name in value]
+        fixed = [(name, each) for name, each in known if isinstance(each, parts.Constant)]
+        return len(known) if all(is_same(value[name], each.value) for name, each in fixed) else 0
 
 
 def _offering(found: Part, default: Any) -> Part:

@@ -85,7 +85,7 @@ async def _ask(
     opened, answered = await _answered(run, key, form, poll_interval, opening, opening)
     while True:
         try:
-            return await question.answer(run_id, answered)
+            return await question.answer(run_id, answered, form)
         except ValidationError as error:
             why = await in_caller(partial(refused, error, answered, form))
             if is_same_form(answered, form):

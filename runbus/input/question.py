@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from runbus.background.caller import in_caller
 from runbus.errors import InvalidArgument
 from runbus.forms.answers import in_one_line, schema_error, validate_answer
 from runbus.forms.fingerprint import fingerprint
+from runbus.forms.gone_fields import without_gone_defaults
 from runbus.forms.title import first_line, title
 from runbus.input.run_input import (
     AutomaticRunInput,
@@ -30,8 +31,6 @@ from runbus.store.records.pause_opening import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
-
-    from pydantic import ValidationError
 
     from runbus.protocol.records import Pause
 
@@ -70,12 +69,36 @@ class Question:
             _forms[self.model] = form
         return form
 
-    async def answer(self, run_id: UUID, pause: Pause) -> object:
-        """Read the answer to a pause. Raises pydantic's `ValidationError`."""
+    async def answer(self, run_id: UUID, pause: Pause, form: StoredForm) -> object:
+        """Read the answer to a pause, whose form may be older than that of the question.
+
+        Raises pydantic's `ValidationError`.
+        """
         if self.model is None:
             return None
-        answer: Any = await in_caller(partial(answer_of, self.model, run_id, pause))
+        try:
+            return await self._read(self.model, run_id, pause)
+        except ValidationError:
+            given = _without_gone_defaults(pause, form)
+            if given is pause:
+                raise
+        return await self._read(self.model, run_id, given)
+
+    async def _read(self, model: type[RunInput], run_id: UUID, pause: Pause) -> object:
+        answer: Any = await in_caller(partial(answer_of, model, run_id, pause))
         return answer.value if self.unwraps else answer
+
+
+def _without_gone_defaults(pause: Pause, form: StoredForm) -> Pause:
+    """Return an answered pause without the values that nobody gave, and nobody asks for now."""
+    if is_same_form(pause, form) or not pause.value or not form.schema:
+        return pause
+    try:
+        answer = from_json(pause.value)
+    except ValueError:
+        return pause
+    given = without_gone_defaults(pause.schema, from_json(form.schema), answer)
+    return pause if given == answer else replace(pause, value=to_json(given))
 
 
 def refused(error: ValidationError, pause: Pause, form: StoredForm) -> Refused:
@@ -86,7 +109,8 @@ def refused(error: ValidationError, pause: Pause, form: StoredForm) -> Refused:
     from runbus.forms.model_errors import refusal_of  # late: few answers are refused
 
     now = from_json(form.schema) if form.schema else None
-    why = refusal_of(error, pause.value or b"", pause.schema, now)
+    given = _without_gone_defaults(pause, form).value or b""
+    why = refusal_of(error, given, pause.schema, now)
     return Refused(generation=pause.generation, problems=why.problems, veiled=why.veiled)
 
 

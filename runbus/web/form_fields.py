@@ -78,6 +78,8 @@ class Field:
     key: str | None = None
     """The key under which a dict holds it."""
     problem: str = ""
+    is_left_out: bool = False
+    """Whether what was typed is a secret, which has to be typed again."""
 
     @property
     def id(self) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from runbus.forms import catalogue
 from runbus.forms.answers import errors_beyond_defaults
@@ -20,6 +20,7 @@ from runbus.forms.exact_json import read_exact
 from runbus.forms.normal_form import normal_form
 from runbus.forms.parts import UNSET, Object, Schema
 from runbus.forms.schema import is_one_value
+from runbus.forms.secrets import fillable, hidden_names
 from runbus.forms.values import Mistyped
 from runbus.protocol.problems import by_place
 from runbus.protocol.values import read_json
@@ -50,6 +51,8 @@ class Form:
     problems: list[str] = field(default_factory=list[str])
     """What belongs to no field."""
     is_anything_wrong: bool = False
+    is_left_out: bool = False
+    """Whether the JSON box had secrets, which have to be typed again."""
 
     @property
     def fields(self) -> list[Field]:
@@ -115,6 +118,31 @@ def refuse(form: Form, problems: Mapping[str, str]) -> Form:
     else:
         form.problems = place_problems(form.root, dict(problems))
     return form
+
+
+def without_typed_secrets(form: Form, schema: Schema | None) -> Form:
+    """Empty the secrets of a form that goes back to a browser: no page holds them."""
+    names = hidden_names(schema)
+    for each in form.root.walk() if names and form.root is not None else ():
+        if each.text and not each.children and not names.isdisjoint(each.path):
+            each.text, each.zone, each.is_left_out = "", "", True
+    kept = _json_without(schema, form.json) if names else form.json
+    form.json, form.is_left_out = kept, kept != form.json
+    return form
+
+
+def _json_without(schema: Schema | None, text: str) -> str:
+    """Return what was typed as JSON without its secrets; nothing where they cannot be found."""
+    try:
+        answer = from_json(text or "{}")
+    except ValueError:
+        may_have = "\\" in text or any(name in text for name in hidden_names(schema))
+        return "" if may_have else text
+    kept = fillable(schema, to_json(answer), ())
+    if kept is None:
+        return ""
+    given = from_json(kept)
+    return text if given == answer else _indented(given)
 
 
 def _take_json(schema: Schema | None, text: str) -> Taken:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from runbus.errors import ParametersRefused, RunbusError
 from runbus.forms.parts import UNSET
 from runbus.protocol.states import TYPES
-from runbus.web.form_page import blank_form, refuse, take
+from runbus.web.form_page import blank_form, refuse, take, without_typed_secrets
 from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ async def _start(site: Site, request: Request, name: str) -> Response:
         else:
             return see_other(f"/runs/{run.id}")
     status = 422 if taken.form.is_anything_wrong else 200
-    return await site.page(request, "deployment.html", status, deployment=found, form=taken.form)
+    form = without_typed_secrets(taken.form, found.parameters)
+    return await site.page(request, "deployment.html", status, deployment=found, form=form)
 
 
 def _offset(page: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -26,15 +26,23 @@ from runbus.forms.parts import UNSET
 from runbus.forms.secrets import hidden_names, without_secrets
 from runbus.forms.values import Mistyped, json_text, read_json
 from runbus.shown import shown_pause, shown_run
-from runbus.web.form_page import Taken, former_answer, question_form, refuse, take
+from runbus.web.form_page import (
+    Taken,
+    former_answer,
+    question_form,
+    refuse,
+    take,
+    without_typed_secrets,
+)
+from runbus.web.gone_fields import gone_fields, names_of_secrets
 from runbus.web.templating import last, read_posted, see_other
 
 if TYPE_CHECKING:
-    from runbus.protocol.json_value import JSONObject
     from runbus.protocol.log_line import LogLine
     from runbus.protocol.records import FlowRun, Pause
     from runbus.protocol.stored_input import StoredInput
     from runbus.web.form_fields import Posted
+    from runbus.web.form_page import Form
     from runbus.web.templating import Site
 
 NEWEST_LINES = 500
@@ -78,7 +86,12 @@ async def _back(run_id: UUID) -> Response:
 
 
 async def _show(
-    site: Site, request: Request, run_id: UUID, status: int = 200, **values: object
+    site: Site,
+    request: Request,
+    run_id: UUID,
+    status: int = 200,
+    form: Form | None = None,
+    **values: object,
 ) -> Response:
     run = await site.client.read_flow_run(run_id)
     verdict = await _look_after(site, run)
@@ -87,7 +100,7 @@ async def _show(
     pauses = await site.client.read_pauses(run_id)
     pending = next((each for each in pauses if each.key == run.pause), None)
     is_unasked = run.pause is None and run.state.name == "Suspended"
-    shown: JSONObject = {
+    shown: dict[str, object] = {
         "run": await shown_run(run),
         "pending": pending,
         "about": pending,
@@ -103,15 +116,18 @@ async def _show(
         "note": "",
         "not_sent": False,
         "is_asked_again": False,
+        "gone": [],
         "first": None,
         "mine": "",
         "input_problem": "",
         "input_text": "",
         "input_stream": "",
     }
-    if "form" not in values:
-        shown["form"] = await asyncio.to_thread(question_form, pending)
-    return await site.page(request, "run.html", status, **{**shown, **values})
+    shown |= values
+    about = cast("Pause | None", shown["about"])
+    shown["secrets"] = names_of_secrets(about and about.schema)
+    shown["form"] = form or await asyncio.to_thread(question_form, pending)
+    return await site.page(request, "run.html", status, **shown)
 
 
 async def _look_after(site: Site, run: FlowRun) -> str:
@@ -163,7 +179,7 @@ async def _answer(site: Site, request: Request, run_id: UUID, posted: Posted) ->
     taken = await asyncio.to_thread(take, pause.schema if pause else None, posted)
     if taken.answer is UNSET:
         status = 422 if taken.form.is_anything_wrong else 200
-        return await _show(site, request, run_id, status, form=taken.form, about=pause)
+        return await _show(site, request, run_id, status, _sent_back(taken, pause), about=pause)
     return await _resume(site, request, run_id, posted, taken, pause)
 
 
@@ -181,11 +197,11 @@ async def _resume(
             generation=int(generation) if key else None,
         )
     except AnswerRefused as error:
-        form = refuse(taken.form, error.problems)
-        return await _show(site, request, run_id, 422, form=form, about=pause)
+        refuse(taken.form, error.problems)
+        return await _show(site, request, run_id, 422, _sent_back(taken, pause), about=pause)
     except OwnerSilent:
         told = {"is_silent": True, "not_sent": True, "about": pause}
-        return await _show(site, request, run_id, 409, form=taken.form, **told)
+        return await _show(site, request, run_id, 409, _sent_back(taken, pause), **told)
     except QuestionChanged:
         return await _answer(site, request, run_id, posted)
     except (AlreadyAnswered, NotPaused):
@@ -193,13 +209,18 @@ async def _resume(
     return see_other(f"/runs/{run_id}")
 
 
+def _sent_back(taken: Taken, pause: Pause | None) -> Form:
+    return without_typed_secrets(taken.form, pause and pause.schema)
+
+
 async def _asked_again(
     site: Site, request: Request, run_id: UUID, posted: Posted, pause: Pause
 ) -> Response:
     """Show the question as it is asked now, with what was typed into its form before."""
     taken = await asyncio.to_thread(take, pause.schema, posted, former_answer(pause))
-    told = {"is_asked_again": True, "about": pause}
-    return await _show(site, request, run_id, 409, form=taken.form, **told)
+    gone = gone_fields(posted, taken.form, pause.schema)
+    told = {"is_asked_again": True, "about": pause, "gone": gone}
+    return await _show(site, request, run_id, 409, _sent_back(taken, pause), **told)
 
 
 async def _too_late(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:
@@ -253,6 +274,10 @@ async def _send(site: Site, request: Request, run_id: UUID, posted: Posted) -> R
         sender = f"web:{request.state.by}"
         await send_input(value, run_id, sender=sender, key_prefix=stream)
     except (ValueError, RunbusError) as error:
-        typed = {"input_text": text, "input_stream": stream, "input_problem": str(error)}
+        typed: dict[str, Any] = {
+            "input_text": text,
+            "input_stream": stream,
+            "input_problem": str(error),
+        }
         return await _show(site, request, run_id, 422, **typed)
     return see_other(f"/runs/{run_id}#{quote('inputs')}")

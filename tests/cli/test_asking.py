@@ -7,14 +7,15 @@ import json
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from console import as_json, done, logged, terminal
 from owners import Executions
-from pydantic import Field
+from pydantic import BaseModel, Field, SecretStr
 
 from runbus import RunInput, get_client
+from runbus.store.records.pause_opening import Refused
 
 if TYPE_CHECKING:
     from conftest import Ask
@@ -261,3 +262,51 @@ def test_a_run_cannot_steer_the_terminal(ask: Ask) -> None:
         assert "\x1b[31m" not in shell.raw
         assert r"\x1b]0;owned" in shell.shown.replace("\n", "").replace(" ", ""), words
         assert "[bold]" in shell.shown, "markup is text"
+
+
+class Card(BaseModel):
+    kind: Literal["card"] = "card"
+    holder: str
+    number: SecretStr
+
+
+class Iban(BaseModel):
+    kind: Literal["iban"] = "iban"
+    holder: str
+    iban: SecretStr
+
+
+class Order(RunInput):
+    pay: Card | Iban
+    others: list[Iban] = Field([])
+
+
+def test_an_old_value_of_several_kinds(address: str) -> None:
+    """Its kind is chosen already, its fields offer what was typed, and its secrets are asked for
+    anew; in a list, too."""
+    several = Executions()
+    asyncio.run(_asks(several, Order))
+    iban = {"kind": "iban", "holder": "bad", "iban": "hush"}
+    old = {"pay": iban, "others": [iban | {"holder": "Eve"}]}
+    asyncio.run(_asks_again(several, old))
+    with terminal("resume", several.run_id) as shell:
+        shell.answer("", "", "anew")
+        shell.answer("", "other", "n")
+        assert shell.end() == 0
+    assert "[Iban] > " in shell.shown
+    assert "[bad] > " in shell.shown
+    assert "[Eve] > " in shell.shown
+    assert "it is required" not in shell.shown
+    assert "hush" not in shell.shown
+    (pause,) = asyncio.run(get_client().read_pauses(several.run_id))
+    given = {"pay": iban | {"iban": "anew"}, "others": [iban | {"holder": "Eve", "iban": "other"}]}
+    assert json.loads(pause.value or b"") == given
+    asyncio.run(several.end())
+
+
+async def _asks_again(several: Executions, old: dict[str, Any]) -> None:
+    await get_client().resume_flow_run(several.run_id, old)
+    await several.next()
+    problems = b'[{"loc":["pay"],"message":"no such holder"}]'
+    why = Refused(generation=1, problems=problems, veiled=b'["iban"]')
+    await several.ask(Order, refused=why)

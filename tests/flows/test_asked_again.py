@@ -595,3 +595,94 @@ async def test_a_set_in_a_default_is_no_other_form(valkey: Server) -> None:
     form = await form_of(Tagged)
     assert b'"default":["black","blue","green","red"]' in form.schema
     assert b'"default":["a","b"]' in form.schema
+
+
+# --- A field that is gone ---------------------------------------------------------------------
+
+
+class Phone(BaseModel):
+    model_config = {"extra": "forbid"}
+
+    number: str
+
+
+class PhoneWithKind(Phone):
+    kind: str = "home"
+
+
+class Mail(BaseModel):
+    model_config = {"extra": "forbid"}
+
+    kind: str = "work"
+    mail: str
+
+
+class WithNote(RunInput):
+    name: str
+    note: str = "n1"
+    phones: list[PhoneWithKind] = Field([])
+    by: dict[str, PhoneWithKind | Mail] = Field({})
+
+
+class WithoutNote(RunInput):
+    name: str
+    phones: list[Phone] = Field([])
+    by: dict[str, Phone | Mail] = Field({})
+
+
+DEEP = {
+    "phones": [{"number": "1", "kind": "home"}],
+    "by": {"x": {"number": "2", "kind": "home"}, "y": {"mail": "m", "kind": "work"}},
+}
+"""With the defaults at every depth, as the page and the command line send them."""
+
+
+@pytest.mark.parametrize("suspends", [True, False], ids=["suspended", "paused"])
+@both_forms
+async def test_a_default_of_a_field_that_is_gone_is_nobodys(
+    server: Server, suspends: bool, is_sync: bool
+) -> None:
+    """Earlier pauses are passed, and the question that is open goes on; nothing is asked again."""
+    given: Any = {"is_sync": is_sync, "suspends": suspends}
+    async with served(asks(WithNote, WithNote, WithNote, **given)):
+        run_id = await started()
+        for key, answer in (("1", {"name": "Ada"}), ("2", {"name": "Eve", **DEEP})):
+            await in_another(run_id, key)
+            await resume_flow_run(run_id, answer, key=key)
+        await in_another(run_id, "3")
+    if suspends:
+        await resume_flow_run(run_id, {"name": "Bob", "note": "n1"})
+    async with served(asks(WithoutNote, WithoutNote, WithoutNote, **given)):
+        if not suspends:
+            await asked_as(run_id, 2)
+            await resume_flow_run(run_id, {"name": "Bob"})
+        assert await result_of(run_id) == ["Ada", "Eve", "Bob"]
+    generations = [each.generation for each in await get_client().read_pauses(run_id)]
+    assert generations == [1, 1, 1 if suspends else 2]
+
+
+async def asked_as(run_id: UUID, generation: int) -> None:
+    while (pause := await get_client().read_pause(run_id)) is None or (
+        pause.generation != generation
+    ):
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [({"note": "mine"}, "note"), ({"phones": [{"number": "1", "kind": "cell"}]}, "phones.1.kind")],
+)
+async def test_a_value_that_somebody_gave_is_asked_about(
+    valkey: Server, more: Any, place: str
+) -> None:
+    """It differs from the default of the field that is gone; what is nobody's is not named."""
+    async with served(asks(WithNote, suspends=True)):
+        run_id = await started()
+        await in_state(run_id, "Suspended")
+        first = await asked(run_id)
+    await resume_flow_run(run_id, {"name": "Ada", **more})
+    async with served(asks(WithoutNote, suspends=True)):
+        second = await asked(run_id, after=first)
+        assert list(by_place(second.problems)) == [place]
+        await resume_flow_run(run_id, {"name": "Ada"})
+        assert await result_of(run_id) == ["Ada"]

@@ -555,6 +555,36 @@ async def test_an_answer_by_hand(
     assert await asking == 7
 
 
+async def test_an_entry_by_hand_that_names_another_question(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is passed over with a line, once; what runbus itself wrote for another one, without."""
+    ids: list[UUID] = []
+
+    @flow
+    async def ask() -> int:
+        ids.append(get_run_context().run_id)
+        return await pause_flow_run(int, timeout=20)
+
+    asking = asyncio.create_task(ask())
+    while not ids:
+        await asyncio.sleep(0.001)
+    await asked(ids[0])
+    value = '{"value": 7}'
+    with server.client() as client:
+        stream = Keys("runbus").resume(ids[0])
+        client.xadd(stream, {"pause": "1", "generation": "0", "value": value, "by": "somebody"})
+        client.xadd(stream, {"pause": "9", "value": value})
+        client.xadd(stream, {"pause": "1", "generation": "4", "value": value})
+        client.xadd(stream, {"value": value})
+    assert await asking == 7
+    told = [each.getMessage() for each in caplog.records if "passed over" in each.getMessage()]
+    assert [each.partition("passed over: ")[2] for each in told] == [
+        "it names pause 9, and the run waits in 1",
+        "it names generation 4 of pause 1, and the run waits in 1",
+    ]
+
+
 async def test_an_answer_by_hand_answers_one_pause(server: Server) -> None:
     """An entry that names no pause is for the one that waits, and not for those that follow."""
     ids: list[UUID] = []

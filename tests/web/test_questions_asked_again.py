@@ -7,7 +7,7 @@ import re
 import pytest
 from owners import Executions
 from page_process import done, until
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 from test_browser import only_run, open_question, result_of
 
 from runbus import RunInput, get_client
@@ -226,3 +226,110 @@ def test_a_field_that_was_secret_is_not_filled_in(several, site):
         assert shown.status_code == 200
         assert "hush" not in shown.text
         assert "whisper" not in shown.text
+
+
+class Login(BaseModel):
+    user: str = Field(max_length=5)
+    code: SecretStr
+
+
+class Secrets(RunInput):
+    seats: int
+    code: SecretStr
+    number: int = Field(json_schema_extra={"writeOnly": True})
+    logins: list[Login] = Field([])
+
+
+TYPED = {
+    "/seats": "many",
+    "/code": "hush",
+    "/number": "987654",
+    "/logins#item": ["", "0"],
+    "/logins/0/user": "Ada",
+    "/logins/0/code": "hushed",
+}
+SENT = {
+    "refused": {**TYPED, "do": "send"},
+    "again": {**TYPED, "do": "add /logins"},
+    "json": {"do": "json", "json": '{"seats": "many", "code": "hush", "number": 987654}'},
+    "no json": {"do": "json", "json": '{"code": "hush", "number": 987654'},
+}
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+@pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
+def test_no_page_holds_a_secret_that_was_typed(several, site, sent, generation):
+    """Whatever is wrong with the form that came back, at every depth; all else is still there."""
+    done(_asks(several, Secrets))
+    if generation == 2:
+        old = {"seats": 1, "code": "old one", "number": 1}
+        done(get_client().resume_flow_run(several.run_id, old))
+        why = Refused(generation=1, problems=b"[]", veiled=b'["code"]')
+        done(several.next())
+        done(several.ask(Secrets, refused=why))
+    posted = {"pause": "1", "generation": "1", **sent}
+    back = site.client().post(f"/runs/{several.run_id}/answer", data=posted)
+    assert back.status_code == (409 if generation == 2 else 200 if "add" in sent["do"] else 422)
+    assert "hush" not in back.text
+    assert "987654" not in back.text
+    assert "it has to be typed again" in back.text
+
+
+def test_a_browser_keeps_the_secret_that_was_typed(several, site, browse):
+    """Its scripts put it back where it was."""
+    done(_asks(several, Secrets))
+    page = browse()
+    page.goto(f"{site.url}runs/{several.run_id}")
+    question = page.get_by_label("The question")
+    question.get_by_label("Code").fill("hush")
+    question.get_by_label("Number").fill("7")
+    question.get_by_label("Seats").fill("many")
+    send(question)
+    expect(page.locator("#f_2fseats-problem")).not_to_be_empty()
+    expect(question.get_by_label("Code")).to_have_value("hush")
+    expect(question.locator("[data-left-out='/code']")).to_have_count(0)
+    question.get_by_label("Seats").fill("2")
+    send(question)
+    until(lambda: done(get_client().read_pauses(several.run_id))[0].state == "answered")
+
+
+class Noted(RunInput):
+    name: str
+    note: str = ""
+    code: SecretStr = SecretStr("")
+
+
+class Named(RunInput):
+    name: str
+
+
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no scripts"])
+def test_what_was_typed_into_a_field_that_is_gone_is_shown(several, site, browse, has_scripts):
+    """Below the form; of what was a secret only the name."""
+    done(_asks(several, Noted))
+    page = browse(java_script_enabled=has_scripts)
+    page.goto(f"{site.url}runs/{several.run_id}")
+    question = page.get_by_label("The question")
+    for label, text in (("Name", "Ada"), ("Note", "<b>mine</b>"), ("Code", "hush")):
+        question.get_by_label(label).fill(text)
+    done(_asks(several, Named))
+    if has_scripts:
+        page.get_by_role("button", name="Show the new question").click()
+    else:
+        send(question)
+    expect(question.get_by_label("Name")).to_have_value("Ada")
+    expect(question.get_by_role("alert").first).to_contain_text("what is no longer asked for")
+    expect(question.locator("ul.gone li")).to_have_text(
+        ["note is no longer asked for; its field held: <b>mine</b>", "code is no longer asked for"]
+    )
+    assert "hush" not in page.content()
+
+
+def test_what_may_have_been_a_secret_is_only_named(several, site):
+    """A form that does not say which of its fields are secret comes from elsewhere."""
+    done(_asks(several, Noted))
+    done(_asks(several, Named))
+    typed = {"pause": "1", "generation": "1", "/name": "Ada", "/note": "mine", "do": "send"}
+    back = site.client().post(f"/runs/{several.run_id}/answer", data=typed)
+    assert "<li>note is no longer asked for</li>" in back.text
+    assert "mine" not in back.text

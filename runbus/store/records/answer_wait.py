@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from runbus.errors import FlowPauseTimeout, RunMissing, ServerUnreachable
 from runbus.protocol.fields import Fields, read_fields
+from runbus.protocol.printed import one_line
 from runbus.store.connection.backoff import backoff
 from runbus.store.receiving.consumer import Consumer
 from runbus.store.records import pauses
@@ -34,6 +35,9 @@ Reopen = Callable[[], Awaitable["Opened"]]
 Judge = Callable[[bytes], str]
 """Says what is wrong with an answer's JSON; nothing (an empty text) with a good one."""
 
+_NONE: frozenset[bytes] = frozenset()
+_BY_SCRIPT = ["pause", "generation", "value", "by"]
+"""What an entry has that `close_pause.lua` wrote: of another question, it is history."""
 LONGEST_DELAY = 2.0
 """How long (seconds) a wait that an outage has broken off rests before it goes on."""
 _log = logging.getLogger("runbus")
@@ -43,7 +47,8 @@ class AnswerWait:
     """The wait of one flow in one pause."""
 
     __slots__ = (
-        *("_bus", "_deadline", "_judge", "_opened", "_poll_interval", "_reopen", "_run_id"),
+        *("_bus", "_deadline", "_judge", "_opened", "_passed", "_poll_interval", "_reopen"),
+        "_run_id",
     )
 
     def __init__(
@@ -62,6 +67,8 @@ class AnswerWait:
         self._poll_interval = poll_interval
         self._judge = judge
         self._reopen = reopen
+        self._passed = _NONE
+        """Which entries it was told of that they are passed over."""
         self._note_opened(opened)
 
     async def answered(self) -> Pause:
@@ -121,6 +128,9 @@ class AnswerWait:
     async def _look(self, entries: Entries, record: dict[bytes, bytes] | None) -> Pause | None:
         record = record or await self._read_record()
         answered = await self._answer_in(record, entries)
+        for entry_id, fields in entries.items():
+            if reason := self._mismatch(read_fields(fields)):
+                self._pass_over(entry_id, reason)
         if answered is not None or not entries:
             return answered
         await self._take_by_hand(entries)
@@ -149,18 +159,33 @@ class AnswerWait:
             if not self._is_meant(entry):
                 continue
             if problem := self._judge(entry.get("value", b"")):
-                _log.warning(
-                    "an answer on %s's resume stream was passed over: %s", self._run_id, problem
-                )
+                self._pass_over(entry_id, problem)
                 continue
             # Whether it counts, the record says that is read next.
             await pauses.take(self._bus, self._run_id, self._opened, entry_id)
+
+    def _pass_over(self, entry_id: bytes, reason: str) -> None:
+        if entry_id in self._passed:  # after a cut it is read once more
+            return
+        self._passed |= {entry_id}
+        _log.warning("an answer on %s's resume stream was passed over: %s", self._run_id, reason)
 
     def _is_meant(self, entry: Fields) -> bool:
         # By hand one may leave out which pause it is: the one that waits.
         key, generation = self._opened.key.encode(), b"%d" % self._opened.generation
         is_of_pause = entry.get("pause", key) == key
         return is_of_pause and entry.get("generation", generation) == generation
+
+    def _mismatch(self, entry: Fields) -> str:
+        """Return why an entry that somebody added by hand is not meant; empty for all others."""
+        if self._is_meant(entry) or list(entry) == _BY_SCRIPT:
+            return ""
+        key, generation = self._opened.key, self._opened.generation
+        named = one_line(entry.get("pause", key.encode()).decode(errors="replace"))
+        if named != key:
+            return f"it names pause {named}, and the run waits in {one_line(key)}"
+        asked = one_line(entry["generation"].decode(errors="replace"))
+        return f"it names generation {asked} of pause {named}, and the run waits in {generation}"
 
     async def _expire(self) -> Pause:
         opened = self._opened

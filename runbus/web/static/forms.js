@@ -66,6 +66,7 @@ function show(form, html, what, buttonId, status) {
   const boxWasOpen = box?.open;
   old.replaceWith(document.adoptNode(fresh));
   settle(fresh);
+  keepUnseen(form, fresh);
   const ask = fresh.querySelector("form[data-ask]");
   if (ask) ask.dataset.touched = "";
   const newBox = document.getElementById("json-box");
@@ -77,6 +78,17 @@ function show(form, html, what, buttonId, status) {
     (buttonId && document.getElementById(buttonId));
   target?.focus();
   if (status === 409) fresh.scrollIntoView({ block: "nearest" });
+}
+
+// The server sends no secret back: it stays here.
+function keepUnseen(form, fresh) {
+  for (const words of fresh.querySelectorAll("[data-left-out]")) {
+    const name = words.dataset.leftOut;
+    const typed = form.elements.namedItem(name)?.value;
+    if (!typed) continue;
+    words.closest("form").elements.namedItem(name).value = typed;
+    words.remove();
+  }
 }
 
 function lastItem(buttonId) {
