@@ -58,8 +58,8 @@ def paused(bench: Bench) -> Iterator[Row]:
         wakes = _rounds_of_wakes(bench, process, many)
         connections = len(_connections(process, control))
     name = f"paused runs: {count:,}"
-    yield limited(f"connections of the worker, {name}", [connections], goal=Goal("<=", 4))
-    yield limited(f"memory per run, {name}", [memory], unit="KB", goal=Goal("<=", 13))
+    yield limited(f"connections of the worker, {name}", [connections], goal=Goal("<=", 5))
+    yield limited(f"memory per run, {name}", [memory], unit="KB", goal=Goal("<=", 14))
     yield limited(f"CPU of the idle worker, {name}", idle, unit="%")
     pairs = [*zip(wakes, wakes_of_few, strict=True)]
     yield compared(f"p50 of a resume, {name}", pairs, unit="ms", versus=f"paused runs: {FEW}")

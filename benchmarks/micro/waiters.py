@@ -134,7 +134,7 @@ def _connections_row(crowd: Crowd) -> Row:
 
 def _memory_row(crowd: Crowd) -> Row:
     name = f"memory per receiver, waiters: {crowd.size:,}"
-    return limited(name, [crowd.memory], unit="KB", goal=Goal("<=", 3.5))
+    return limited(name, [crowd.memory], unit="KB", goal=Goal("<=", 4))
 
 
 def _reads(control: Redis) -> int:
