@@ -213,7 +213,7 @@ class _History:
     def _reason(self, before: Event, after: Event) -> str:
         for fault in self._of("begun"):
             healed = self._healed.get(fault["fault"], after.time)
-            seconds = min(healed, after.time) - fault.time
+            seconds = min(healed, after.time) - self._unrenewed_since(fault)
             if healed < before.time or fault.time > after.time:
                 continue
             if fault["party"] == before["process"] or fault["name"] == TURNS_AWAY:
@@ -221,6 +221,13 @@ class _History:
                 if is_killed or seconds > self._terms.lease_seconds:
                     return fault["name"]
         return "a promotion" if self._may_be_lost(before.time, after.time) else ""
+
+    def _unrenewed_since(self, fault: Event) -> float:
+        """Since when its party could, and may not yet, renew what lapsed in an outage before it."""
+        outages = (each["fault"] for each in self._of("begun") if not each["party"])
+        ends = (self._healed.get(each, 0.0) for each in outages)
+        soon = self._terms.lease_seconds / 3
+        return min((each for each in ends if 0 < fault.time - each < soon), default=fault.time)
 
     def healthy_runs_begin(self) -> Violations:
         """A run whose primary is well begins soon, whatever the others do."""

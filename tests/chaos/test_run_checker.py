@@ -34,10 +34,10 @@ def found(**fields: str) -> Any:
     return "found", 99, {"run": "r", **FOUND, **fields}
 
 
-def fault(name: str, party: str, began: float, healed: float) -> Any:
+def fault(name: str, party: str, began: float, healed: float, number: int = 0) -> Any:
     return (
-        ("begun", began, {"fault": 0, "name": name, "party": party}),
-        ("healed", healed, {"fault": 0}),
+        ("begun", began, {"fault": number, "name": name, "party": party}),
+        ("healed", healed, {"fault": number}),
     )
 
 
@@ -82,6 +82,9 @@ def test_what_a_history_cannot_tell_is_no_violation() -> None:
     suspended = executed(9.1, how="FlowRunSuspended")
     verdict, _ = check_runs(history(*TWICE, suspended, found(**later)), TERMS)
     assert verdict.violations == []
+    asleep = *fault("ReadOnly", "", 1, 2.9), *fault("FrozenParty", "w", 3.4, 5.2, number=1)
+    verdict, _ = check_runs(history(*TWICE, *asleep, found(result="2-b")), TERMS)
+    assert verdict.violations == []  # its lease was over when the outage was
     late = [started(healthy=True), executing(9), executed(10), found()]
     verdict, _ = check_runs(history(*late, *fault("FullMemory", "", 2, 8)), TERMS)
     assert verdict.violations == []

@@ -102,12 +102,13 @@ async def test_a_conversation_outlives_a_silent_death(server: Server) -> None:
         assert await asyncio.wait_for(waiting, 8) == 20
 
 
+@pytest.mark.long
 async def test_a_conversation_lives_through_a_lost_blocking_read(server: Server) -> None:
     """Its connection is killed or unblocked at any moment; nothing is lost, doubled or late."""
     run_id, start = uuid4(), 0
     inbox = receive_input(int, flow_run_id=run_id, timeout=20)
     with server.client() as client:
-        disturbing = asyncio.create_task(asyncio.to_thread(disturb, client, times=20))
+        disturbing = asyncio.create_task(asyncio.to_thread(disturb, client, times=10))
         while not disturbing.done():
             numbers = range(start, start + 50)
             assert await converse(inbox, run_id, numbers) == list(numbers)

@@ -755,7 +755,7 @@ async def test_a_deadline_ends_no_wait_that_is_shorter(valkey: Server) -> None:
     soon = datetime.now(zone) + timedelta(seconds=0.2)
     greetings = Greeting.receive(flow_run_id=run_id, deadline=soon, raise_timeout_error=False)
     assert [each async for each in greetings] == []
-    assert datetime.now(UTC) >= soon
+    assert datetime.now(UTC) >= soon - timedelta(milliseconds=2)  # as exact as uvloop's clock is
 
 
 @pytest.mark.parametrize("deadline", [datetime(2030, 1, 1), 1795775469.5, "tomorrow", timedelta(1)])
