@@ -65,6 +65,16 @@ class FormSchema(GenerateJsonSchema):
         """Write what a function of the user's own is wrapped around."""
         return _unless_own(schema, super().function_wrap_schema(schema))
 
+    def json_or_python_schema(self, schema: Any) -> Written:
+        """Write a type that is read from JSON in its own way; nobody is shown what is in a `Secret`.
+
+        Of `SecretStr` and `SecretBytes` pydantic says so itself.
+        """
+        written = super().json_or_python_schema(schema)
+        function = schema.get("serialization", {}).get("function")
+        is_secret = getattr(function, "__name__", "") == "_serialize_secret"
+        return {**written, "writeOnly": True} if is_secret else written
+
     def json_schema(self, schema: Any) -> Written:
         """Write a text that is JSON."""
         return _described(super().json_schema, schema)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, Secret, SecretStr
 
 from runbus.forms.answers import validation_errors
+from runbus.forms.form_schema import FormSchema
 from runbus.forms.parts import Text
 from runbus.forms.schema import SchemaReader
 from runbus.forms.secrets import hidden_names, without_secret_defaults, without_secrets
@@ -43,6 +44,27 @@ def test_what_is_secret_in_a_form() -> None:
         "pin": "…",
         "items": "seen",
     }
+
+
+class Pin(Secret[int]):
+    pass
+
+
+class Wrapped(BaseModel):
+    number: Secret[int]
+    word: Secret[str] | None = None
+    pins: list[Pin] = Field([])
+    box: Secret[Box]
+    seen: int = 0
+
+
+def test_any_type_may_be_secret() -> None:
+    """What `Secret[…]` is made of, whatever that is, a form asks for unseen."""
+    form = Wrapped.model_json_schema(schema_generator=FormSchema)
+    assert hidden_names(form) == {"number", "word", "pins", "box", "code"}
+    given = {"number": 5, "word": "w", "pins": [6], "box": {"code": "c"}, "seen": 7}
+    hidden = {"number": "…", "word": "…", "pins": "…", "box": "…", "seen": 7}
+    assert without_secrets(form, given) == hidden
 
 
 def test_a_form_that_leads_back_to_itself() -> None:
