@@ -66,7 +66,7 @@ class FormSchema(GenerateJsonSchema):
         return _unless_own(schema, super().function_wrap_schema(schema))
 
     def json_or_python_schema(self, schema: Any) -> Written:
-        """Write a type that is read from JSON in its own way; nobody is shown what is in a `Secret`.
+        """Write a type with its own way for JSON; nobody is shown what is in a `Secret`.
 
         Of `SecretStr` and `SecretBytes` pydantic says so itself.
         """
