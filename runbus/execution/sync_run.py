@@ -157,6 +157,7 @@ def _called(flow_call: FlowCall, context: RunningFlow) -> CallResult:
     current = CURRENT.get()
     try:
         with entered(context), bound_run(context.flow_run.id):
+            context.check()  # it may have ended before there was a context to tell
             if context.is_doubtful:  # the process may have slept since it took the run
                 caller.run(context.confirm)
             return completed(flow_call, context, flow_call.call())

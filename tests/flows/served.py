@@ -188,6 +188,7 @@ def stop_first(diary: str) -> str:
     if not Path(diary).exists():
         note(diary, "stopped")
         os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.5)  # another thread than this one may have to run to stop it
     return diary
 
 
