@@ -373,8 +373,13 @@ async def test_the_time_is_over(valkey: Server, monkeypatch: pytest.MonkeyPatch)
     assert seen == ["again"]
 
 
-def cancelled_in_a_thread(outer: Callable[[], None], ids: list[UUID], seen: list[Any]) -> None:
-    """Cancel a sync flow as soon as it pauses; its caller sees the cancellation."""
+def cancelled_in_a_thread(
+    outer: Callable[[], None],
+    ids: list[UUID],
+    seen: list[Any],
+    waits: Callable[[], object] | None = None,
+) -> None:
+    """Cancel a sync flow as soon as it waits (pauses, by default); its caller sees it."""
 
     def call() -> None:
         with pytest.raises(FlowRunCancelled):
@@ -383,7 +388,7 @@ def cancelled_in_a_thread(outer: Callable[[], None], ids: list[UUID], seen: list
 
     thread = threading.Thread(target=call)
     thread.start()
-    until(lambda: ids and state_of(ids[0]) == "Paused")
+    until(waits or (lambda: ids and state_of(ids[0]) == "Paused"))
     cancel_flow_run(ids[0])
     thread.join(PATIENCE)
 
@@ -432,16 +437,10 @@ def test_a_called_sync_flow_cleans_up_first(valkey: Server) -> None:
             send_input("outer", other)
             raise
 
-    def call() -> None:
-        with pytest.raises(FlowRunCancelled):
-            outer()
-        seen.append("raised")
+    def waits() -> bool:
+        return len(block(lambda: get_client().read_flow_runs(flow_name="inner"))) == 1
 
-    thread = threading.Thread(target=call)
-    thread.start()
-    until(lambda: len(block(lambda: get_client().read_flow_runs(flow_name="inner"))) == 1)
-    cancel_flow_run(ids[0])
-    thread.join(PATIENCE)
+    cancelled_in_a_thread(outer, ids, seen, waits)
     assert seen == ["raised"]
     with bound_run(other):
         inbox = receive_input(str, timeout=0)
