@@ -84,14 +84,7 @@ class Execution:
             return await self._create()
         self._activity = await self._parent.begin_call()
         try:
-            found = await subflows.find_or_create(
-                self._bus,
-                self._parent,
-                self._fields(),
-                self._holder,
-                self._flow_call.result_type,
-                self._enter,
-            )
+            found = await self._child_call(self._parent).find_or_create()
         except BaseException:
             await self._parent.end_call(self._activity)
             raise
@@ -99,6 +92,16 @@ class Execution:
             return found
         await self._parent.end_call(self._activity)
         return CallResult(value=found.result)
+
+    def _child_call(self, parent: RunningFlow) -> subflows.ChildCall:
+        return subflows.ChildCall(
+            bus=self._bus,
+            parent=parent,
+            fields=self._fields(),
+            holder=self._holder,
+            result_type=self._flow_call.result_type,
+            enter=self._enter,
+        )
 
     def begin_claimed(self, claim: Claim) -> RunningFlow:
         """Listen to what a run is told that a worker has claimed."""

@@ -46,60 +46,73 @@ def ordinal_ids(parent: RunningFlow) -> Generator[UUID]:
     return child_runs.ids_of_call(parent.run_id, parent.children)
 
 
-async def find_or_create(
-    bus: Bus,
-    parent: RunningFlow,
-    fields: Mapping[str, str | bytes],
-    holder: LeaseHolder,
-    result_type: object,
-    enter: Callable[[FlowRun], RunningFlow],
-) -> RunningFlow | Completed:
-    """Find the run of a flow that is called in another one, or make it, and `enter` it here.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChildCall:
+    """A flow that is called in another one."""
 
-    Raises `RunLost` if the parent is another process's by now.
-    """
-    for run_id in ordinal_ids(parent):
-        await parent.confirm()
-        (run,) = await runs.read_several(bus, [run_id])
-        if run is not None and not _is_same_call(run, fields):
-            continue
-        if run is not None and run.is_exact:
-            # Unless its flow returns something else by now.
-            with suppress(ValidationError, UnsupportedType):
-                result = await in_caller(partial(_decoded, result_type, run.state.data or b""))
-                return Completed(result=result)
-        with holder.intent(run_id) as digits:
-            taken = await _take(bus, holder, run_id, run, fields, digits)
-            if taken is not None:
-                return enter(taken)
-    raise AssertionError("there are always more ids")
+    bus: Bus
+    parent: RunningFlow
+    fields: Mapping[str, str | bytes]
+    """Of the run that it makes, where there is none."""
+    holder: LeaseHolder
+    result_type: object
+    enter: Callable[[FlowRun], RunningFlow]
+    """Begins to execute a run here."""
+
+    async def find_or_create(self) -> RunningFlow | Completed:
+        """Find the run of this call, or make it, and enter it here.
+
+        Raises `RunLost` if the parent is another process's by now.
+        """
+        for run_id in ordinal_ids(self.parent):
+            found = await self._find_attempt(run_id)
+            if found is not None:
+                return found
+        raise AssertionError("there are always more ids")
+
+    async def _find_attempt(self, run_id: UUID) -> RunningFlow | Completed | None:
+        """Find or make one attempt; None for one that has ended, or was another call.
+
+        Whoever sees that the process is dead that had the run may take it from that one at any
+        moment: so what is not to be had as it was found is looked at again, until it is the same.
+        """
+        before: FlowRun | None = None
+        while True:
+            await self.parent.confirm()
+            (run,) = await runs.read_several(self.bus, [run_id])
+            if run is not None and (run == before or not _is_same_call(run, self.fields)):
+                return None
+            if run is not None and run.is_exact:
+                # Unless its flow returns something else by now.
+                with suppress(ValidationError, UnsupportedType):
+                    data = run.state.data or b""
+                    result = await in_caller(partial(_decoded, self.result_type, data))
+                    return Completed(result=result)
+            if run is not None and (run.state.is_final() or run.deployment_id is not None):
+                return None
+            with self.holder.intent(run_id) as digits:
+                taken = await self._take(run_id, run, digits)
+                if taken is not None:
+                    return self.enter(taken)
+            before = run
+
+    async def _take(self, run_id: UUID, found: FlowRun | None, digits: str) -> FlowRun | None:
+        """Make a run, or take over one that was left; None if that cannot be done as it is."""
+        asked_at = boot_time()
+        owner = self.holder.owner
+        if found is None:
+            run = await runs.create(self.bus, run_id, self.fields, owner=owner, digits=digits)
+            if not run.epoch.endswith(f"-{digits}"):  # somebody else was faster
+                return None
+        else:
+            run = await executions.adopt(self.bus, found, owner, digits)
+        if run is not None:
+            self.holder.note_granted(run_id, asked_at)
+        return run
 
 
 def _decoded(result_type: object, data: bytes) -> object:
     return decoder(result_type)(data)
-
-
-async def _take(
-    bus: Bus,
-    holder: LeaseHolder,
-    run_id: UUID,
-    found: FlowRun | None,
-    fields: Mapping[str, str | bytes],
-    digits: str,
-) -> FlowRun | None:
-    """Make a run, or take over one that was left; None when neither is to be had."""
-    asked_at = boot_time()
-    if found is None:
-        run = await runs.create(bus, run_id, fields, owner=holder.owner, digits=digits)
-        if not run.epoch.endswith(f"-{digits}"):  # somebody else was faster
-            return None
-    elif found.state.is_final() or found.deployment_id is not None:
-        return None
-    else:
-        run = await executions.adopt(bus, found, holder.owner, digits)
-    if run is not None:
-        holder.note_granted(run_id, asked_at)
-    return run
 
 
 def _is_same_call(run: FlowRun, fields: Mapping[str, str | bytes]) -> bool:

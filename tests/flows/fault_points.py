@@ -2,7 +2,8 @@
 
 The variable FAULT_POINT is `<module>:<coroutine function>:<n>`. The process kills itself before the
 n-th request that it makes to the server inside of that function, counted over all of its calls.
-So it dies at each step of the function in turn, from before the first one on.
+So it dies at each step of the function in turn, from before the first one on. With `:STOP` behind
+that it stops there, until it is told to continue.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import sys
 from contextvars import ContextVar
 from importlib import import_module
+from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from runbus.store.notifier import Notifier
 from runbus.store.primaries import Primaries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 REQUESTS: list[tuple[type, str]] = [
     *((Commands, name) for name in ("command", "together", "script")),
@@ -34,15 +36,16 @@ _is_inside: ContextVar[bool] = ContextVar("is_inside", default=False)
 
 def set_fault(point: str) -> None:
     """Watch the function of a fault point, and what it asks."""
-    module, path, number = point.split(":")
+    module, path, number, *how = point.split(":")
     *parents, name = path.split(".")
     owner: Any = import_module(module)
     if parents:
         owner = attrgetter(".".join(parents))(owner)
     setattr(owner, name, _marked(getattr(owner, name)))
-    left = iter(range(int(number) - 1))
+    is_fatal = map(int(number).__eq__, count(1))
+    signal_number = getattr(signal, f"SIG{how[0]}" if how else "SIGKILL")
     for asker, request in REQUESTS:
-        setattr(asker, request, _fatal(getattr(asker, request), left))
+        setattr(asker, request, _fatal(getattr(asker, request), is_fatal, signal_number))
 
 
 def _marked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,11 +60,13 @@ def _marked(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _fatal(request: Callable[..., Any], left: Any) -> Callable[..., Any]:
+def _fatal(
+    request: Callable[..., Any], is_fatal: Iterator[bool], signal_number: int
+) -> Callable[..., Any]:
     @functools.wraps(request)
     async def call(*arguments: Any, **options: Any) -> Any:
-        if _is_inside.get() and next(left, None) is None:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if _is_inside.get() and next(is_fatal):
+            os.kill(os.getpid(), signal_number)
         return await request(*arguments, **options)
 
     return call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,9 +11,11 @@ from faults import PATIENCE, answer, result_of, started, state_of, until
 
 from runbus import cancel_flow_run, flow, get_client, get_run_context, wait_for_flow_run
 from runbus.background.bridge import run as block
+from runbus.protocol.keys import tag
+from runbus.store.bus import current_bus
+from runbus.store.records import executions
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from uuid import UUID
 
     from faults import Call, StartProcess, StartWorker
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 in_processes = pytest.mark.parametrize("server", ["valkey"], indirect=True)
 FAMILIES = ["family", "sync-family"]
+AS_IT_IS_TAKEN = "runbus.execution.subflows:ChildCall._find_attempt:2:STOP"
+"""It has been found, and its script is on its way."""
 
 
 def children_of(run_id: UUID) -> list[FlowRun]:
@@ -33,6 +38,27 @@ def children_of(run_id: UUID) -> list[FlowRun]:
 def only_child_of(run_id: UUID) -> UUID:
     (child,) = until(lambda: children_of(run_id))
     return child.id
+
+
+def forget_pulse(of_tag: str) -> None:
+    """Have nobody look for long enough at a tag to be sure that an owner of runs is dead."""
+    block(lambda: (bus := current_bus()).commands.command("DEL", bus.keys.pulse(of_tag)))
+
+
+def take_from_the_dead(run_id: UUID) -> None:
+    """Do as one who has looked for long at the run, whose process is dead."""
+
+    async def look() -> tuple[str, str]:
+        bus, run = current_bus(), await get_client().read_flow_run(run_id)
+        await executions.check_owner(bus, run)
+        await bus.commands.command("HSET", bus.keys.pulse(tag(run_id)), "since", "0")
+        return await executions.check_owner(bus, run)
+
+    assert block(look) == ("TAKEN", "Pending")
+
+
+def is_stopped(process: Process) -> bool:
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def end(worker: Process, number: int) -> None:
@@ -78,6 +104,29 @@ def test_a_child_that_was_left_half_way_goes_on(
     assert [(run.id, run.state.name) for run in children_of(run_id)] == [(child, "Completed")]
     asked = block(lambda: get_client().read_pauses(child))
     assert [pause.generation for pause in asked] == [1, 1]
+
+
+@in_processes
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_child_that_is_taken_from_the_dead_meanwhile_goes_on(
+    start_worker: StartWorker, name: str
+) -> None:
+    """Whoever sees that its process is dead may change it just before its parent has it."""
+    first = start_worker(name)
+    run_id = started(f"{name}/x", idempotency_key="in a tag of its own")
+    child = only_child_of(run_id)
+    assert tag(child) != tag(run_id)
+    answer(child, 1)
+    until(lambda: len(block(lambda: get_client().read_pauses(child))) == 2)
+    end(first, signal.SIGKILL)
+    second = start_worker(name, fault=AS_IT_IS_TAKEN)
+    until(lambda: (forget_pulse(tag(child)), is_stopped(second))[1])
+    take_from_the_dead(child)
+    second.send_signal(signal.SIGCONT)
+    answer(child, 2)
+    answer(run_id, True)
+    assert result_of(run_id) == ["tuple", 1, 2, True]
+    assert [run.id for run in children_of(run_id)] == [child]
 
 
 @in_processes
