@@ -116,6 +116,8 @@ MOST: Final = "at most {}"
 CHARACTERS: Final = (" character", " characters")
 OF_THEM: Final = (" of them", " of them")
 NO_TWO_ALIKE: Final = "no two alike"
+MOMENTS: Final = {"past": "in the past", "future": "in the future"}
+"""When a time is to be."""
 LIMITS: Final = {
     "exclusiveMinimum": "more than {}",
     "exclusiveMaximum": "less than {}",
@@ -170,6 +172,11 @@ _CORE_ERRORS = {
     "bytes_too_long": "it must have at most {max_length} bytes",
     "bytes_too_short": "it must have at least {min_length} bytes",
     "date_from_datetime_inexact": "it must be a date without a time" + IS,
+    **{
+        f"{kind}_{when}": f"it must be {words}{IS}"
+        for kind in ("date", "datetime")
+        for when, words in MOMENTS.items()
+    },
     "decimal_max_digits": "it must have at most {max_digits} digits" + IS,
     "decimal_max_places": "it must have at most {decimal_places} digits after the point" + IS,
     "decimal_whole_digits": "it must have at most {whole_digits} digits before the point" + IS,

@@ -33,8 +33,8 @@ _BOUNDS = {"le", "ge", "lt", "gt"}
 _ARGUMENTS: dict[str, set[str]] = {
     "bool": set(),
     "bytes": {"min_length", "max_length"},
-    "date": _BOUNDS,
-    "datetime": {*_BOUNDS, "tz_constraint"},
+    "date": {*_BOUNDS, "now_op"},
+    "datetime": {*_BOUNDS, "tz_constraint", "now_op"},
     "decimal": {*_BOUNDS, "multiple_of", "max_digits", "decimal_places", "allow_inf_nan"},
     "float": set(),
     "int": set(),
@@ -45,7 +45,10 @@ _ARGUMENTS: dict[str, set[str]] = {
     "url": {"max_length", "allowed_schemes", "host_required"},
     "uuid": {"version"},
 }
-"""The types that are stored, with what bounds them. Not `now_op`, which needs a clock."""
+"""The types that are stored, with what bounds them."""
+_NOW_OFFSETS = {"past": 14 * 3600, "future": -12 * 3600}
+"""The zone (seconds from UTC) by whose clock a `now_op` is judged: the flow's is not known here, so
+what is past or future anywhere is taken."""
 _VALUES = {*_BOUNDS, "multiple_of"}
 """What is itself of the type that it bounds."""
 
@@ -63,6 +66,12 @@ def description_of(core: Mapping[str, Any], bytes_mode: str = "utf8") -> Schema 
 def is_decimal(schema: Schema) -> bool:
     """Tell whether a schema describes a `Decimal`."""
     return fields_of(schema.get(KEYWORD)).get("type") == "decimal"
+
+
+def moment(schema: Schema) -> str:
+    """Return `past` or `future` where a schema asks for a time that is; empty elsewhere."""
+    found = fields_of(schema.get(KEYWORD)).get("now_op")
+    return found if isinstance(found, str) and found in _NOW_OFFSETS else ""
 
 
 def core_error(description: object, value: object) -> str:
@@ -101,6 +110,8 @@ def _judge(description: bytes) -> SchemaValidator | None:
         if bounds := _VALUES & given.keys():
             plain = SchemaValidator(cast("CoreSchema", {"type": kind}))
             given |= {name: plain.validate_json(to_json(given[name])) for name in bounds}
+        if (op := given.get("now_op")) is not None:
+            given["now_utc_offset"] = _NOW_OFFSETS[str(op)]
         return SchemaValidator(cast("CoreSchema", {"type": kind, **given}), config)
-    except (SchemaError, ValidationError):
+    except (KeyError, SchemaError, ValidationError):
         return None

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from runbus.forms import catalogue
-from runbus.forms.core_types import is_decimal
+from runbus.forms.core_types import is_decimal, moment
 from runbus.forms.parts import Boolean, Json, List, Map, Number, Text, Tuple
 from runbus.forms.references import fields_of, items_of
 from runbus.forms.values import json_text, label
@@ -110,6 +110,7 @@ def limits(part: Part) -> list[str]:
             if name in found
         ),
         catalogue.NO_TWO_ALIKE if found.get("uniqueItems") else "",
+        catalogue.MOMENTS.get(moment(part.schema), ""),
     ]
     return [each for each in words if each]
 

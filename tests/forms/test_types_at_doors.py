@@ -22,22 +22,28 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FutureDate,
+    FutureDatetime,
     HttpUrl,
     IPvAnyAddress,
     Json,
     NaiveDatetime,
+    PastDate,
+    PastDatetime,
     PostgresDsn,
     RootModel,
     SecretStr,
     ValidationError,
 )
 from pydantic.version import version_short
+from pydantic_core import SchemaValidator, core_schema
 
 from runbus import RunInput
 from runbus.cli import prompts
 from runbus.cli.exits import WrongCall
 from runbus.cli.resume import _given as given
 from runbus.forms.answers import validate_answer
+from runbus.forms.core_types import core_error
 from runbus.forms.parts import UNSET
 from runbus.input.question import question_about
 from runbus.web.form_page import take
@@ -96,6 +102,10 @@ TAKEN: list[tuple[Any, str, Any]] = [
     (datetime, '"2026-11-25T19:00"', datetime(2026, 11, 25, 19)),
     (AwareDatetime, '"2026-11-25T19:00Z"', datetime(2026, 11, 25, 19, tzinfo=UTC)),
     (NaiveDatetime, '"2026-11-25T19:00"', datetime(2026, 11, 25, 19)),
+    (FutureDate, '"2999-11-25"', date(2999, 11, 25)),
+    (PastDate, '"2001-11-25"', date(2001, 11, 25)),
+    (FutureDatetime, '"2999-11-25T19:00"', datetime(2999, 11, 25, 19)),
+    (PastDatetime, '"2001-11-25T19:00Z"', datetime(2001, 11, 25, 19, tzinfo=UTC)),
     (timedelta, '"PT1H"', timedelta(hours=1)),
     (UUID, f'"{UUID(int=1)}"', UUID(int=1)),
     (PRICE, "500", Decimal(500)),
@@ -136,6 +146,11 @@ REFUSED: list[tuple[Any, str, str]] = [
     (datetime, '"soon"', "must be a date and time"),
     (AwareDatetime, '"2026-11-25T19:00"', "must say its time zone"),
     (NaiveDatetime, '"2026-11-25T19:00Z"', "must have no time zone"),
+    (FutureDate, '"2001-11-25"', 'must be in the future, and is "2001-11-25"'),
+    (PastDate, '"2999-11-25"', "must be in the past"),
+    (FutureDate | None, '"2001-11-25"', "must be in the future"),
+    (FutureDatetime, '"2001-11-25T19:00"', "must be in the future"),
+    (PastDatetime, '"2999-11-25T19:00Z"', "must be in the past"),
     (timedelta, '"1 hour"', "must be a duration"),
     (Annotated[timedelta, Field(ge=timedelta(hours=1))], '"PT59M"', "at least PT1H"),
     (UUID, '"1"', "must be a UUID"),
@@ -226,6 +241,19 @@ def test_what_cannot_fit_is_refused_in_words(
     if "twice" not in words and "same" not in words:
         with pytest.raises(ValidationError):
             model.decode(f'{{"{name}": {value}}}'.encode())
+
+
+@pytest.mark.parametrize("days", range(-2, 3))
+@pytest.mark.parametrize("when", ["past", "future"])
+def test_a_day_that_is_past_or_future_somewhere_is_taken(when: Any, days: int) -> None:
+    """The flow may be in any zone: only what it would refuse in each of them is refused."""
+    day = str(datetime.now(UTC).date() + timedelta(days=days))
+    zones = [
+        SchemaValidator(core_schema.date_schema(now_op=when, now_utc_offset=hours * 3600))
+        for hours in range(-12, 15)
+    ]
+    is_taken = any(zone.isinstance_python(day) for zone in zones)
+    assert (core_error({"type": "date", "now_op": when}, day) == "") == is_taken
 
 
 def asked(annotation: Any) -> tuple[str, Any]:

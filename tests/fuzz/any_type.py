@@ -21,9 +21,13 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FutureDate,
+    FutureDatetime,
     HttpUrl,
     Json,
     NaiveDatetime,
+    PastDate,
+    PastDatetime,
     TypeAdapter,
     create_model,
 )
@@ -129,6 +133,7 @@ _urls = st.sampled_from(
     ["https://example.org/", "http://a", "ftp://a/", "example", "https://ü.org/x?y=1#z", "HTTP://A"]
 )
 _odd_days = ["2026-02-30", "2026-1-1", "20260101", "2026-01-01T00:00", "2026-01-01T01:00", "0"]
+_far_days = ["2001-01-01", "2999-01-01", "2999-01-01T10:00Z", "2001-01-01T10:00"]
 _odd_times = ["25:00", "24:00", "19:00", "19:00:00.1234567", "19", "19:00Z", "19:00+01:00"]
 
 scalars: st.SearchStrategy[Kind] = st.one_of(
@@ -175,6 +180,9 @@ scalars: st.SearchStrategy[Kind] = st.one_of(
             ),
             is_key=type_ is datetime,
         )
+    ),
+    st.sampled_from([FutureDate, PastDate, FutureDatetime, PastDatetime]).map(
+        lambda type_: Kind(type_, quoted(st.sampled_from([*_far_days, "soon"])))
     ),
     bounds(_durations).map(
         lambda some: Kind(bounded(timedelta, some), written(_spans), is_key=not some)
