@@ -101,11 +101,14 @@ class _Form:
             return parts.only_value(wanted)
         self.prompt.show(wanted)
         while True:
+            before = self.prompt.lines
             try:
                 value = self._one(wanted)
                 if value is not UNSET and not _is_default(wanted, value):
                     self._check(wanted, value)
             except Mistyped as error:
+                if self.prompt.lines == before:  # nothing was typed that could be another time
+                    raise Failed(f"{error}. {_OTHERWISE}") from None
                 self.prompt.complain(str(error))
                 continue
             return value

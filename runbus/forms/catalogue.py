@@ -148,6 +148,7 @@ FORMATS: Final = {
 }
 """What a text of a format must be."""
 
+NUMBER: Final = "a number, such as 1.5"
 JSON_TEXT: Final = 'JSON, such as {"a": 1}'
 CONTENT: Final = "its JSON does not fit: {why}"
 
@@ -164,7 +165,7 @@ _CORE_TYPES = {
 _CORE_NAMES = {
     "bool": "yes or no",
     "decimal": "a number, such as 12.50",
-    "float": "a number, such as 1.5",
+    "float": NUMBER,
     "int": "a whole number, such as 3",
     "json": JSON_TEXT,
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from pydantic_core import SchemaError, SchemaValidator, ValidationError, from_json, to_json
 
 from runbus.forms.catalogue import core_words
+from runbus.forms.limits import without_point
 from runbus.forms.references import fields_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 KEYWORD: Final = "x-core"
 OWN: Final = "x-own"
 """Stands where a function of the user's own reads values: nothing is known of what it takes."""
+NOT_FINITE: Final = frozenset({"Infinity", "-Infinity", "NaN"})
+"""The floats that JSON has no number for, as they are written."""
 MARK: Final = "x-form"
 """Stands at the root of a schema in which each `Decimal` is described."""
 _BOUNDS = {"le", "ge", "lt", "gt"}
@@ -36,7 +39,7 @@ _ARGUMENTS: dict[str, set[str]] = {
     "date": {*_BOUNDS, "now_op"},
     "datetime": {*_BOUNDS, "tz_constraint", "now_op"},
     "decimal": {*_BOUNDS, "multiple_of", "max_digits", "decimal_places", "allow_inf_nan"},
-    "float": set(),
+    "float": {*_BOUNDS, "multiple_of", "allow_inf_nan"},
     "int": set(),
     "json": set(),
     "multi-host-url": {"max_length", "allowed_schemes", "host_required"},
@@ -58,9 +61,14 @@ def description_of(core: Mapping[str, Any], bytes_mode: str = "utf8") -> Schema 
     kind = core.get("type")
     if not isinstance(kind, str) or kind not in _ARGUMENTS:
         return None
-    given = {name: core[name] for name in _ARGUMENTS[kind] & core.keys()}
+    given = {name: without_point(core[name]) for name in _ARGUMENTS[kind] & core.keys()}
     mode = {"mode": bytes_mode} if kind == "bytes" else {}
     return from_json(to_json({"type": kind, **given, **mode}, inf_nan_mode="strings"))
+
+
+def is_float(schema: Schema) -> bool:
+    """Tell whether a schema describes a `float` that need not be finite: then it may be a text."""
+    return fields_of(schema.get(KEYWORD)).get("type") == "float"
 
 
 def is_decimal(schema: Schema) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import to_json
+from pydantic_core import to_json, to_jsonable_python
 
 from runbus.forms.core_types import KEYWORD, MARK, OWN, description_of
 
@@ -57,6 +57,13 @@ class FormSchema(GenerateJsonSchema):
         is_set = isinstance(dft, (set, frozenset))
         return sorted(written, key=to_json) if is_set else written
 
+    def float_schema(self, schema: Any) -> Written:
+        """Write a float; what is not finite is a text in JSON."""
+        written = super().float_schema(schema)
+        is_strict = schema.get("strict", self._config.strict)  # which takes no text at all
+        is_finite = is_strict or not schema.get("allow_inf_nan", self._config.allow_inf_nan)
+        return written if is_finite else {**written, KEYWORD: description_of(schema)}
+
     def function_before_schema(self, schema: Any) -> Written:
         """Write what a function of the user's own makes the value of."""
         return _unless_own(schema, super().function_before_schema(schema))
@@ -78,6 +85,12 @@ class FormSchema(GenerateJsonSchema):
     def json_schema(self, schema: Any) -> Written:
         """Write a text that is JSON."""
         return _described(super().json_schema, schema)
+
+    def literal_schema(self, schema: Any) -> Written:
+        """Write a literal, its bytes as JSON has them."""
+        mode = self._config.val_json_bytes
+        expected = [_bytes_text(each, mode) for each in schema["expected"]]
+        return super().literal_schema({**schema, "expected": expected})
 
     def model_fields_schema(self, schema: Any) -> Written:
         """Write the fields of a model, which may be given by their own names too."""
@@ -130,6 +143,11 @@ def _unless_own(core: Mapping[str, Any], written: Written) -> Written:
     is_known = module.startswith("pydantic") or "json_schema_input_schema" in core
     is_model = "$ref" in written or written.get("type") == "object"
     return written if is_known or is_model else {**written, OWN: 1}
+
+
+def _bytes_text(value: Any, mode: Any) -> Any:
+    is_text = isinstance(value, bytes)
+    return to_jsonable_python(value, bytes_mode=mode) if is_text else value
 
 
 def _described(

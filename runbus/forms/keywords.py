@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-from runbus.forms.catalogue import IS, MUST_MATCH, OF_A_KEY, SAME_KEY
-from runbus.forms.core_types import KEYWORD, read_core
+from runbus.forms.catalogue import IS, MUST_BE, MUST_MATCH, NUMBER, OF_A_KEY, SAME_KEY
+from runbus.forms.core_types import KEYWORD, NOT_FINITE, is_float, read_core
 from runbus.forms.references import fields_of
 
 if TYPE_CHECKING:
@@ -19,11 +19,17 @@ class CoreType:
 
     def __init__(self, parent_schema: Schema, value: object, schema_path: object) -> None:
         self._description = value
+        self._is_float = is_float(parent_schema)
 
     def validate(self, instance: object) -> None:
         """Raise `ValueError` for what is not of the type."""
-        if not isinstance(instance, (dict, list, bool)) and instance is not None:
-            read_core(self._description, instance)
+        if isinstance(instance, (dict, list, bool)) or instance is None:
+            return
+        if self._is_float and instance not in NOT_FINITE:
+            if isinstance(instance, str):
+                raise ValueError(MUST_BE.format(what=NUMBER, is_=IS))
+            return  # a number has the bounds of JSON Schema
+        read_core(self._description, instance)
 
 
 class KeyType:

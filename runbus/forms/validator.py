@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 from pydantic_core import from_json, to_json
 
 from runbus.forms.catalogue import CONTENT, IS, JSON_TEXT, MUST_BE
-from runbus.forms.core_types import OWN
+from runbus.forms.core_types import OWN, is_float
 from runbus.forms.formats import formats
 from runbus.forms.keywords import KEYWORDS
 from runbus.forms.references import fields_of, items_of
@@ -131,6 +131,8 @@ def _as_checked(schema: object) -> JSONValue:
     written = {name: _keyword(name, each, engine) for name, each in given.items()}
     if tag := discriminator(given):
         written["required"] = [*items_of(given.get("required")), tag]
+    if is_float(given) and given.get("type") == "number":
+        written["type"] = ["number", "string"]  # which of them, its core says
     pattern = given.get("pattern")
     if isinstance(pattern, str) and has_inner_classes(pattern):
         written["x-pattern"] = written.pop("pattern")

@@ -13,6 +13,7 @@ import os
 import runpy
 import signal
 import sys
+import threading
 from contextvars import ContextVar
 from importlib import import_module
 from itertools import count
@@ -66,7 +67,8 @@ def _fatal(
     @functools.wraps(request)
     async def call(*arguments: Any, **options: Any) -> Any:
         if _is_inside.get() and next(is_fatal):
-            os.kill(os.getpid(), signal_number)
+            # To this thread: it goes on for a moment where another one has the signal first.
+            signal.pthread_kill(threading.get_ident(), signal_number)
         return await request(*arguments, **options)
 
     return call

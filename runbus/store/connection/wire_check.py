@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import asyncio
 from typing import TYPE_CHECKING
 
 from hiredis import ReplyError
@@ -42,12 +42,13 @@ def mismatch(address: str, found: bytes) -> WireMismatch:
 
 async def _has_older(connection: Connection, keys: Keys) -> bool:
     # The first version did not store its number.
-    asked = [connection.call("EXISTS", keys.runs(tag)) for tag in TAGS]
-    found = False
-    for reply in asked:
-        with suppress(ReplyError):  # another primary's, or not for this user
-            found = bool(await reply) or found
-    return found
+    asked = (connection.call("EXISTS", keys.runs(tag)) for tag in TAGS)
+    replies: list[Reply] = await asyncio.gather(*asked, return_exceptions=True)
+    for reply in replies:
+        # One tag may be another primary's, or not for this user.
+        if isinstance(reply, Exception) and not isinstance(reply, ReplyError):
+            raise reply
+    return 1 in replies
 
 
 async def _ask(connection: Connection, *command: str) -> Reply:
