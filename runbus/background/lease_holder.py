@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from runbus import settings
-from runbus.background.renewal import Renewal
+from runbus.background.lease_renewal import Renewal
 from runbus.background.upkeep import Upkeep
 from runbus.protocol.keys import tag
 from runbus.store.connection.backoff import backoff

@@ -1,7 +1,7 @@
 """The command `runbus`: a command a file, each imported when it is called.
 
-Commands read `arguments`, ask a person by `prompts`, and print by `output` and `json_output`; how
-they end is in `exits`. They know runs through the client, as every other program does.
+Commands read `arguments`, ask a person by `form_prompts`, and print by `output` and `json_output`;
+how they end is in `exits`. They know runs through the client, as every other program does.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from runbus import get_client
-from runbus.cli import output, prompts, times
+from runbus.cli import form_prompts, output, times
 from runbus.cli.answer_summary import in_words
 from runbus.cli.arguments import read_words
 from runbus.cli.exits import DONE, INTERRUPTED, Failed, WrongCall
@@ -175,7 +175,7 @@ def _ask(asked: Waiting, by: str | None) -> tuple[dict[str, Any], Resumed]:
     _show_question(asked)
     wrong: set[str] | None = None
     while True:
-        answer = prompts.ask(_form(asked), answer, wrong)
+        answer = form_prompts.ask(_form(asked), answer, wrong)
         try:
             return answer, asyncio.run(_send(asked, answer, by))
         except AnswerRefused as refused:

@@ -89,8 +89,8 @@ class FormSchema(GenerateJsonSchema):
     def literal_schema(self, schema: Any) -> Written:
         """Write a literal, its bytes as JSON has them."""
         mode = self._config.val_json_bytes
-        expected = [_bytes_text(each, mode) for each in schema["expected"]]
-        return super().literal_schema({**schema, "expected": expected})
+        written: Any = {**schema, "expected": [_as_text(each, mode) for each in schema["expected"]]}
+        return super().literal_schema(written)
 
     def model_fields_schema(self, schema: Any) -> Written:
         """Write the fields of a model, which may be given by their own names too."""
@@ -145,9 +145,9 @@ def _unless_own(core: Mapping[str, Any], written: Written) -> Written:
     return written if is_known or is_model else {**written, OWN: 1}
 
 
-def _bytes_text(value: Any, mode: Any) -> Any:
+def _as_text(value: Any, bytes_mode: Any) -> Any:
     is_text = isinstance(value, bytes)
-    return to_jsonable_python(value, bytes_mode=mode) if is_text else value
+    return to_jsonable_python(value, bytes_mode=bytes_mode) if is_text else value
 
 
 def _described(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json, to_json
 
 from runbus.forms import catalogue
-from runbus.forms.core_types import is_decimal
+from runbus.forms.core_types import NOT_FINITE, is_decimal, is_float
 from runbus.forms.parts import UNSET, Boolean, Choice, Constant, Json, Nothing, Number, Text, Union
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def _read_json(text: str | bytes, otherwise: str) -> JSONValue:
 
 def _read_number(part: Number, text: str) -> float | str:
     text = text.strip()
+    if text in NOT_FINITE and is_float(part.schema):
+        return text
     try:
         number = _whole(text) if part.is_whole else _number(text)
     except ValueError:

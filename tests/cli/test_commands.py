@@ -260,7 +260,10 @@ def test_the_help_tells_the_exit_codes() -> None:
     [
         ("--help", {"rich.markdown", "asyncio", "redis", "pydantic_core", "runbus.cli.run"}),
         ("run ls", {"rich.console", "jsonschema_rs", "readline", "runbus.forms"}),
-        ("run ls --waiting", {"rich.console", "jsonschema_rs", "readline", "runbus.cli.prompts"}),
+        (
+            "run ls --waiting",
+            {"rich.console", "jsonschema_rs", "readline", "runbus.cli.form_prompts"},
+        ),
     ],
 )
 def test_a_start_loads_what_it_needs(address: str, words: str, unneeded: set[str]) -> None:

@@ -15,7 +15,7 @@ from runbus.web import templating
 HERE = Path(runbus.__file__).parent
 SOURCES = [
     *(each for each in (HERE / "forms").glob("*.py") if each.stem not in {"catalogue", "title"}),
-    *(HERE / "cli" / name for name in ("prompt.py", "prompts.py")),
+    *(HERE / "cli" / name for name in ("prompt.py", "form_prompts.py")),
     *(HERE / "web").glob("form_*.py"),
 ]
 SENTENCE = re.compile(r"\b(it (is|must|has|needs|does)|at (least|most) |must be|type a|write )\b")

@@ -15,7 +15,7 @@ from fuzz.test_typed_lines import typing
 from pydantic import BaseModel, Field
 
 from runbus import RunInput
-from runbus.cli import prompts
+from runbus.cli import form_prompts
 from runbus.forms.answers import validate_answer
 from runbus.forms.parts import UNSET
 from runbus.forms.schema import SchemaReader
@@ -52,7 +52,7 @@ def on_a_terminal(schema: dict[str, Any], text: str) -> Any:
     """What the line gives; after a refusal there are no more lines."""
     with typing([text]):
         try:
-            return prompts.ask(schema)["x"]
+            return form_prompts.ask(schema)["x"]
         except EOFError:
             return REFUSED
 
@@ -136,7 +136,7 @@ def test_null_alone_is_not_asked_for(field: dict[str, Any]) -> None:
     schema = by_hand(field)
     assert take(schema, {"do": ["send"]}).answer == {"x": None}
     with typing([]):
-        assert prompts.ask(schema) == {"x": None}
+        assert form_prompts.ask(schema) == {"x": None}
     assert by_the_api(schema, "null") is None
 
 
@@ -164,7 +164,7 @@ def test_fields_have_the_same_labels() -> None:
     reader = SchemaReader(schema)
     assert [each.title for _, each in reader.fields(reader.form())] == labels  # type: ignore[arg-type]
     with typing(["ada", "3"]) as shown:
-        prompts.ask(schema)
+        form_prompts.ask(schema)
     assert all(label in shown.getvalue() for label in labels)
 
 
@@ -189,7 +189,7 @@ def test_a_default_is_kept_by_return(annotation: Any, default: Any, options: Any
     """On a terminal, whether or not it fits: nobody checks the default of a model."""
     schema = form_of(annotation, default=default, **options)
     with typing([""] * 3):
-        answer = prompts.ask(schema)
+        answer = form_prompts.ask(schema)
     assert validate_answer(schema, json.dumps(answer).encode())[1] == {}
     assert answer == {"x": schema["properties"]["x"]["default"]}
 
@@ -199,7 +199,7 @@ def test_what_is_not_asked_for_has_its_default(annotation: Any) -> None:
     """Where one value alone fits, and the model has another one."""
     schema = form_of(annotation, default="b")
     with typing([]):
-        assert prompts.ask(schema) == {"x": "b"}
+        assert form_prompts.ask(schema) == {"x": "b"}
     assert take(schema, {"do": ["send"]}).answer == {"x": "b"}
 
 

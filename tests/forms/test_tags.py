@@ -10,7 +10,7 @@ from fuzz.test_typed_lines import typing
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError
 from test_types_at_doors import WAYS, form_of, id_of, model_of
 
-from runbus.cli import prompts
+from runbus.cli import form_prompts
 from runbus.forms.answers import validate_answer
 from runbus.forms.tags import tags_of
 from runbus.web.form_page import take
@@ -127,7 +127,7 @@ def test_the_tag_of_a_chosen_kind_is_sent() -> None:
     expected = {"x": {"kind": "card", "n": "1"}}
     assert take(schema, {"do": ["send"], "/x#kind": ["0"], "/x/n": ["1"]}).answer == expected
     with typing(["Card", "1"]):
-        assert prompts.ask(schema) == expected
+        assert form_prompts.ask(schema) == expected
     assert validate_answer(schema, json.dumps(expected).encode())[1] == {}
 
 

@@ -10,6 +10,7 @@ import json
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from math import inf
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
@@ -39,7 +40,7 @@ from pydantic.version import version_short
 from pydantic_core import SchemaValidator, core_schema
 
 from runbus import RunInput
-from runbus.cli import prompts
+from runbus.cli import form_prompts
 from runbus.cli.exits import WrongCall
 from runbus.cli.resume import _given as given
 from runbus.forms.answers import validate_answer
@@ -118,6 +119,10 @@ TAKEN: list[tuple[Any, str, Any]] = [
     (dict[str, Decimal], '{"a": 0.10}', {"a": Decimal("0.10")}),
     (int, str(BIG), BIG),
     (float, "1.50", 1.5),
+    (float, '"Infinity"', inf),
+    (float | None, '"-Infinity"', -inf),
+    (list[float], '["Infinity", 1]', [inf, 1.0]),
+    (Literal[b"a", b"c"], '"YQ=="', b"a"),
     (float | str, '"1,5"', "1,5"),
     (float | str, "0.10", 0.1),
     (Json[list[int]], '"[1]"', [1]),
@@ -162,6 +167,8 @@ REFUSED: list[tuple[Any, str, str]] = [
     (PRICE, '"many"', "must be a number"),
     (Annotated[int, Field(lt=3)], "3", "less than 3, and is 3"),
     (float, '"1,5"', "number"),
+    (Annotated[float, Field(ge=0)], '"-Infinity"', 'at least 0, and is "-Infinity"'),
+    (Annotated[float, Field(allow_inf_nan=False)], '"Infinity"', "a number"),
     (Json, '"{bad"', "must be JSON"),
     (Json[list[int]], '"[\\"a\\"]"', "its JSON does not fit"),
     (bytes, '"a"', "bytes in base64"),
@@ -270,7 +277,7 @@ def typed_on_the_page(schema: dict[str, Any], text: str) -> Any:
 def typed_on_a_terminal(schema: dict[str, Any], text: str) -> Any:
     with typing([text]) as shown:
         try:
-            return prompts.ask(schema)
+            return form_prompts.ask(schema)
         except EOFError:
             return " ".join(shown.getvalue().split())
 

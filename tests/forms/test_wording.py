@@ -10,7 +10,7 @@ from fuzz.test_typed_lines import typing
 from pydantic import Field
 from test_types_at_doors import Utf8, form_of, id_of, model_of
 
-from runbus.cli import prompts
+from runbus.cli import form_prompts
 from runbus.cli.run_page import _about
 from runbus.forms.answers import validation_errors
 from runbus.forms.parts import UNSET
@@ -56,7 +56,7 @@ def test_bytes_are_asked_for_in_base64() -> None:
     fields = _environment().get_template("_fields.html").module
     assert "bytes in base64" in fields.hints(blank_form(schema).fields[0])  # type: ignore[attr-defined]
     with typing(["aGVsbG8="]) as shown:
-        assert prompts.ask(schema) == {"x": "aGVsbG8="}
+        assert form_prompts.ask(schema) == {"x": "aGVsbG8="}
     assert "bytes in base64" in shown.getvalue()
 
 

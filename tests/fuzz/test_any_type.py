@@ -32,7 +32,7 @@ from fuzz import any_type, browser
 from fuzz.test_posted_forms import FORM
 from fuzz.test_typed_lines import typing
 from runbus import flow
-from runbus.cli import prompts
+from runbus.cli import form_prompts
 from runbus.cli.resume import _given
 from runbus.forms.answers import validate_answer
 from runbus.forms.defaults import defaults_of
@@ -93,7 +93,7 @@ def sent_untouched(schema: dict[str, Any], answer: Any) -> Any:
 
 def entered(schema: dict[str, Any], answer: Any) -> Any:
     with typing([""] * LINES):
-        return prompts.ask(schema, answer)
+        return form_prompts.ask(schema, answer)
 
 
 def pasted(schema: dict[str, Any], answer: Any) -> Any:

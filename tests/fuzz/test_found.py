@@ -11,7 +11,7 @@ from fuzz import hostile
 from fuzz.asgi import OURS, ask
 from fuzz.called import call
 from fuzz.test_typed_lines import pause_with, typing
-from runbus.cli import output, prompts
+from runbus.cli import form_prompts, output
 from runbus.cli.deployment import _progress
 from runbus.cli.terminal import console
 from runbus.forms.answers import validation_errors
@@ -79,7 +79,7 @@ def test_a_name_is_no_style(name: str) -> None:
 def test_it_is_asked_again_until_it_fits(schema: Any, lines: list[str], answer: Any) -> None:
     """Whatever was typed before, and whatever else is odd in the form."""
     with hostile.bounded(), typing(lines):
-        found = prompts.ask(schema)
+        found = form_prompts.ask(schema)
     assert found in (answer, {"a": answer})
 
 
@@ -89,20 +89,22 @@ def test_it_is_asked_again_until_it_fits(schema: Any, lines: list[str], answer: 
         (ITSELF, EOFError),
         (form({"type": {}}), EOFError),
         (form({"type": "string", "format": []}), EOFError),
-        (form({"type": "array", "minItems": 10**9, "items": CONSTANT}), prompts.Failed),
+        (form({"type": "array", "minItems": 10**9, "items": CONSTANT}), form_prompts.Failed),
+        (form({"type": "object", "properties": {}, "minProperties": 1}), form_prompts.Failed),
+        (form({"type": "object", "properties": {}, "required": ["a", "a"]}), form_prompts.Failed),
     ],
-    ids=["itself", "type", "format", "minItems"],
+    ids=["itself", "type", "format", "minItems", "minProperties", "required"],
 )
 def test_asking_has_an_end(schema: Any, error: type[Exception]) -> None:
     """Where a form has none."""
     with hostile.bounded(), typing([]), pytest.raises(error):
-        prompts.ask(schema)
+        form_prompts.ask(schema)
 
 
 def test_a_refused_answer_to_no_questions_is_not_given_again() -> None:
     """It would be refused again, for ever."""
-    with typing([]), pytest.raises(prompts.Failed):
-        prompts.ask({"type": "object", "required": ["a"]}, {}, set())
+    with typing([]), pytest.raises(form_prompts.Failed):
+        form_prompts.ask({"type": "object", "required": ["a"]}, {}, set())
 
 
 @pytest.mark.parametrize(

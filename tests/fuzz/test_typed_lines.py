@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from fuzz import hostile
-from runbus.cli import output, prompts
+from runbus.cli import form_prompts, output
 from runbus.cli.arguments import json_or_text, named_values
 from runbus.cli.exits import Failed, WrongCall
 from runbus.cli.run_page import show_question
@@ -79,8 +79,8 @@ def test_asking_ends(schema: dict[str, Any], lines: list[str], only: set[str]) -
     """And nothing of the form steers the terminal."""
     with hostile.bounded(), typing(lines) as shown:
         try:
-            answer = prompts.ask(schema)
-            again = prompts.ask(schema, answer, only)
+            answer = form_prompts.ask(schema)
+            again = form_prompts.ask(schema, answer, only)
         except (EOFError, Failed):
             pass
         else:

@@ -30,7 +30,7 @@ from runbus import (
     wait_for_flow_run,
 )
 from runbus.background import lease_holder
-from runbus.background.renewal import RETRY_SECONDS
+from runbus.background.lease_renewal import RETRY_SECONDS
 from runbus.errors import RightMissing, RunFinished, ServerRefused
 from runbus.protocol.keys import TAGS, Keys, tag
 from runbus.settings import temporary_settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from servers import Server
 
 SCRIPTS = sorted({script.name for script in scripts.ALL})
-FILES = sorted(each.name.removesuffix(".lua") for each in (files("runbus.store") / "lua").iterdir())
+LUA = Path(str(files("runbus.store") / "lua"))
+FILES = sorted(str(each.relative_to(LUA).with_suffix("")) for each in LUA.rglob("*.lua"))
 PARTS = sorted({*FILES} - {*SCRIPTS})
 MOST_LOCALS = 200
 """That a function of Lua may have, and a script is one."""
@@ -89,7 +91,7 @@ def test_a_file_has_the_parts_whose_functions_it_calls(name: str) -> None:
     """Who calls a function of a part names that part, or one that has it."""
     called = {part for part in PARTS if part != name and functions(part) & words(text_of(name))}
     assert called <= {*parts_of(name)}
-    unused = {part for part in header_of(name).parts if part not in called}
+    unused = {part for part in header_of(name).parts if f"parts/{part}" not in called}
     assert not unused
 
 

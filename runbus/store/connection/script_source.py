@@ -18,12 +18,13 @@ from runbus.store.connection.script_header import read_header
 if TYPE_CHECKING:
     from runbus.store.connection.script_header import Header
 
-_STATES = "states"
+_PARTS = "parts/"
+_STATES = f"{_PARTS}states"
 
 
 @cache
 def header_of(name: str) -> Header:
-    """Return the header of a script, or of a part. Raises `ValueError`."""
+    """Return the header of a script, or of a part (`parts/<name>`). Raises `ValueError`."""
     return read_header(text_of(name))
 
 
@@ -43,7 +44,7 @@ def source_of(name: str) -> str:
 def parts_of(name: str) -> list[str]:
     """Return all parts of a script, each after those that it needs itself."""
     found: dict[str, None] = {}
-    for part in header_of(name).parts:
+    for part in (f"{_PARTS}{each}" for each in header_of(name).parts):
         found.update(dict.fromkeys((*parts_of(part), part)))
     return list(found)
 
