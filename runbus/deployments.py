@@ -12,7 +12,13 @@ from uuid import uuid4
 from pydantic_core import from_json
 
 from runbus.background.caller import in_caller
-from runbus.errors import DeploymentMissing, ParametersRefused, RunbusError, RunMissing
+from runbus.errors import (
+    DeploymentMissing,
+    ParametersRefused,
+    RunbusError,
+    RunExpired,
+    RunMissing,
+)
 from runbus.execution.current_run import current_flow_run
 from runbus.execution.run_names import friendly_name
 from runbus.execution.subflows import ordinal_ids
@@ -57,7 +63,8 @@ async def arun_deployment(
     waits for ever; a run that takes longer is returned as it is then. Inside a flow the run is that
     flow's child (`as_subflow`), and is found again when the flow runs again. While no worker serves
     the deployment, a warning says so. One that is waited for and that its server loses (a failover)
-    is started again, under the same id.
+    is started again, under the same id; not where it may have ended and expired while this process
+    slept (`RunExpired`).
 
     `idempotency_key` gives the same run for the same key, however often it is started, as long as
     the run's record is kept: until RUNBUS_RETENTION_SECONDS (by default 7 days) after its end. Then
@@ -93,6 +100,8 @@ async def arun_deployment(
                 return await ended(run_id, left, poll_interval, run)
             except TimeoutError:
                 return await runs.read(bus, run_id)
+            except RunExpired:
+                raise
             except RunMissing:
                 _log.warning("%s is started again: its server has lost it", run.name)
                 run = await _start(bus, name, run_id, fields)

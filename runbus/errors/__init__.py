@@ -28,6 +28,7 @@
     │   └── RunLost                            another process has the run by now
     ├── NotFound (LookupError)                 what was asked for is not there
     │   ├── RunMissing                         runbus knows no run of this id
+    │   │   └── RunExpired                     it has ended, and its record is not kept any more
     │   ├── DeploymentMissing
     │   └── NoResult                           a run that has nothing to return
     ├── RefusedError                           a limit, a right or a setting: an operator can help
@@ -99,6 +100,7 @@ from runbus.errors.ends import (
 from runbus.errors.missing import (
     DeploymentMissing,
     NoResult,
+    RunExpired,
     RunMissing,
 )
 from runbus.errors.sends import (
@@ -180,6 +182,7 @@ __all__ = [
     "ReceiveTimeout",
     "RefusedError",
     "RightMissing",
+    "RunExpired",
     "RunFailed",
     "RunFinished",
     "RunFull",

@@ -22,6 +22,21 @@ class RunMissing(NotFound):
         )
 
 
+class RunExpired(RunMissing):
+    """A run has ended so long ago that its record is not kept any more.
+
+    For who waited for its end and could not look meanwhile, as its process slept.
+    """
+
+    def __init__(self, flow_run_id: UUID | str) -> None:
+        NotFound.__init__(
+            self,
+            f"flow run {flow_run_id} has ended, and its record is not kept any more: this process "
+            "has slept for longer than RUNBUS_RETENTION_SECONDS.",
+        )
+        self.flow_run_id = flow_run_id
+
+
 class DeploymentMissing(NotFound):
     """There is no deployment of this name."""
 

@@ -6,6 +6,8 @@ What a promoted replica has missed is undone here by hand, on a server that othe
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 from faults import PATIENCE, answer, result_of, started, state_of
@@ -20,6 +22,7 @@ from runbus import (
     resume_flow_run,
     run_deployment,
 )
+from runbus.background.bridge import run as block
 from runbus.errors import NotPaused, RunMissing
 from runbus.protocol.keys import Keys, tag
 from runbus.store.bus import current_bus
@@ -28,12 +31,15 @@ from runbus.store.records.answer_wait import AnswerWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from uuid import UUID
 
     import pytest
-    from faults import StartWorker
+    from faults import StartProcess, StartWorker
     from redis import Redis
     from servers import Server
+
+    from runbus.protocol.records import FlowRun
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -174,6 +180,33 @@ async def test_a_started_run_that_is_lost(server: Server) -> None:
     await cancel_flow_run(run_id)
     run = await waiting
     assert (run.id, run.state.name) == (run_id, "Cancelled")
+
+
+def test_who_has_slept_until_a_run_has_expired_starts_it_no_more(
+    start_process: StartProcess, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    """It may have ended meanwhile, with a result: that is said, and nothing is executed twice."""
+    start_worker("nap", retention_seconds=1)
+    until_so(lambda: deployed("nap/x"))
+    order = {"name": "nap/x", "parameters": {"number": 1, "seconds": 1}}
+    said = ("run_deployment", json.dumps(order))
+    caller = start_process("caller.py", *said, said=tmp_path / "said", retention_seconds=1)
+    until_so(runs_there)
+    caller.send_signal(signal.SIGSTOP)
+    until_so(lambda: not runs_there())
+    caller.send_signal(signal.SIGCONT)
+    assert caller.wait(PATIENCE) == 1
+    assert "RunExpired" in (tmp_path / "said").read_text()
+    assert not runs_there()
+
+
+def deployed(name: str) -> bool:
+    found = block(lambda: get_client().read_deployments())
+    return name in {each.name for each in found}
+
+
+def runs_there() -> list[FlowRun]:
+    return block(lambda: get_client().read_flow_runs())
 
 
 async def the_one_run() -> UUID:

@@ -11,8 +11,10 @@ import asyncio
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from runbus.errors import RunExpired, RunMissing
 from runbus.store.connection.connection import settle
 from runbus.store.maintenance import owners
+from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.receiving.position import Position, Read
 from runbus.store.receiving.read_state import Event
 from runbus.store.receiving.stream_consumer import RETRY_SECONDS, StreamConsumer
@@ -35,17 +37,29 @@ async def wait_for_end(
     It is looked at when one of its executions has ended, after whatever may have hidden that, and
     every `poll_interval` seconds, or every third of a lease: no worker looks after a run that was
     called directly, so who waits for it does. Raises `RunMissing`, also when its record is lost
-    later.
+    later, and `RunExpired` where it may have ended and expired since the last look.
     """
     poll_interval = min(poll_interval, bus.settings.lease_seconds / 3)
     with closing(_Waiter(bus, flow_run_id, max(SHORTEST_POLL_SECONDS, poll_interval))) as waiter:
+        seen = boot_time()
         while True:
-            run = await runs.read(bus, flow_run_id) if known is None else known
+            looked = boot_time()
+            run = await _read(bus, flow_run_id, seen) if known is None else known
+            seen = looked
             if run.state.is_final():
                 return run
             known = None
             await owners.check(bus, [run])
             await waiter.change()
+
+
+async def _read(bus: Bus, flow_run_id: UUID, seen: float) -> FlowRun:
+    try:
+        return await runs.read(bus, flow_run_id)
+    except RunMissing:
+        if boot_time() - seen < bus.settings.retention_seconds:
+            raise
+        raise RunExpired(flow_run_id) from None
 
 
 class _Waiter:
