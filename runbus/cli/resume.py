@@ -1,10 +1,15 @@
-"""`runbus resume`: answer a run that waits, from words of the command or field by field."""
+"""`runbus resume`: answer a run that waits, from words of the command or field by field.
+
+A person types in the main thread, where Ctrl-C is heard; the server is asked on one loop beside it,
+which keeps its connection from the question to the answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from getpass import getuser
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -13,6 +18,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from runbus import get_client
+from runbus.background.bridge import run as block
 from runbus.cli import form_prompts, output, times
 from runbus.cli.answer_summary import in_words
 from runbus.cli.arguments import read_words
@@ -59,7 +65,7 @@ def resume(
     json: output.Json = False,
 ) -> int:
     """Answer a run that waits, so that it goes on."""
-    asked = asyncio.run(_waiting(run))
+    asked = block(partial(_waiting, run))
     who = by or user_name()
     if words is None and _form(asked) and is_conversation():
         try:
@@ -70,7 +76,7 @@ def resume(
     else:
         answer = _given(_form(asked), words)
         try:
-            resumed = asyncio.run(_send(asked, answer, who))
+            resumed = block(partial(_send, asked, answer, who))
         except QuestionChanged:
             raise Failed(
                 f"{asked.run.name} asks again: its question has changed, or an answer was refused. "
@@ -177,13 +183,13 @@ def _ask(asked: Waiting, by: str | None) -> tuple[dict[str, Any], Resumed]:
     while True:
         answer = form_prompts.ask(_form(asked), answer, wrong)
         try:
-            return answer, asyncio.run(_send(asked, answer, by))
+            return answer, block(partial(_send, asked, answer, by))
         except AnswerRefused as refused:
-            asked = asyncio.run(_asked_now(asked))
+            asked = block(partial(_asked_now, asked))
             wrong = _show_problems(asked, refused.problems)
         except QuestionChanged:
             output.line("The question was asked again meanwhile. Nothing was sent.", "yellow")
-            asked, wrong = asyncio.run(_waiting(str(asked.run.id))), None
+            asked, wrong = block(partial(_waiting, str(asked.run.id))), None
             answer = _former(asked) | answer
             _show_question(asked)
 

@@ -69,9 +69,9 @@ class Keys:
     def streams(self, flow_run_id: UUID) -> str:
         """Hash: `read:<name>` → how many entries of a stream were read, `bytes` → all inputs' size.
 
-        Its `read:` fields are the list of the run's input streams. `last` is the last input of all,
-        `<entry id> <name>`. `ended` is the type of the state that the run ended in: then nothing is
-        sent to it any more.
+        Its `read:` fields are the list of the run's input streams. From the second one on, `last`
+        is the last input of all, `<entry id> <name>`. `ended` is the type of the state that the run
+        ended in: then nothing is sent to it any more.
         """
         return self._of_run(flow_run_id, "streams")
 

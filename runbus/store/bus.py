@@ -74,6 +74,7 @@ class Bus:
             stream=keys.input(flow_run_id, name),
             streams=keys.streams(flow_run_id),
             name=name,
+            input_base=keys.input(flow_run_id, ""),
             count=count,
             lifetime_ms=self.lifetime_ms,
         )

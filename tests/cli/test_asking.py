@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from console import as_json, done, logged, terminal
+from monitor import Monitor
 from owners import Executions
 from pydantic import BaseModel, Field, SecretStr
 
 from runbus import RunInput, get_client
+from runbus.store.connection import scripts
 from runbus.store.records.pause_opening import Refused
 
 if TYPE_CHECKING:
@@ -180,6 +182,20 @@ def test_a_refused_answer_is_offered_again(ask: Ask) -> None:
     assert "[Ada] > " in shell.shown
     assert "hush" not in shell.shown
     assert result_of(run) == "4 for Ada"
+
+
+def test_a_conversation_keeps_its_connection(ask: Ask, valkey: Server) -> None:
+    """From the question to the answer, however long somebody types."""
+    run = ask("reserve")
+    with valkey.client() as client, Monitor(client) as monitor:
+        with terminal("resume", run.id) as shell:
+            shell.answer("4", "Ada", "hush")
+            assert shell.end() == 0
+        assert result_of(run) == "4 for Ada"
+    steps = {scripts.READ_PENDING.sha, scripts.CLOSE_PAUSE.sha}
+    asked = [each for each in monitor.asked if steps & {*each.words}]
+    assert {word for each in asked for word in each.words} >= steps
+    assert len({each.client for each in asked}) == 1
 
 
 class Old(RunInput):

@@ -123,6 +123,7 @@ class ExactlyOnce(RuleBasedStateMachine):
                 keys.retried(run_id),
             ),
             "int",
+            keys.input(run_id, ""),
             None,  # pyright: ignore[reportArgumentType]  (nothing has to be on a disk)
         )
 
@@ -267,6 +268,7 @@ def call(keys: Keys, run_id: UUID, scan_from: str) -> Any:
         streams=keys.streams(run_id),
         retried=keys.retried(run_id),
         name="int",
+        input_base=keys.input(run_id, ""),
         inputs=[("it", "", b"1")],
         mark_all=False,
         max_unread=1000,

@@ -52,6 +52,7 @@ def test_a_call_has_what_the_header_says_in_its_order() -> None:
     stored = script_calls.send(
         **dict.fromkeys(("run", "stream", "streams", "retried"), "key"),
         name="int",
+        input_base="base:",
         max_unread=7,
         max_bytes=8,
         lifetime_ms=9,

@@ -14,6 +14,7 @@ from runbus.protocol.types import name_of_value
 from runbus.settings import temporary_settings
 
 if TYPE_CHECKING:
+    from redis import Redis
     from servers import Server
 
 
@@ -107,6 +108,67 @@ async def test_a_clock_that_is_set_back() -> None:
         await send_input(Order(number=2), run_id)
         await send_input(Stop(after=2), run_id)
         assert await received(run_id, 4) == [1, -1, 2, -2]
+
+
+async def test_a_second_stream_that_was_made_by_hand() -> None:
+    """What is sent after a receiver has read it comes after all that it has."""
+    run_id = uuid4()
+    with (
+        ClockedServer.start("valkey") as server,
+        temporary_settings(url=server.url),
+        server.client() as client,
+    ):
+        await send_input(Order(number=1), run_id)
+        stop = stream_of(run_id, name_of_value(Stop(after=0)))
+        client.xadd(stop, {"value": '{"after": 1}'})
+        assert await received(run_id, 2) == [1, -1]
+        await until_registered(client, run_id, "Stop")
+        server.jump(-3600)
+        await send_input(Order(number=2), run_id)
+        await send_input(Stop(after=2), run_id)
+        assert await received(run_id, 4) == [1, -1, 2, -2]
+
+
+async def until_registered(client: Redis, run_id: UUID, name: str) -> None:
+    async with asyncio.timeout(5):
+        while not client.hexists(streams_of(run_id), f"read:{name}"):
+            await asyncio.sleep(0.01)
+
+
+def streams_of(run_id: UUID) -> str:
+    return f"runbus:{{{run_id.hex[-2:]}}}:{run_id}:streams"
+
+
+async def test_a_run_with_one_type_has_no_order_to_keep(valkey: Server) -> None:
+    """It pays for none; from its second type on there is one."""
+    run_id = uuid4()
+    with valkey.client() as client:
+        await send_input(Order(number=1), run_id)
+        await send_input(Order(number=2), run_id)
+        await receive_input(Order, flow_run_id=run_id, timeout=20).next()
+        assert client.hget(streams_of(run_id), "last") is None
+        stop = await send_input(Stop(after=2), run_id)
+        assert client.hget(streams_of(run_id), "last") == f"{stop.entry_id} Stop"
+
+
+@pytest.mark.parametrize("user", ["sender", "blind"])
+async def test_a_user_who_may_not_read_what_is_sent(valkey: Server, user: str) -> None:
+    """Begins an order after all that is there by the server's clock."""
+    rights = {
+        "sender": ["+@all", "-xrevrange"],
+        "blind": ["+@all", "-hkeys", "-xrevrange"],
+    }
+    with valkey.client() as client:
+        client.acl_setuser("limited", enabled=True, nopass=True, keys="*", commands=rights[user])
+        run_id = uuid4()
+        url = valkey.url.replace("redis://", "redis://limited:any@")
+        with temporary_settings(url=url):
+            await send_input(Order(number=1), run_id)
+            await send_input(Stop(after=1), run_id)
+            last = await send_input(Order(number=2), run_id)
+        assert client.hget(streams_of(run_id), "last") == f"{last.entry_id} Order"
+        assert await received(run_id, 3) == [1, -1, 2]
+        client.acl_deluser("limited")
 
 
 @pytest.mark.parametrize("ahead", ["99999999999999-7", "99999999999999-18446744073709551000"])

@@ -65,7 +65,7 @@ RIGHTS = {
             Grant("exists", "run retried", "W"),
             Grant("hget hset pexpire", "retried"),
             Grant("xadd xlen pexpire", "input", "W"),
-            Grant("hmget hset hsetnx pexpire", "streams"),
+            Grant("hkeys hmget hset hsetnx pexpire", "streams"),
             _DURABLE,
         ),
         commands="time",
@@ -76,7 +76,7 @@ RIGHTS = {
             Grant("hget", "run", "R"),
             Grant("xread xrevrange", "input", "R"),
             Grant("pttl pexpire", "input"),
-            Grant("hget hset pttl pexpire", "streams"),
+            Grant("hget hkeys hset pttl pexpire", "streams"),
         ),
     ),
     "look": Right(

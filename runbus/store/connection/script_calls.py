@@ -116,10 +116,11 @@ def list_runs(
 
 
 def mark_read(
-    *, run: str, stream: str, streams: str, name: str, count: int, lifetime_ms: int,
+    *, run: str, stream: str, streams: str, name: str, input_base: str, count: int,
+    lifetime_ms: int,
 ) -> Command:
     """Note how far a stream was read, and that it exists."""
-    return (3, run, stream, streams, name, count, lifetime_ms)
+    return (3, run, stream, streams, name, input_base, count, lifetime_ms)
 
 
 def move_run(
@@ -221,12 +222,12 @@ def resume_run(
 
 
 def send(
-    *, run: str, stream: str, streams: str, retried: str, name: str, max_unread: int,
-    max_bytes: int, lifetime_ms: int, renew: bool, mark_all: bool, scan_from: str = "",
-    scan_to: str = "", inputs: Iterable[tuple[str, str, str | bytes]],
+    *, run: str, stream: str, streams: str, retried: str, name: str, input_base: str,
+    max_unread: int, max_bytes: int, lifetime_ms: int, renew: bool, mark_all: bool,
+    scan_from: str = "", scan_to: str = "", inputs: Iterable[tuple[str, str, str | bytes]],
 ) -> Command:
     """Append inputs to one stream of one run, in order, each of them once."""
     return (
-        4, run, stream, streams, retried, name, max_unread, max_bytes, lifetime_ms, int(renew),
-        int(mark_all), scan_from, scan_to, *chain.from_iterable(inputs),
+        4, run, stream, streams, retried, name, input_base, max_unread, max_bytes, lifetime_ms,
+        int(renew), int(mark_all), scan_from, scan_to, *chain.from_iterable(inputs),
     )

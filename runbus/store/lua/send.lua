@@ -1,5 +1,6 @@
 -- Append inputs to one stream of one run, in order, each of them once.
 --
+-- Parts: order
 -- Keys:
 --   run (hash)
 --   stream (stream): the inputs of one type
@@ -7,6 +8,7 @@
 --   retried (hash): the run's retried keys
 -- Arguments:
 --   name (text): of the stream
+--   input_base (text): what the key of each of the run's input streams begins with
 --   max_unread (number): how many entries may wait unread
 --   max_bytes (number): how many bytes the inputs of the run may take
 --   lifetime_ms (ms): of the keys of a run that runbus does not know
@@ -68,9 +70,9 @@ end
 
 -- Another stream of the run was sent to last. What comes now has an id past that, by whatever clock;
 -- within one stream the server sees to it.
-local id = '*'
-if counts[4] and string.sub(counts[4], -#name - 1) ~= ' ' .. name then
-  local ms, seq = string.match(counts[4], '^(%d+)-(%d+)')
+local id, last = '*', counts[4] or (not counts[1] and first_of_order(name))
+if last and string.sub(last, -#name - 1) ~= ' ' .. name then
+  local ms, seq = string.match(last, '^(%d+)-(%d+)')
   local now = redis.pcall('TIME')
   if not now.err and now[1] * 1000 + math.floor(now[2] / 1000) <= tonumber(ms) and #ms <= 15 then
     -- A number of more digits is not exact here.
@@ -89,7 +91,7 @@ local length = redis.call('XLEN', stream)
 local room = tonumber(max_unread) - length + (counts[1] or 0)
 local space = tonumber(max_bytes) - (counts[2] or 0)
 
-local replies, stored_bytes, last = {}, 0, nil
+local replies, stored_bytes, newest = {}, 0, nil
 for i = inputs_at, #ARGV, inputs_step do
   local key, sender, value, reply = ARGV[i], ARGV[i + 1], ARGV[i + 2], refused
   local mark = marks[key]
@@ -107,7 +109,7 @@ for i = inputs_at, #ARGV, inputs_step do
     if type(reply) ~= 'string' then -- an entry that was added by hand may be ahead of that id
       reply = add(redis.call, '*', key, sender, value)
     end
-    id, last = '*', reply
+    id, newest = '*', reply
     room, space, stored_bytes = room - 1, space - #value, stored_bytes + #value
     if mark_all or mark then
       marks[key] = name .. ' ' .. reply
@@ -119,8 +121,13 @@ end
 
 -- The inputs are stored: whatever is wrong with the book-keeping must not deny that.
 if stored_bytes > 0 then
-  redis.pcall('HSET', streams, 'bytes', (counts[2] or 0) + stored_bytes, 'last', last .. ' ' .. name)
-  if length == 0 then
+  local bytes = (counts[2] or 0) + stored_bytes
+  if last then
+    redis.pcall('HSET', streams, 'bytes', bytes, 'last', newest .. ' ' .. name)
+  else
+    redis.pcall('HSET', streams, 'bytes', bytes)
+  end
+  if not counts[1] then
     redis.pcall('HSETNX', streams, 'read:' .. name, 0)
   end
 end

@@ -88,7 +88,8 @@ class Outbox:
             self._sweep_at = max(IDLE_PRODUCERS, 2 * len(self._producers))
         keys = _call_keys(self._keys, sent)
         connector = self._topology.connector(keys[0])
-        producer = StreamProducer(connector, self._settings, keys, sent.stream, self.durability)
+        place = (keys, sent.stream, self._keys.input(sent.flow_run_id, ""))
+        producer = StreamProducer(connector, self._settings, *place, self.durability)
         self._producers[stream] = producer
         return producer
 

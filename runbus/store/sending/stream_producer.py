@@ -115,6 +115,7 @@ class StreamProducer:
         settings: Settings,
         keys: tuple[str, str, str, str],
         name: str,
+        input_base: str,
         durability: DurabilityWaiter,
     ) -> None:
         self._connector = connector
@@ -122,6 +123,7 @@ class StreamProducer:
         self._settings = settings
         self._keys = keys
         self._name = name
+        self._input_base = input_base
         self._queue: deque[Send] = deque()
         self._under_way: Batch | None = None
         self._recovery: asyncio.Task[None] | None = None
@@ -289,6 +291,7 @@ class StreamProducer:
             streams=streams,
             retried=retried,
             name=self._name,
+            input_base=self._input_base,
             max_unread=self._settings.max_stream_length,
             max_bytes=self._settings.max_run_bytes,
             lifetime_ms=int(self._settings.retention_seconds * 1000),
