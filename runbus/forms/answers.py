@@ -108,14 +108,6 @@ def errors_beyond_defaults(schema: object, answer: object) -> dict[str, str]:
     return errors and validation_errors(schema, without_defaults(schema, answer))
 
 
-def fits(schema: object, answer: object) -> bool:
-    """Tell whether an answer fits a form, without saying why not."""
-    if schema_error(schema):
-        return False
-    form = validator(schema)
-    return not form.is_too_long(answer) and form.is_valid(answer)
-
-
 def _by_field(schema: object, answer: object) -> list[Problem]:
     found: dict[str, Problem] = {}
     for part, error in _errors(schema, answer):

@@ -19,7 +19,7 @@ from runbus.forms.exact_json import read_exact, write_exact
 from runbus.forms.parts import List, Map, Number, Object, Schema, Tuple, Union
 from runbus.forms.references import fields_of, items_of, standalone
 from runbus.forms.schema import SchemaReader
-from runbus.forms.validator import validator
+from runbus.forms.validator import fits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,8 +89,7 @@ class _Normal:
         found = value
         for branch in part.branches:
             found = self.value(branch.schema, value)
-            whole = standalone(self._root, branch.schema)
-            if validator(whole).is_valid(found):
+            if fits(standalone(self._root, branch.schema), found):
                 break
         return found
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from runbus.forms import catalogue
-from runbus.forms.answers import fits, validation_errors
+from runbus.forms.answers import validation_errors
 from runbus.forms.parts import Union
 from runbus.forms.references import fields_of, resolve, standalone
 from runbus.forms.schema import closest_schema
+from runbus.forms.validator import fits
 from runbus.forms.values import json_text
 
 if TYPE_CHECKING:

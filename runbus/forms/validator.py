@@ -69,6 +69,15 @@ def validator(schema: object) -> Validator:
     return _kept(to_json(schema).decode())
 
 
+def fits(schema: object, answer: object) -> bool:
+    """Tell whether an answer fits a schema, without saying why not; nothing fits what is none."""
+    try:
+        form = validator(schema)
+    except (ValueError, TypeError):
+        return False
+    return not form.is_too_long(answer) and form.is_valid(answer)
+
+
 @lru_cache(maxsize=_MOST_KEPT)
 def _kept(schema: str) -> Validator:
     # Late: only who asks or answers needs it.

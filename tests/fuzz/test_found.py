@@ -14,7 +14,7 @@ from fuzz.test_typed_lines import pause_with, typing
 from runbus.cli import form_prompts, output
 from runbus.cli.deployment import _progress
 from runbus.cli.terminal import console
-from runbus.forms.answers import validation_errors
+from runbus.forms.answers import validate_answer, validation_errors
 from runbus.forms.title import title_of
 from runbus.protocol.entries import read_entry
 from runbus.protocol.records import read_flow_run
@@ -99,6 +99,13 @@ def test_asking_has_an_end(schema: Any, error: type[Exception]) -> None:
     """Where a form has none."""
     with hostile.bounded(), typing([]), pytest.raises(error):
         form_prompts.ask(schema)
+
+
+def test_a_kind_that_is_no_schema_is_told() -> None:
+    """An answer may be of one of several kinds, and one of them cannot be used."""
+    inner = {"type": "object", "properties": {"x": {"type": 1}}, "x-names": {"y": "x"}}
+    _, problems = validate_answer(form({"anyOf": [inner, CONSTANT]}), b'{"a": {"x": 1}}')
+    assert "the form itself cannot be used" in problems[""]
 
 
 def test_a_refused_answer_to_no_questions_is_not_given_again() -> None:

@@ -106,6 +106,23 @@ async def test_a_cluster_that_is_none_is_told(valkey: Server) -> None:
         await assert_all_are_told(ServerRefused, "cluster support disabled")
 
 
+async def test_a_cluster_that_is_none_and_slow_is_told(own_server: Server) -> None:
+    """Nothing is sent to it before it has told where the slots are, however long that takes."""
+    own_server.freeze()
+    with temporary_settings(url=f"redis+cluster://127.0.0.1:{own_server.port}"):
+        sending = asyncio.create_task(assert_is_refused(uuid4()))
+        await asyncio.sleep(1.3)  # longer than the map is waited for
+        own_server.thaw()
+        await sending
+    with own_server.client() as client:
+        assert not client.keys("*input*")
+
+
+async def assert_is_refused(run_id: UUID) -> None:
+    with pytest.raises(ServerRefused, match="cluster support disabled"):
+        await send_input(1, run_id)
+
+
 async def test_a_send_costs_one_call_on_one_primary(cluster: Cluster) -> None:
     """Nothing is shared between the tags: a send is one call where its tag is, and none elsewhere.
 

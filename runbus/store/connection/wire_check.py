@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from runbus.store.connection.reply import Reply
 
 
+_found_good: set[tuple[str, str]] = set()
+"""Where this process has found its own number: what has none there by now was emptied meanwhile."""
+
+
 async def check(connection: Connection, keys: Keys, address: str) -> None:
     """Raise `WireMismatch` unless the server's number is this version's.
 
@@ -26,12 +30,14 @@ async def check(connection: Connection, keys: Keys, address: str) -> None:
     found = await _ask(connection, "GET", keys.wire())
     if isinstance(found, ReplyError):
         return
+    place = (address, keys.prefix)
     if found is None:
-        if await _has_older(connection, keys):
+        if place not in _found_good and await _has_older(connection, keys):
             raise WireMismatch(address=address, found=1, spoken=WIRE)
         await _ask(connection, "SET", keys.wire(), str(WIRE), "NX")
     elif found != str(WIRE).encode():
         raise mismatch(address, found)
+    _found_good.add(place)
 
 
 def mismatch(address: str, found: bytes) -> WireMismatch:

@@ -155,7 +155,10 @@ class Cluster:
             await asyncio.wait([self._poller.poll()], timeout=self._seconds)
         if self._refusal is not None:
             raise self._refusal
-        return await self._connected_to(self._owner(slot))
+        connection = await self._connected_to(self._owner(slot))
+        if not self._owners:  # it may be no cluster at all
+            raise ConnectionLost(f"{self.address} does not tell where the slots are")
+        return connection
 
     async def _redirected(self, error: Exception | None, word: str, address: Address) -> Connection:
         if word == "ASK":  # for this call alone
