@@ -22,7 +22,7 @@ from runbus.forms.parameters import parameter_errors
 from runbus.forms.schema import names_of
 from runbus.forms.values import Mistyped
 from runbus.protocol.printed import one_line
-from runbus.shown import shown_run
+from runbus.redaction import shown_run
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -81,7 +81,7 @@ async def list_(
     )
     found = await _pages(read, None if all else limit, offset)
     if json:
-        from runbus.shown import shown_runs  # late: a table shows no parameters
+        from runbus.redaction import shown_runs  # late: a table shows no parameters
 
         output.json(await shown_runs(found))
     else:
@@ -94,7 +94,7 @@ async def _list_waiting(limit: int | None, offset: int, *, json: bool) -> int:
     read = partial(get_client().read_waiting, check_owners=True)
     found = await _pages(read, limit, offset)
     if json:
-        from runbus.shown import shown_runs  # late, too
+        from runbus.redaction import shown_runs  # late, too
 
         shown = await shown_runs(each.run for each in found)
         output.json([replace(each, run=run) for each, run in zip(found, shown, strict=True)])

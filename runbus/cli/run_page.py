@@ -22,7 +22,7 @@ from runbus.forms.wording import hint
 from runbus.protocol.printed import one_line, readable
 from runbus.protocol.problems import by_place
 from runbus.protocol.values import read_json
-from runbus.shown import shown_pause, shown_run, shown_runs
+from runbus.redaction import shown_pause, shown_run, shown_runs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -21,7 +21,7 @@ from runbus.forms.exact_json import read_exact
 from runbus.forms.references import fields_of
 from runbus.forms.values import Mistyped
 from runbus.protocol.values import read_json
-from runbus.shown import shown_pause, shown_run, shown_runs
+from runbus.redaction import shown_pause, shown_run, shown_runs
 from runbus.web.api_models import (
     AnswerIn,
     DeploymentOut,

@@ -17,15 +17,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from runbus.web.addresses import client_address
-from runbus.web.bodies import Bodies, BodyRefused, Bound
-from runbus.web.guesses import TooManyGuesses
+from runbus.web.body_limits import Bodies, BodyRefused, Bound
+from runbus.web.login_throttle import TooManyGuesses
 from runbus.web.logins import COOKIE
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from runbus.web.bodies import Body
-    from runbus.web.guesses import Guesses
+    from runbus.web.body_limits import Body
+    from runbus.web.login_throttle import Guesses
     from runbus.web.options import Options
 
 BODY_SECONDS = 30

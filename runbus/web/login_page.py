@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runbus.web.guesses import TooManyGuesses
+from runbus.web.login_throttle import TooManyGuesses
 from runbus.web.logins import COOKIE, SESSION_SECONDS
 from runbus.web.templating import last, read_posted, see_other
 

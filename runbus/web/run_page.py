@@ -25,7 +25,7 @@ from runbus.errors import (
 from runbus.forms.parts import UNSET
 from runbus.forms.secrets import hidden_names, without_secrets
 from runbus.forms.values import Mistyped, json_text, read_json
-from runbus.shown import shown_pause, shown_run
+from runbus.redaction import shown_pause, shown_run
 from runbus.web.form_page import (
     Taken,
     former_answer,

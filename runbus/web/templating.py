@@ -21,7 +21,7 @@ from runbus.forms.wording import limits, spelling
 from runbus.protocol.printed import readable
 from runbus.web import markdown, times
 from runbus.web.form_fields import Posted
-from runbus.web.guesses import Guesses
+from runbus.web.login_throttle import Guesses
 
 if TYPE_CHECKING:
     from runbus.client import Client

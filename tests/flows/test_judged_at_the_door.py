@@ -26,7 +26,7 @@ from runbus import (
     run_deployment,
 )
 from runbus.protocol.keys import Keys
-from runbus.shown import shown_run
+from runbus.redaction import shown_run
 from runbus.store.bus import current_bus
 from runbus.store.records import deployments
 

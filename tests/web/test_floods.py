@@ -13,9 +13,9 @@ import pytest
 from page_process import done, served, suspended, until
 
 from runbus import get_client
-from runbus.web import connection, guesses
+from runbus.web import connection, login_throttle
 from runbus.web.addresses import client_address
-from runbus.web.guesses import Guesses, TooManyGuesses
+from runbus.web.login_throttle import Guesses, TooManyGuesses
 from runbus.web.options import read_options
 
 ADA = "ada-0123456789abcdef"
@@ -217,10 +217,10 @@ def test_guesses_are_slowed_by_address(site_with_logins, guess):
     site = site_with_logins
     with from_address(site, "127.0.0.1") as knows, from_address(site, "127.0.0.1") as guesser:
         assert knows.get("/api/runs", **as_bearer(ADA)).status_code == 200
-        told = [guess(guesser, number) for number in range(guesses.ADDRESS_BURST + 4)]
+        told = [guess(guesser, number) for number in range(login_throttle.ADDRESS_BURST + 4)]
         assert [answer.status_code for answer in told[-2:]] == [429, 429]
-        assert 429 not in [answer.status_code for answer in told[: guesses.ADDRESS_BURST]]
-        assert 1 <= int(told[-1].headers["Retry-After"]) <= guesses.ADDRESS_SECONDS
+        assert 429 not in [answer.status_code for answer in told[: login_throttle.ADDRESS_BURST]]
+        assert 1 <= int(told[-1].headers["Retry-After"]) <= login_throttle.ADDRESS_SECONDS
         assert guesser.post("/login", data={"token": BOB}).status_code == 429
         assert knows.get("/api/runs", **as_bearer(ADA)).status_code == 200, "it was right before"
     with from_address(site, "127.0.0.2") as elsewhere:
@@ -234,10 +234,10 @@ def test_guesses_are_slowed_in_all(site_with_logins):
     with from_address(site, "127.0.0.1") as ada:
         assert ada.post("/login", data={"token": ADA}).status_code == 303
         told = []
-        for number in range(guesses.ALL_BURST + 100):
+        for number in range(login_throttle.ALL_BURST + 100):
             with from_address(site, f"127.0.{1 + number // 5}.9") as guesser:
                 told.append(guess_as_program(guesser, number).status_code)
-        assert told[: guesses.ALL_BURST] == [401] * guesses.ALL_BURST
+        assert told[: login_throttle.ALL_BURST] == [401] * login_throttle.ALL_BURST
         assert 429 in told
         assert ada.get("/runs").status_code == 200
 
@@ -292,24 +292,26 @@ def test_buckets_fill_again_and_are_bounded():
         except TooManyGuesses as error:
             return error.seconds
 
-    assert [guess() for _ in range(guesses.ADDRESS_BURST)] == [None] * guesses.ADDRESS_BURST
-    assert guess() == guesses.ADDRESS_SECONDS
-    clock.now += guesses.ADDRESS_SECONDS
+    assert [guess() for _ in range(login_throttle.ADDRESS_BURST)] == [
+        None
+    ] * login_throttle.ADDRESS_BURST
+    assert guess() == login_throttle.ADDRESS_SECONDS
+    clock.now += login_throttle.ADDRESS_SECONDS
     assert guess() is None
-    assert guess() == guesses.ADDRESS_SECONDS
+    assert guess() == login_throttle.ADDRESS_SECONDS
     clock.now += 1e6
-    assert [guess() for _ in range(guesses.ADDRESS_BURST + 1)][-2:] == [None, 5]
+    assert [guess() for _ in range(login_throttle.ADDRESS_BURST + 1)][-2:] == [None, 5]
     for number in range(3000):
         clock.now += 1
         guess(f"2001:db8:{number:x}::1")
         judged.judge(f"2001:db8:{number:x}::1", "right", lambda _: "ada")
-    assert len(judged._buckets) == len(judged._known) == guesses.MOST_KEPT
+    assert len(judged._buckets) == len(judged._known) == login_throttle.MOST_KEPT
 
 
 def test_a_subscriber_of_ipv6_is_one_address():
     """A network of 64 bits is what one person has; IPv4 in IPv6 is IPv4."""
     judged = Guesses(Clock())
-    for number in range(guesses.ADDRESS_BURST):
+    for number in range(login_throttle.ADDRESS_BURST):
         judged.judge(f"2001:db8::{number:x}", "wrong", lambda _: None)
         judged.judge("::ffff:192.0.2.1", "wrong", lambda _: None)
     for address in ("2001:db8::ffff", "192.0.2.1"):
