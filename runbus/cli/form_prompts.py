@@ -204,7 +204,7 @@ class _Form:
                 found.append(value)
             except Mistyped as error:
                 self.prompt.complain(str(error))
-            text = self.prompt.line("> ")
+            text = self.prompt.line("> ", is_secret=item.is_secret)
         return found
 
     def _several(self, wanted: List, item: Choice) -> Any:
@@ -271,7 +271,7 @@ class _Form:
                 found[name.strip()] = value
             except Mistyped as error:
                 self.prompt.complain(str(error))
-            text = self.prompt.line("> ")
+            text = self.prompt.line("> ", is_secret=item.is_secret)
         return found
 
     def _has_structure(self, wanted: Union) -> bool:

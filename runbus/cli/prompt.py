@@ -73,9 +73,8 @@ class Prompt:
 
     def value(self, wanted: parts.Part) -> str:
         """Take the line that answers a part, whose default is shown in brackets."""
-        if isinstance(wanted, parts.Text) and wanted.is_secret:
-            self._count()
-            return getpass(self._indent("> ")).strip()
+        if wanted.is_secret:
+            return self.line("> ", is_secret=True)
         if wanted.default is parts.UNSET:
             return self.line("> ")
         shown = "none" if wanted.default is None else label(wanted.default)
@@ -92,11 +91,12 @@ class Prompt:
             except Mistyped as error:
                 self.complain(str(error))
 
-    def line(self, prompt: str) -> str:
-        """Take a line."""
+    def line(self, prompt: str, *, is_secret: bool = False) -> str:
+        """Take a line; one that is secret is typed unseen."""
         sys.stdout.flush()
         self._count()
-        return input(self._indent(prompt)).strip()
+        take = getpass if is_secret else input
+        return take(self._indent(prompt)).strip()
 
     def _count(self) -> None:
         self.lines += 1

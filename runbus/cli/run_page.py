@@ -161,7 +161,7 @@ def _about(part: parts.Part, last: JSONValue) -> str:
     words.append(hint(part))
     if isinstance(part, parts.Choice):
         words.append(f"one of {', '.join(each.label for each in part.options)}")
-    if part.default is not parts.UNSET and not (is_text and part.is_secret):
+    if part.default is not parts.UNSET and not part.is_secret:
         words.append(f"default {output.value(part.default, 60)}")
     if last is not parts.UNSET:
         words.append(f"last answer {output.value(last, 60)}")

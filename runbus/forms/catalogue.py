@@ -262,6 +262,7 @@ IN_A_BROWSER: Final = {
         "moreThan": MORE_THAN,
         "lessThan": LESS_THAN,
         "mustMatch": MUST_MATCH,
+        "required": REQUIRED,
         "shortest": COUNT_AT_LEAST,
         "longest": COUNT_AT_MOST,
         "character": THINGS["Length"][0],

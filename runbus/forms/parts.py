@@ -37,6 +37,8 @@ class Part:
     default: object = UNSET
     examples: tuple[JSONValue, ...] = ()
     read_only: bool = False
+    is_secret: bool = False
+    """Whether nobody may look over the shoulder; of a list or dict, at its values."""
     limits: Mapping[str, JSONValue] = field(default_factory=JSONObject)
     """What bounds the value, by the schema's own keywords; only those that make sense."""
 
@@ -47,11 +49,6 @@ class Text(Part):
 
     format: str = ""
     """What the text has to be, such as `date-time`; empty for any."""
-
-    @property
-    def is_secret(self) -> bool:
-        """Whether nobody may look over the shoulder."""
-        return self.format == "password"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,4 +163,5 @@ def as_json(part: Part) -> Json:
         required=part.required,
         nullable=part.nullable,
         default=part.default,
+        is_secret=part.is_secret,
     )

@@ -80,8 +80,21 @@ class SchemaReader:
             "default": stated.get("default", wanted.get("default", UNSET)),
             "examples": tuple(items_of(stated.get("examples") or wanted.get("examples"))),
             "read_only": stated.get("readOnly") is True,
+            "is_secret": _is_marked(stated) or self._is_secret(wanted),
         }
         return self._kind(wanted, told)
+
+    def _is_secret(self, schema: object, depth: int = 2) -> bool:
+        """Tell whether what a schema asks for by one field is secret, or a list's or dict's values.
+
+        Of an object each field is asked by itself.
+        """
+        found = resolve(self.root, schema)
+        if _is_marked(found) or depth == 0 or "properties" in found:
+            return _is_marked(found)
+        kinds = [*_alternatives(found)[1], *items_of(found.get("prefixItems"))]
+        inner = [*kinds, found.get("items"), found.get("additionalProperties")]
+        return any(isinstance(each, dict) and self._is_secret(each, depth - 1) for each in inner)
 
     def _without_null(self, schema: Schema) -> tuple[Schema, bool]:
         """Return what a schema asks for but null, and whether null will do too."""
@@ -155,6 +168,10 @@ def closest_schema(part: Part, value: object) -> Schema:
     return part.schema
 
 
+def _is_marked(schema: Schema) -> bool:
+    return schema.get("format") == "password" or schema.get("writeOnly") is True
+
+
 def _object(schema: Schema, told: JSONObject) -> Part:
     more = schema.get("additionalProperties")
     properties = schema.get("properties")
@@ -174,8 +191,7 @@ def _array(schema: Schema, told: JSONObject) -> Part:
 
 
 def _string(schema: Schema, told: JSONObject) -> Part:
-    is_secret = schema.get("writeOnly") is True
-    wanted = "password" if is_secret else _text(schema.get("format"))
+    wanted = "password" if told["is_secret"] else _text(schema.get("format"))
     return Text(format=wanted, limits=limits_of(schema), **told)
 
 

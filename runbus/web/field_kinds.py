@@ -8,6 +8,7 @@ from runbus.forms.parts import (
     Boolean,
     Choice,
     Constant,
+    Json,
     List,
     Map,
     Nothing,
@@ -53,6 +54,8 @@ _BY_FORMAT: dict[str, Kind] = {
 def kind_of(part: Part) -> Kind:
     """Return the kind of field that asks for a part; `json` for what no field is made for."""
     match part:
+        case Text() | Number() | Json() if part.is_secret:
+            return "password"
         case Text():
             return _BY_FORMAT.get(part.format, "area" if _is_long(part) else "text")
         case Number(is_decimal=True):

@@ -23,6 +23,7 @@ from runbus.forms.parts import (
     Object,
     Part,
     Schema,
+    Text,
     Tuple,
     Union,
     as_json,
@@ -31,7 +32,7 @@ from runbus.forms.references import fields_of, items_of
 from runbus.forms.schema import SchemaReader
 from runbus.forms.values import json_text, write_value
 from runbus.web.field_kinds import Kind, kind_of
-from runbus.web.patterns import cannot_run_away
+from runbus.web.patterns import for_browser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,7 +113,7 @@ class Field:
     @property
     def is_text(self) -> bool:
         """Whether an empty text may be meant by a blank field."""
-        return self.kind in {"text", "area", "password"}
+        return isinstance(self.part, Text) and self.kind in {"text", "area", "password"}
 
     @property
     def keyboard(self) -> str:
@@ -124,8 +125,14 @@ class Field:
     @property
     def pattern(self) -> str:
         """What a browser may match the text with; empty for what the server decides alone."""
-        pattern = self.part.limits.get("pattern", "")
-        return pattern if cannot_run_away(pattern) else ""
+        engine = str(self.part.schema.get("x-regex", "rust-regex"))
+        return for_browser(self.part.limits.get("pattern", ""), engine)
+
+    @property
+    def own_error(self) -> str:
+        """What the model says of a value that does not fit; empty where it says nothing."""
+        words = self.part.schema.get("error")
+        return words if isinstance(words, str) else ""
 
     def walk(self) -> list[Field]:
         """List the field and all within it, in order."""

@@ -1,5 +1,7 @@
 """Patterns: which ones a visitor's browser may be given, whose engine goes back and tries again.
 
+It is given what means the same there as in the flow, with the classes of all scripts written out.
+
 A pattern is taken apart far enough to bound in how many ways it can fail on a text: a quantifier of
 no end can stop at any character, `?` has two ways, `a|b` has two, and what repeats something that
 has a quantifier or several ways is refused. What is beyond the bound, or not understood, is judged
@@ -9,6 +11,8 @@ by the server alone, where no pattern runs away.
 from __future__ import annotations
 
 import re
+
+from runbus.forms.unicode_patterns import has_inner_classes, in_all_scripts
 
 LONGEST_PATTERN = 200
 LONGEST_TEXT = 1000
@@ -20,6 +24,19 @@ _TOKEN = re.compile(
     r"|[^\\()\[\]{}|*+?])"
 )
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{(?P<least>\d{1,3})(?P<comma>,(?P<most>\d{0,3}))?\})\??")
+
+
+_ANY = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.", re.DOTALL)
+
+
+def for_browser(pattern: str, engine: str) -> str:
+    """Write a pattern for a browser's engine; empty for one that the server decides alone."""
+    # What is a word ends elsewhere there; Python's `$` may stand before a line's end.
+    means_other = r"\b" in pattern or r"\B" in pattern or (engine == "python-re" and "$" in pattern)
+    if means_other or has_inner_classes(pattern) or not cannot_run_away(pattern):
+        return ""
+    written = in_all_scripts(pattern, engine)
+    return _ANY.sub(lambda found: r"[^\n]" if found[0] == "." else found[0], written)
 
 
 def cannot_run_away(pattern: str) -> bool:

@@ -49,7 +49,10 @@ def test_no_module_has_sentences_of_its_own(path: Path) -> None:
 def test_the_script_of_the_page_says_what_the_server_says() -> None:
     """Its sentences come with the form: it names them, and has none."""
     script = (HERE / "web" / "static" / "forms.js").read_text()
-    named = set(re.findall(r"words\(\"(\w+)\"", script)) | {"character", "characters"}
+    named = set(re.findall(r"(?:words\(|say\(control.form, )\"(\w+)\"", script)) | {
+        "character",
+        "characters",
+    }
     assert named == catalogue.IN_A_BROWSER.keys()
     assert not re.search(r"\bmust\b|[Aa]t least|is not JSON", re.sub(r"//.*", "", script))
     filled = re.findall(r"{(\w+)}", " ".join(catalogue.IN_A_BROWSER.values()))

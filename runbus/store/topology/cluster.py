@@ -156,7 +156,7 @@ class Cluster:
         if self._refusal is not None:
             raise self._refusal
         connection = await self._connected_to(self._owner(slot))
-        if not self._owners:  # it may be no cluster at all
+        if self._epoch < 0:  # no node has told of itself: it may be no cluster at all
             raise ConnectionLost(f"{self.address} does not tell where the slots are")
         return connection
 

@@ -120,12 +120,18 @@ function check(form) {
 function checkOne(control) {
   if (!control.willValidate || control.type === "hidden") return true;
   control.setCustomValidity(own(control));
-  const words = control.validity.valid ? "" : control.validationMessage;
+  const words = control.validity.valid ? "" : problem(control);
   const place = problemOf(control);
   if (place && (words || control.type !== "radio" || control.checked)) place.textContent = words;
   if (words) control.setAttribute("aria-invalid", "true");
   else control.removeAttribute("aria-invalid");
   return !words;
+}
+
+// What the model itself says comes first.
+function problem(control) {
+  if (control.validity.valueMissing) return say(control.form, "required", {});
+  return control.dataset.error || control.validationMessage;
 }
 
 function problemOf(control) {
@@ -146,7 +152,7 @@ function own(control) {
   const things = (bound) => words(bound === "1" ? "character" : "characters", {});
   if (shortest && count < shortest) return words("shortest", { bound: shortest, things: things(shortest), count });
   if (longest && count > longest) return words("longest", { bound: longest, things: things(longest), count });
-  if (pattern && text.length <= MOST_MATCHED && !matches(pattern, text)) return words("mustMatch", { pattern });
+  if (pattern && text.length <= MOST_MATCHED && !matches(pattern, text)) return words("mustMatch", { pattern: control.dataset.like });
   // The server reads numbers: what is none here, such as 1,5, it asks about.
   if (least && Number(text) < Number(least)) return words("atLeast", { bound: least });
   if (most && Number(text) > Number(most)) return words("atMost", { bound: most });
