@@ -76,7 +76,8 @@ class LeaseHolder:
 
     def note_granted(self, run_id: UUID, asked_at: float) -> None:
         """Take note that a script that was asked at a (boot) time has given this process a run."""
-        self.lease.note_granted(tag(run_id), asked_at)
+        holds_more = self.holdings.holds_beside(run_id)
+        self.lease.note_granted(tag(run_id), asked_at, holds_more=holds_more)
 
     def add(self, execution: Execution) -> None:
         """Execute a run, until `discard`."""

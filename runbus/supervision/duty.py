@@ -32,7 +32,7 @@ class Duty:
         self.work = work
         self.failures = 0
         """How often it has failed and was started again."""
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         """Why it failed last, until a round is good."""
         self.expect(interval)
         self._beat_at = time.monotonic()
@@ -48,7 +48,7 @@ class Duty:
         self._beat_at = time.monotonic()
         self.error = None
 
-    def note_failure(self, error: Exception) -> bool:
+    def note_failure(self, error: BaseException) -> bool:
         """Take note that the work has failed; whether that is news."""
         is_news = self.error is None or str(self.error) != str(error)
         self.failures += 1

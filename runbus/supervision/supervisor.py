@@ -6,6 +6,7 @@ it waits (a doubling, jittered delay) and begins again. Only the end of the grou
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    from anyio import CancelScope
     from anyio.abc import TaskGroup
 
     from runbus.supervision.duty import Duty
@@ -50,26 +52,35 @@ class Supervisor:
 
     def start(self, duty: Duty) -> None:
         """Let a duty run until the end of the block."""
-        self._group.start_soon(_keep, duty, name=duty.name)
+        self._group.start_soon(_keep, duty, self._group.cancel_scope, name=duty.name)
 
     def spawn(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         """Let work run to its end beside the duties; an error is logged, and ends nothing else."""
         self._group.start_soon(_guarded, work, name, name=name)
 
 
-async def _keep(duty: Duty) -> None:
+async def _keep(duty: Duty, group: CancelScope) -> None:
     delay = FIRST_DELAY
     try:
         while True:
             try:
                 await duty.work(duty)
                 return
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and _is_told_to_end(group):
+                    raise
                 delay = FIRST_DELAY if duty.error is None else min(2 * delay, LONGEST_DELAY)
                 _log_failure(duty, error, is_news=duty.note_failure(error))
             await anyio.sleep(random.uniform(delay / 2, delay))  # noqa: S311
     finally:
         duty.end()
+
+
+def _is_told_to_end(group: CancelScope) -> bool:
+    # By the group, or by whoever cancels every task of the loop. Else something that the duty
+    # waited for was cancelled, and that is a failure like others.
+    task = asyncio.current_task()
+    return group.cancel_called or (task is not None and task.cancelling() > 0)
 
 
 async def _guarded(work: Callable[[], Awaitable[None]], name: str) -> None:
@@ -79,7 +90,7 @@ async def _guarded(work: Callable[[], Awaitable[None]], name: str) -> None:
         _log.exception("%s failed", name)
 
 
-def _log_failure(duty: Duty, error: Exception, *, is_news: bool) -> None:
+def _log_failure(duty: Duty, error: BaseException, *, is_news: bool) -> None:
     if isinstance(error, RunbusError):
         level = logging.WARNING if is_news else logging.DEBUG
         _log.log(level, "%s failed and begins again: %s", duty.name, error)

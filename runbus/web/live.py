@@ -215,7 +215,7 @@ class Live:
         self._listeners.add(listener)
         if self._is_away:
             listener.put(AWAY)
-        if self._watcher is None:
+        if self._watcher is None or self._watcher.done():
             self._watcher = tasks.start(self._watch())
         if self._looker is None or self._looker.done():
             self._looker = tasks.start(self._look_after_owners())

@@ -21,10 +21,11 @@ from runbus import (
     wait_for_flow_run,
 )
 from runbus.background.bridge import run as block
-from runbus.errors import OwnerGone, OwnerSilent
+from runbus.errors import OwnerGone, OwnerSilent, RightMissing
+from runbus.settings import temporary_settings
 from runbus.store.bus import current_bus
 from runbus.store.connection import scripts
-from runbus.store.records import deployments, workers
+from runbus.store.records import deployments, executions, runs, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,30 @@ def test_an_answer_to_a_dead_process_is_refused(
     with pytest.raises(OwnerGone):
         resume_flow_run(run_id, {"value": 1})
     assert [each.state for each in block(lambda: get_client().read_pauses(run_id))] == ["cancelled"]
+
+
+def test_who_may_not_see_leases_calls_nobody_dead(
+    server: Server, start_process: StartProcess
+) -> None:
+    """However often it looks: what it lacks is a right, and no process its life."""
+    run_id = asked_by(start_process("direct.py", "ask"))
+    with server.client() as client:
+        client.acl_setuser("blind", enabled=True, nopass=True, keys="*", commands=["+@all", "-get"])
+        url = server.url.replace("redis://", "redis://blind:any@")
+        with temporary_settings(url=url, lease_seconds=LEASE_SECONDS):
+            begun = time.monotonic()
+            while time.monotonic() - begun < 2 * LEASE_SECONDS:
+                with pytest.raises(RightMissing, match="check_owner"):
+                    block(lambda: look_after_owner_of(run_id))
+        client.acl_deluser("blind")
+    assert state_of(run_id) == "Paused"
+    cancel_flow_run(run_id)
+    wait_for_flow_run(run_id, timeout=PATIENCE)
+
+
+async def look_after_owner_of(run_id: UUID) -> None:
+    bus = current_bus()
+    await executions.check_owner(bus, await runs.read(bus, run_id))
 
 
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)

@@ -173,6 +173,11 @@ class Holdings:
                 ),
             )
 
+    def holds_beside(self, run_id: UUID) -> bool:
+        """Tell whether more is held in the tag of a run than the intent to have that one."""
+        held = self.snapshot(tag(run_id))
+        return bool(held.executions or held.ends or held.intents - {run_id})
+
     def tags(self) -> set[str]:
         """Return the tags in which something is held."""
         with self._lock:

@@ -45,12 +45,15 @@ class Lease:
         """Whether it is not known which runs of a tag this process still has."""
         return tag in self._unreconciled or self.is_overdue(tag)
 
-    def note_granted(self, tag: str, asked_at: float) -> None:
+    def note_granted(self, tag: str, asked_at: float, *, holds_more: bool = True) -> None:
         """Take note that a script has made or extended the lease of a tag.
 
-        Where it was overdue, others may have taken runs: so it is until that is known.
+        Where it was overdue, others may have taken runs, if the process `holds_more` than what it
+        was given with this: so it is until that is known.
         """
-        if tag in self._renewed_at and self.is_overdue(tag):
+        if not holds_more:
+            self._unreconciled.pop(tag, None)
+        elif tag in self._renewed_at and self.is_overdue(tag):
             self._unreconciled[tag] = boot_time()
         self._renewed_at[tag] = max(asked_at, self._renewed_at.get(tag, _NEVER))
 

@@ -6,6 +6,7 @@ A primary that was demoted or is frozen says nothing of it to those who only wai
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from runbus.supervision import tasks
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 SECONDS = 0.5
+_log = logging.getLogger("runbus")
 
 
 class Poller:
@@ -25,6 +27,7 @@ class Poller:
         self._polling: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(SECONDS, self.poll)
         self._closed = False
+        self._last_error = ""
 
     def poll(self) -> asyncio.Task[None]:
         """Ask now, unless that is under way; return the task that does."""
@@ -45,7 +48,9 @@ class Poller:
 
     def _poll_later(self, polled: asyncio.Task[None]) -> None:
         self._polling = None
-        if not polled.cancelled():
-            polled.exception()  # the next one may have more luck
+        error = None if polled.cancelled() else polled.exception()
+        if error is not None and repr(error) != self._last_error:  # the next one may have more luck
+            self._last_error = repr(error)
+            _log.error("where the data is could not be asked for", exc_info=error)
         if not self._closed:
             self._timer = self._loop.call_later(SECONDS, self.poll)
