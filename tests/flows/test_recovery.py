@@ -177,6 +177,20 @@ async def test_two_claims_of_the_same_number_are_two(server: Server) -> None:
     assert await executions.end(bus, end_of(run_id, first.epoch)) == ("LOST", "Completed")
 
 
+@pytest.mark.keys_without_lifetime
+@pytest.mark.parametrize("state", ["Cancelling", "Cancelled", "Crashed"])
+async def test_a_called_run_that_is_to_end_is_not_taken_over(server: Server, state: str) -> None:
+    """Whoever executes its parent now: it stays what it is, and its owner's."""
+    run_id, bus = uuid4(), current_bus()
+    fields = {"flow": "f", "parent": str(uuid4())}
+    run = await runs.create(bus, run_id, fields, owner=owner_named("old", 30), digits="0" * 8)
+    assert await runs.move(bus, run, state) is None
+    found = await runs.read(bus, run_id)
+    assert await executions.adopt(bus, found, owner_named("new", 30), "1" * 8) is None
+    now = await runs.read(bus, run_id)
+    assert (now.state.name, now.owner, now.epoch) == (state, found.owner, found.epoch)
+
+
 def end_of(run_id: UUID, epoch: str) -> Ending:
     return Ending(run_id=run_id, run_name="a run", epoch=epoch, deployment="f/x", state="Completed")
 

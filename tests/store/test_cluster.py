@@ -39,7 +39,7 @@ from runbus.variables import Variable
 from runbus.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from servers import Server
 
@@ -336,8 +336,11 @@ def add_on_the_way(cluster: Cluster, target: int, run_id: UUID, number: int) -> 
         pipe.execute()
 
 
-async def test_a_run_is_followed_while_its_slot_stays_on_its_way(cluster: Cluster) -> None:
+async def test_a_run_is_followed_while_its_slot_stays_on_its_way(
+    cluster: Cluster, configure: Callable[..., None]
+) -> None:
     """Who began to wait before, or begins then, hears of the end that comes where the slot goes."""
+    configure(lease_seconds=1800)  # a record is looked at every third of it, too
     run_id = uuid4()
     await created(run_id, {"name": "n", "flow": "f"}, "me")
     slot = cluster.slot_of(run_id)
@@ -369,7 +372,7 @@ def end_on_the_way(cluster: Cluster, target: int, run_id: UUID) -> None:
         state = {"state_name": "Completed", "state_type": "COMPLETED"}
         pipe.hset(f"{tag}:{run_id}:run", mapping=state)
         pipe.execute_command("ASKING")
-        pipe.xadd(f"{tag}:events", {"run": str(run_id), "state": "Completed"})
+        pipe.hset(f"{tag}:{run_id}:ends", "final", "COMPLETED")
         pipe.execute()
 
 

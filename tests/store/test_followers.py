@@ -31,6 +31,12 @@ FOR_EVER = 600.0
 """A poll interval that no test lives to see."""
 
 
+@pytest.fixture
+def long_lease(server: Server, configure: Callable[..., None]) -> None:
+    """Who waits looks at the record every third of a lease, too."""
+    configure(lease_seconds=3 * FOR_EVER)
+
+
 async def make(run_id: UUID | None = None, tag: str = "") -> UUID:
     """Make a run that some process executes."""
     run_id = run_id or UUID(uuid4().hex[:-2] + (tag or uuid4().hex[-2:]))
@@ -93,6 +99,7 @@ async def following(events: AsyncGenerator[Event]) -> AsyncIterator[asyncio.Queu
 # --- Who waits for a run ---------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("long_lease")
 @leaves_runs
 async def test_an_end_whose_event_was_trimmed_is_heard_of(server: Server) -> None:
     """More events pass than are kept, while who waits stands still: the record tells the end."""
@@ -116,6 +123,7 @@ async def test_an_end_whose_event_is_not_there_is_found(server: Server) -> None:
     assert (await asyncio.wait_for(waiting, 10)).state.is_completed()
 
 
+@pytest.mark.usefixtures("long_lease")
 @leaves_runs
 async def test_an_end_while_the_connection_is_lost_is_heard_of(server: Server) -> None:
     """It is read again on each new connection, whatever the stream has by then."""

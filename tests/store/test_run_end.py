@@ -28,6 +28,12 @@ OWNER = Owner(process="f" * 16, lease="30000 token")
 leaves_runs = pytest.mark.keys_without_lifetime
 
 
+@pytest.fixture(autouse=True)
+def long_lease(server: Server, configure: Callable[..., None]) -> None:
+    """Who waits looks at the record every third of a lease, too."""
+    configure(lease_seconds=3 * FOR_EVER)
+
+
 async def make(owner: Owner | None = OWNER) -> UUID:
     run_id = uuid4()
     fields = {"name": "n", "flow": "f", **({} if owner else {"deployment": "f/x"})}
