@@ -60,7 +60,10 @@ ROUND_TRIPS = 3
 """To start a run, to claim it, and to say that it began: on a busy machine each waits its turn."""
 ENDED = 1000
 """More inputs than a conversation gets: it has ended."""
-DUTIES = {"claims", "deadlines", "hints", "index repair", "recovery", "sweep", "worker's record"}
+DUTIES = {
+    *("claims", "deadlines", "deployments' records", "hints", "index repair", "recovery"),
+    *("sweep", "worker's record"),
+}
 
 
 @dataclass

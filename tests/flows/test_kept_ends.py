@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 from chaos.faults import (
@@ -22,11 +24,11 @@ from lasting import Diary
 from runbus import cancel_flow_run, flow, get_client, get_run_context
 from runbus.background.bridge import run as block
 from runbus.errors import AlreadyEnded, EndNotRecorded
+from runbus.store.records.executions import LARGEST_KEPT_RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from uuid import UUID
 
     from chaos.faults import Fault
     from faults import StartProcess
@@ -120,6 +122,38 @@ def test_a_run_that_is_cancelled_when_its_end_is_recorded_late(
     except AlreadyEnded:
         assert state_of(run_id) == "Completed"
     until(lambda: state_of(run_id) in {"Completed", "Cancelled"})
+
+
+@pytest.mark.parametrize("size", [1_000, 200_000])
+async def test_a_result_while_memory_is_full(
+    own_server: Server, configure: Callable[..., None], size: int
+) -> None:
+    """A small one is recorded at once, as an end takes little; a large one is kept."""
+    configure(retry_seconds=RETRY_SECONDS)
+    fault, ids = FullMemory(own_server), list[UUID]()
+
+    @flow
+    async def fill() -> str:
+        ids.append(get_run_context().run_id)
+        fault.begin()
+        return "x" * size
+
+    async def state() -> str:
+        return (await get_client().read_flow_run(ids[0])).state.name
+
+    if size < LARGEST_KEPT_RESULT:
+        assert await fill() == "x" * size
+        assert await state() == "Completed"
+        fault.heal()
+    else:
+        with pytest.raises(EndNotRecorded, match="Completed"):
+            await fill()
+        assert await state() == "Running"
+        fault.heal()
+        async with asyncio.timeout(PATIENCE):
+            while await state() != "Completed":
+                await asyncio.sleep(0.02)
+    assert (await get_client().read_flow_run(ids[0])).state.result() == "x" * size
 
 
 async def test_a_direct_call_returns_and_its_end_is_recorded_later(
