@@ -80,13 +80,6 @@ if last and string.sub(last, -#name - 1) ~= ' ' .. name then
   end
 end
 
-local function add(call, id, key, sender, value)
-  if sender == '' then
-    return call('XADD', stream, id, 'key', key, 'value', value)
-  end
-  return call('XADD', stream, id, 'key', key, 'sender', sender, 'value', value)
-end
-
 local length = redis.call('XLEN', stream)
 local room = tonumber(max_unread) - length + (counts[1] or 0)
 local space = tonumber(max_bytes) - (counts[2] or 0)
@@ -105,9 +98,15 @@ for i = inputs_at, #ARGV, inputs_step do
   end
   if not reply then
     -- What may be refused for want of memory comes first: then nothing is written.
-    reply = id ~= '*' and add(redis.pcall, id, key, sender, value)
-    if type(reply) ~= 'string' then -- an entry that was added by hand may be ahead of that id
-      reply = add(redis.call, '*', key, sender, value)
+    if id ~= '*' then
+      local fields = sender == '' and { 'value', value } or { 'sender', sender, 'value', value }
+      local stored = redis.pcall('XADD', stream, id, 'key', key, unpack(fields))
+      reply = not stored.err and stored -- an entry by hand may be ahead of that id
+    end
+    if not reply and sender == '' then
+      reply = redis.call('XADD', stream, '*', 'key', key, 'value', value)
+    elseif not reply then
+      reply = redis.call('XADD', stream, '*', 'key', key, 'sender', sender, 'value', value)
     end
     id, newest = '*', reply
     room, space, stored_bytes = room - 1, space - #value, stored_bytes + #value
