@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -34,7 +35,7 @@ from runbus.supervision import tasks
 from runbus.worker.deployment import Deployment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from uuid import UUID
 
     from runbus.execution.run_context import RunningFlow
@@ -115,7 +116,7 @@ async def _start(bus: Bus, name: str, run_id: UUID, fields: dict[str, str | byte
 
 async def _tell_unserved(bus: Bus, run: FlowRun) -> None:
     with suppress(RunbusError):
-        for _ in range(2):  # once more, as it may be a worker that has just left
+        for seconds in _looks_for_workers(bus.settings.lease_seconds):
             if run.state.name != "Scheduled" or run.deployment_id is None:
                 return
             if await workers.is_served(bus, run.deployment_id) is False:
@@ -123,8 +124,17 @@ async def _tell_unserved(bus: Bus, run: FlowRun) -> None:
                     "no worker serves %s now: %s waits until one does", run.deployment_id, run.name
                 )
                 return
-            await asyncio.sleep(workers.SERVED_SECONDS)
+            await asyncio.sleep(seconds)
             run = await runs.read(bus, run.id)
+
+
+def _looks_for_workers(lease_seconds: float) -> Iterator[float]:
+    """Yield how long (seconds) to rest after each look for who serves a deployment.
+
+    A worker that has left is soon listed no more, and one that was killed after `LISTED_LEASES`.
+    """
+    yield workers.SERVED_SECONDS
+    yield from repeat(lease_seconds / 2, 2 * (workers.LISTED_LEASES + 1))
 
 
 def run_deployment(

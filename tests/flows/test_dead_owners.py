@@ -234,3 +234,17 @@ async def test_who_waits_for_a_run_that_nobody_serves_is_told(
     last = await run_deployment("nothing/x", timeout=1.5 * workers.SERVED_SECONDS)
     assert f"no worker serves nothing/x now: {last.name} waits until one does" in caplog.text
     await cancel_flow_run(last.id)
+
+
+def test_who_waits_for_a_run_whose_worker_was_killed_before_is_told(
+    server: Server, start_worker: StartWorker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once that worker is listed no more."""
+    del server
+    worker = start_worker("double")
+    assert result_of(started("double/x", {"number": 1})) == 2
+    killed(worker)
+    longest = workers.SERVED_SECONDS + (workers.LISTED_LEASES + 1) * LEASE_SECONDS
+    run = run_deployment("double/x", {"number": 2}, timeout=longest)
+    assert f"no worker serves double/x now: {run.name} waits until one does" in caplog.text
+    cancel_flow_run(run.id)

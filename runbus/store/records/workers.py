@@ -20,6 +20,8 @@ from runbus.store.records import executions
 
 SERVED_SECONDS = 5.0
 """How long a deployment that is served is not asked after again."""
+LISTED_LEASES = 3
+"""For how many leases a worker is listed that says nothing any more."""
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +45,7 @@ class Serving:
 
 
 async def register(bus: Bus, process: str, fields: Mapping[str, str | int | bytes]) -> None:
-    """Store a worker for the time of three leases, or renew what is stored.
+    """Store a worker for `LISTED_LEASES`, or renew what is stored.
 
     Raises `ServerUnreachable`: within a second where there are other servers.
     """
@@ -56,7 +58,7 @@ async def _store(bus: Bus, process: str, fields: Mapping[str, str | int | bytes]
     await bus.commands.together(
         ("HSET", key, *(part for item in fields.items() for part in item)),
         ("HSETNX", key, "started", now),
-        ("PEXPIRE", key, int(bus.settings.lease_seconds * 3000)),
+        ("PEXPIRE", key, int(bus.settings.lease_seconds * 1000 * LISTED_LEASES)),
         ("SADD", list_key, process),
         ("PEXPIRE", list_key, bus.lifetime_ms),
     )
