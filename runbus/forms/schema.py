@@ -139,7 +139,7 @@ class SchemaReader:
         if all("const" in each for each in found):
             labels = [_text(each.get("title")) for each in found]
             return Choice(options=_options([each["const"] for each in found], labels), **told)
-        by = _discriminator(told["schema"], found)
+        by = _discriminator(told["schema"], found) or _shared_constant(found)
         branches = [
             Branch(label=self._label(stated, each, by), schema=fields_of(stated))
             for stated, each in zip(kinds, found, strict=True)
@@ -153,10 +153,12 @@ class SchemaReader:
 
     def _label(self, stated: object, found: Schema, by: str | None) -> str:
         constant = fields_of(fields_of(found.get("properties")).get(by or "")).get("const")
-        if constant is not None:
-            return humanise(str(constant))
+        reference = _text(fields_of(stated).get("$ref"))
         target = target_of(self.root, fields_of(stated)) or {}
         named = _text(found.get("title")) or in_words(_text(target.get("title")))
+        is_of_class = in_words(reference.rpartition("/")[2]) == in_words(named)
+        if constant is not None and (is_of_class or not named):
+            return humanise(str(constant))
         return named or humanise(noun(found))
 
 
@@ -253,6 +255,11 @@ def _is_numeric(text: str) -> bool:
 def _discriminator(schema: Schema, kinds: list[Schema]) -> str | None:
     name = fields_of(schema.get("discriminator")).get("propertyName")
     return name if isinstance(name, str) and all(_fixes(each, name) for each in kinds) else None
+
+
+def _shared_constant(kinds: list[Schema]) -> str | None:
+    names = fields_of(kinds[0].get("properties")) if kinds else ()
+    return next((name for name in names if all(_fixes(each, name) for each in kinds)), None)
 
 
 def _fixes(schema: Schema, name: str) -> bool:

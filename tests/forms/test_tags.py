@@ -7,11 +7,14 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from fuzz.test_typed_lines import typing
-from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 from test_types_at_doors import WAYS, form_of, id_of, model_of
 
+from runbus import RunInput
 from runbus.cli import form_prompts
 from runbus.forms.answers import validate_answer
+from runbus.forms.parts import Union
+from runbus.forms.schema import SchemaReader
 from runbus.forms.tags import tags_of
 from runbus.web.form_page import take
 
@@ -135,3 +138,31 @@ def test_kinds_that_lead_back_to_themselves_have_no_tag() -> None:
     """A form may come from anybody."""
     schema: dict[str, Any] = {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}
     assert tags_of(schema, schema) is None
+
+
+class CreditCard(BaseModel):
+    kind: Literal["card"] = "card"
+    number: str
+
+
+class BankTransfer(BaseModel):
+    model_config = ConfigDict(title="A transfer from a bank")
+    kind: Literal["iban"] = "iban"
+    iban: str
+
+
+class CashOnDelivery(BaseModel):
+    kind: Literal["cash"] = "cash"
+
+
+class Payment(RunInput):
+    by: CreditCard | BankTransfer | CashOnDelivery
+
+
+def test_a_kind_is_named_by_its_tag_or_its_title_and_not_by_its_class() -> None:
+    """Whether the model names the tag or not."""
+    schema = form_of(Payment)
+    reader = SchemaReader(schema)
+    by = reader.part(schema["properties"]["by"])
+    assert isinstance(by, Union)
+    assert [branch.label for branch in by.branches] == ["Card", "A transfer from a bank", "Cash"]
