@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from runbus.protocol.json_value import JSONObject, JSONValue
 
 
+MOST_LOOKS = 1000
+DEEPEST_KINDS = 50
+"""How often, and how deep, kinds are tried for the values of an answer: one of them may be of the
+same kinds again. The answer then stays as it is from there on."""
+
+
 def normal_form(root: JSONValue, value: JSONValue, schema: Schema | None = None) -> JSONValue:
     """Return an answer in its normal form; `value` is as `read_exact` reads it.
 
@@ -70,6 +76,8 @@ class _Normal:
     def __init__(self, root: Schema) -> None:
         self._root = root
         self._reader = SchemaReader(root)
+        self._looks = MOST_LOOKS
+        self._depth = 0
 
     def value(self, schema: object, value: Any) -> Any:
         if not isinstance(value, (dict, list, Decimal, bytes)):
@@ -87,10 +95,15 @@ class _Normal:
 
     def _of_branch(self, part: Union, value: Any) -> Any:
         found = value
+        self._depth += 1
         for branch in part.branches:
+            self._looks -= 1
+            if self._looks < 0 or self._depth > DEEPEST_KINDS:
+                return value
             found = self.value(branch.schema, value)
             if fits(standalone(self._root, branch.schema), found):
                 break
+        self._depth -= 1
         return found
 
     def _object(self, part: Part, value: JSONObject) -> JSONObject:

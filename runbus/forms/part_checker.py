@@ -52,11 +52,14 @@ class PartChecker:
 
         The first of several, and of none that it fits. Raises `TooMuchToCheck`.
         """
-        best, most = 0, -1
+        best, most = 0, (-1, False)
         for number, branch in enumerate(branches):
-            known = self._known_keys(branch.schema, value)
-            if known > most and fits(self._whole(branch.schema), value):
-                best, most = number, known
+            # 100.0 fits a whole number, and is read as a float where there is one.
+            kind = resolve(self._root, branch.schema).get("type")
+            is_own = not (isinstance(value, float) and kind == "integer")
+            rank = (self._known_keys(branch.schema, value), is_own)
+            if rank > most and fits(self._whole(branch.schema), value):
+                best, most = number, rank
         return best
 
     def _known_keys(self, schema: Schema, value: object) -> int:

@@ -108,6 +108,14 @@ def test_a_kind_that_is_no_schema_is_told() -> None:
     assert "the form itself cannot be used" in problems[""]
 
 
+def test_a_kind_that_is_of_the_same_kinds_again_has_an_end() -> None:
+    """Each of several kinds may lead back to all of them."""
+    again = {"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/A"}], "x-names": {"b": "a"}}
+    schema = form({"$ref": "#/$defs/A"}, **{"$defs": {"A": again}})
+    with hostile.bounded():
+        assert validate_answer(schema, b'{"a": {"b": 1}}')
+
+
 def test_a_refused_answer_to_no_questions_is_not_given_again() -> None:
     """It would be refused again, for ever."""
     with typing([]), pytest.raises(form_prompts.Failed):
