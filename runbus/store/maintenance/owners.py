@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 from runbus.errors import OwnerGone, OwnerSilent, RunbusError
 from runbus.protocol.fields import read_fields
 from runbus.protocol.records import FlowRun, read_flow_run
-from runbus.store.records import child_runs, executions, runs
+from runbus.store.records import executions, runs
+from runbus.store.records.child_runs import Children
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +35,7 @@ async def ensure_waits(bus: Bus, run: FlowRun, pause: Pause) -> None:
         return
     verdict, state = await executions.check_owner(bus, root)
     if verdict == GONE:
-        await child_runs.end_called(bus, root.id, state)
+        await Children(bus).end_called(root.id, state)
         raise OwnerGone(flow_run_id=run.id, state=(await runs.read(bus, run.id)).state.name)
     if verdict == UNSURE:
         raise OwnerSilent(
@@ -70,9 +71,10 @@ async def _look(bus: Bus, called: list[FlowRun]) -> list[str]:
     found = await _first_callers(bus, called)
     roots = {root.id: root for root in found if root is not None and _is_looked_after(root)}
     replies = dict(zip(roots, await executions.check_owners(bus, [*roots.values()]), strict=True))
+    children = Children(bus)
     for run_id, (verdict, state) in replies.items():
         if verdict == GONE:
-            await child_runs.end_called(bus, run_id, state)
+            await children.end_called(run_id, state)
     known = {run_id: verdict for run_id, (verdict, _) in replies.items()}
     return ["" if root is None else known.get(root.id, ALIVE) for root in found]
 
