@@ -40,7 +40,8 @@ async def acancel_flow_run(flow_run_id: UUID | str, children: bool = True) -> No
     With `children`, so do the runs of deployments that it started and that wait: for a worker, for
     an answer, or for their next retry; also where a flow that they called does. Those that run go
     on, also while they wait for an input or for the end of another run; and so do those that were
-    started with an `idempotency_key`, since others may count on them.
+    started with an `idempotency_key`, since others may count on them. In a cluster, what a primary
+    has that is away ends once it is back, as long as this process lives.
 
     Raises `AlreadyEnded` and `RunMissing`.
     """
