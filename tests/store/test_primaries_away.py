@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from clusters import Cluster, until
-from owners import created, ended
+from owners import created, end_lease, ended
 from proxy import Proxy
 
 from runbus import (
@@ -38,8 +38,9 @@ from runbus.protocol.keys import tag, tag_of_name
 from runbus.settings import temporary_settings
 from runbus.store.admin import doctor, gauges
 from runbus.store.bus import current_bus
+from runbus.store.maintenance import owners, recovery
 from runbus.store.maintenance.run_end import wait_for_end
-from runbus.store.records import child_runs, deployments, runs, workers
+from runbus.store.records import child_runs, deployments, executions, runs, workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -533,6 +534,27 @@ async def test_a_run_ends_while_what_it_called_is_away(
             await asyncio.wait_for(parent(), SOON / 2)
         assert (await state_of(run_id), await state_of(left[1])) == ("Failed", "Cancelled")
     await reached("Cancelled", left[0])
+
+
+async def test_what_the_dead_have_called_ends_although_something_is_away(
+    cluster: Cluster, how: str
+) -> None:
+    """What can be reached ends with the run that was called first; a list ends the others later."""
+    run_id = id_of_parent(cluster, 0, 1, 2, 1, 2)
+    called = [child_of(run_id, ordinal) for ordinal in range(1, 5)]
+    await make(run_id)
+    for each in called:
+        await make(each, parent=str(run_id))
+        epoch = (await client.read_flow_run(each)).epoch
+        state = await executions.release(current_bus(), each, None, epoch, "me")
+        assert state == "Pending"
+    await end_lease(run_id, "me")
+    async with away(cluster, 1, how):
+        await recovery.recover_orphaned_runs(current_bus())
+        states = [await state_of(each) for each in (run_id, called[1], called[3])]
+        assert states == ["Crashed"] * 3
+    await owners.check(current_bus(), [await client.read_flow_run(called[0])])
+    await reached("Crashed", *called)
 
 
 async def test_runs_that_are_away_take_no_slot_of_others(cluster: Cluster, how: str) -> None:
