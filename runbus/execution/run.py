@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from runbus.background import bridge, lease_holder
+from runbus.background import bridge, lease_holder, unreached_children
 from runbus.errors import (
     EndNotRecorded,
     FlowInterrupt,
@@ -30,7 +30,7 @@ from runbus.protocol import states
 from runbus.protocol.entries import storable
 from runbus.store.bus import current_bus
 from runbus.store.maintenance.boot_clock import boot_time
-from runbus.store.records import child_runs, logs, runs
+from runbus.store.records import logs, runs
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -281,7 +281,7 @@ class Execution:
         ):
             how = "Crashed" if state == "Crashed" else "Cancelled"
             with suppress(RunbusError):  # its own end is recorded
-                await child_runs.end_called(self._bus, self._run_id, how)
+                await unreached_children.end_called(self._bus, self._run_id, how)
 
     async def _wait_for_record(
         self, end: KeptEnd, outcome: CallResult, *, in_haste: bool

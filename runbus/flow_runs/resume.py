@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from runbus.background import unreached_children
 from runbus.background.caller import in_caller
 from runbus.errors import (
     AlreadyAnswered,
@@ -26,7 +27,7 @@ from runbus.protocol.ids import parse_run_id
 from runbus.protocol.values import encode
 from runbus.store.bus import current_bus
 from runbus.store.maintenance import owners
-from runbus.store.records import child_runs, deployments, pauses, runs
+from runbus.store.records import deployments, pauses, runs
 from runbus.store.records.pauses import Resumed
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ async def _answer(run: FlowRun, pause: Pause, answer: bytes, by: str) -> Resumed
     try:
         resumed = await pauses.answer(bus, run, pause, answer, by)
     except OwnerGone as gone:
-        await child_runs.end_called(bus, run.id, gone.state)
+        await unreached_children.end_called(bus, run.id, gone.state)
         raise
     if run.deployment_id is not None and resumed.state == "Scheduled":  # else its worker has heard
         await deployments.hint(bus, run.deployment_id, run.id)

@@ -1,7 +1,10 @@
 """Claims: which runs wait for this worker, and how it takes them.
 
 Hints and sweeps offer runs; as many as there are slots for are claimed together. What is offered
-may be another's by then: the claim says so. Nothing of one primary waits for another one.
+may be another's by then: the claim says so.
+
+Nothing of one primary waits for another one. So a claim that is not answered soon lends its slots
+to others, and while a primary is away, one run at a time is claimed there, without a slot.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from runbus.errors import RightMissing, RunbusError, ServerRefused
 from runbus.store.maintenance.boot_clock import boot_time
 from runbus.store.records import executions
 from runbus.store.records.executions import MUST_BE_ALONE, ClaimRequest
+from runbus.worker.lent_slots import LentSlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,7 +42,9 @@ MOST_AT_ONCE = 50
 MOST_OFFERED = 10_000
 """How many runs of a deployment are remembered; sweeps find the others again."""
 PATIENCE_SECONDS = 2.0
-"""How long a claim may take before its slot is given back; then it is not known who has the run."""
+"""How long a claim may take before it is given up; then it is not known who has the run."""
+SLOT_SECONDS = 0.25
+"""How long it may take before its slots are lent to others."""
 AWAY_SECONDS = 2.0
 """How long nothing is claimed at a primary after one that failed there."""
 IDLE_SECONDS = 2.0
@@ -74,6 +80,7 @@ class Claims:
         self._offered: dict[str, dict[UUID, None]] = {name: {} for name in limits}
         self._woken = asyncio.Event()
         self._away: dict[str, float] = {}
+        """The primaries that have not answered a claim lately, and when one is tried again."""
         self._under_way = 0
         self._forbidden: Exception | None = None
         """Why nothing can be claimed, as long as this user may not do that."""
@@ -170,6 +177,8 @@ class Claims:
         if run_id is None or slot is None:
             return None
         del self._offered[deployment][run_id]
+        if (address := self._address(run_id)) in self._away:
+            self._put_off(address, PATIENCE_SECONDS + AWAY_SECONDS)  # one shows whether it is back
         return Wanted(run_id=run_id, deployment=deployment, slot=slot)
 
     def _may_be_claimed(self, run_id: UUID) -> bool:
@@ -178,31 +187,41 @@ class Claims:
         until = self._away.get(self._address(run_id))
         return until is None or asyncio.get_running_loop().time() >= until
 
+    def _put_off(self, address: str, seconds: float) -> None:
+        self._away[address] = asyncio.get_running_loop().time() + seconds
+
     def _address(self, run_id: UUID) -> str:
         return self._bus.topology.owner(self._bus.keys.run(run_id)).server.address
 
     async def _claim(self, address: str, wanted: list[Wanted]) -> None:
         left = {each.run_id: each.slot for each in wanted}
+        seconds = 0 if address in self._away else SLOT_SECONDS
+        put_off = partial(self._put_off, address, PATIENCE_SECONDS + AWAY_SECONDS)
+        lent = LentSlots(left.values(), seconds, put_off)
         try:
             with ExitStack() as intents:
-                requests = [
-                    ClaimRequest(
-                        run_id=each.run_id,
-                        deployment=each.deployment,
-                        digits=intents.enter_context(self._holder.intent(each.run_id)),
-                        may_be_alone=self._is_alone_under_way,
-                    )
-                    for each in wanted
-                ]
-                for request, reply in zip(requests, await self._ask(requests), strict=True):
-                    await self._handle(address, request, reply, left)
+                requests = [self._request(each, intents) for each in wanted]
+                replies = await self._ask(requests)
+                lent.keep()
+                self._note_replies(address, replies)
+                for request, reply in zip(requests, replies, strict=True):
+                    await self._handle(request, reply, left, lent)
         finally:
+            lent.keep()
             self._under_way -= 1
             if not self._under_way:
                 self._is_alone_under_way = False
             for slot in left.values():
                 slot.close()
             self.wake()
+
+    def _request(self, wanted: Wanted, intents: ExitStack) -> ClaimRequest:
+        return ClaimRequest(
+            run_id=wanted.run_id,
+            deployment=wanted.deployment,
+            digits=intents.enter_context(self._holder.intent(wanted.run_id)),
+            may_be_alone=self._is_alone_under_way,
+        )
 
     async def _ask(self, requests: list[ClaimRequest]) -> Sequence[ClaimReply]:
         asked_at = boot_time()
@@ -216,26 +235,28 @@ class Claims:
                 self._holder.note_granted(request.run_id, asked_at)
         return replies
 
+    def _note_replies(self, address: str, replies: Sequence[ClaimReply]) -> None:
+        if any(isinstance(reply, Exception) for reply in replies):
+            self._put_off(address, AWAY_SECONDS)
+        else:
+            self._away.pop(address, None)
+
     async def _handle(
-        self,
-        address: str,
-        request: ClaimRequest,
-        reply: ClaimReply,
-        left: dict[UUID, Slot],
+        self, request: ClaimRequest, reply: ClaimReply, left: dict[UUID, Slot], lent: LentSlots
     ) -> None:
         run_id = request.run_id
         if isinstance(reply, Exception):
             self._note_not_claimed(run_id, reply)
-            self._away[address] = asyncio.get_running_loop().time() + AWAY_SECONDS
             self.offer(run_id, request.deployment)
         elif reply == MUST_BE_ALONE:
             self._quarantine.want(run_id)
             self.offer(run_id, request.deployment)
         elif reply is None or isinstance(reply, str):
             self._quarantine.forget(run_id)
-        elif self._is_closed:
+        elif not await lent.regain(left[run_id]) or self._is_closed:
             process = self._holder.owner.process
             await executions.release(self._bus, run_id, request.deployment, reply.epoch, process)
+            self.offer(run_id, request.deployment)
         else:
             self._forbidden = None
             self._begin(reply, left.pop(run_id))

@@ -10,7 +10,8 @@ import asyncio
 import re
 import socket
 import time
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
@@ -18,10 +19,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from clusters import Cluster, until
-from owners import created, ended
+from owners import created, end_lease, ended
 from proxy import Proxy
 
 from runbus import (
+    cancel_flow_run,
     flow,
     get_client,
     resume_flow_run,
@@ -32,12 +34,13 @@ from runbus import (
 from runbus.background import lease_holder
 from runbus.errors import DeploymentMissing
 from runbus.protocol.ids import flow_run_id_for
-from runbus.protocol.keys import tag_of_name
+from runbus.protocol.keys import tag, tag_of_name
 from runbus.settings import temporary_settings
 from runbus.store.admin import doctor, gauges
 from runbus.store.bus import current_bus
+from runbus.store.maintenance import owners, recovery
 from runbus.store.maintenance.run_end import wait_for_end
-from runbus.store.records import deployments, runs, workers
+from runbus.store.records import child_runs, deployments, executions, runs, workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -359,11 +362,12 @@ async def test_a_run_starts_of_a_deployment_that_cannot_be_read(cluster: Cluster
 
 def _key_of_a_run_on(cluster: Cluster, number: int, deployment: str) -> str:
     """An idempotency key with which a deployment's run lies on a primary."""
-    for key in map(str, count()):
-        run_id = flow_run_id_for(f"deployment {deployment}", key)
-        if owner(cluster, f"{{{run_id.hex[-2:]}}}") == number:
-            return key
-    raise AssertionError
+    return next(key for key in map(str, count()) if _place_of(cluster, deployment, key) == number)
+
+
+def _place_of(cluster: Cluster, deployment: str, key: str) -> int:
+    run_id = flow_run_id_for(f"deployment {deployment}", key)
+    return owner(cluster, f"{{{run_id.hex[-2:]}}}")
 
 
 @pytest.mark.parametrize("what", ["worker", "deployment", "list of deployments"])
@@ -408,12 +412,13 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-async def serve_all(names: set[str]) -> None:
+async def serve_all(names: set[str], limit: int | None = None) -> None:
     @flow
     async def f() -> int:
         return 7
 
-    await serve(*(f.to_deployment(name.removeprefix("f/")) for name in sorted(names)))
+    served = (f.to_deployment(name.removeprefix("f/")) for name in sorted(names))
+    await serve(*served, limit=limit)
 
 
 async def execute_one(name: str, key: str) -> None:
@@ -453,3 +458,167 @@ async def test_the_end_of_a_run_is_heard_of_whatever_else_is_away(
         run = await runs.read(current_bus(), run_id)
         assert await runs.move(current_bus(), run, "Failed") is None
         assert (await asyncio.wait_for(waiting, SOON)).state.name == "Failed"
+
+
+@cache
+def place_of(cluster: Cluster, tag: str) -> int:
+    """The number of the primary that has a tag's keys: here it never changes."""
+    return owner(cluster, f"{{{tag}}}")
+
+
+def id_of_parent(cluster: Cluster, *places: int) -> UUID:
+    """A run id on the first of these primaries, whose calls' runs lie on the others."""
+    while True:
+        run_id = uuid4()
+        family = [run_id, *(child_of(run_id, ordinal) for ordinal in range(1, len(places)))]
+        if all(place_of(cluster, tag(each)) == at for each, at in zip(family, places, strict=True)):
+            return run_id
+
+
+def child_of(run_id: UUID, ordinal: int) -> UUID:
+    return next(child_runs.ids_of_call(run_id, ordinal))
+
+
+async def state_of(run_id: UUID) -> str:
+    return (await client.read_flow_run(run_id)).state.name
+
+
+async def reached(state: str, *run_ids: UUID) -> None:
+    """Wait until these runs are in a state."""
+    async with asyncio.timeout(15):
+        while {await state_of(each) for each in run_ids} != {state}:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_run_is_cancelled_while_what_it_started_is_away(cluster: Cluster, how: str) -> None:
+    """It ends soon, with all that can be reached, and the others when their primary is back."""
+    parent = id_of_parent(cluster, 0, 1, 2, 1, 2)
+    called, deployed = [child_of(parent, n) for n in (1, 2)], [child_of(parent, n) for n in (3, 4)]
+    inner = [child_of(each, 1) for each in called]
+    await make(parent, "Suspended", deployment="f/x")
+    for child in called:
+        await make(child, parent=str(parent))
+        await make(child_of(child, 1), parent=str(child), deployment="f/x")
+    for child in deployed:
+        await make(child, parent=str(parent), deployment="f/x")
+    reachable = [parent, called[1], deployed[1]]
+    reachable += [inner[1]] if place_of(cluster, tag(inner[1])) != 1 else []
+    async with away(cluster, 1, how):
+        async with asyncio.timeout(SOON / 2):
+            await cancel_flow_run(parent)
+        assert {await state_of(each) for each in reachable} == {"Cancelled"}
+    await reached("Cancelled", *called, *deployed, *inner)
+
+
+async def test_a_run_ends_while_what_it_called_is_away(
+    cluster: Cluster, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who called it has its error soon; what it left unfinished ends with it, if later."""
+    run_id = id_of_parent(cluster, 0, 2, 1, 2)
+    left = [child_of(run_id, 2), child_of(run_id, 3)]
+    monkeypatch.setattr("runbus.execution.run.uuid4", lambda: run_id)
+
+    @flow
+    async def child() -> None:
+        pass
+
+    @flow
+    async def parent() -> None:
+        await child()
+        raise ValueError
+
+    for each in left:
+        await make(each, parent=str(run_id))
+    async with away(cluster, 1, how):
+        with pytest.raises(ValueError, match=r"^$"):
+            await asyncio.wait_for(parent(), SOON / 2)
+        assert (await state_of(run_id), await state_of(left[1])) == ("Failed", "Cancelled")
+    await reached("Cancelled", left[0])
+
+
+async def test_what_the_dead_have_called_ends_although_something_is_away(
+    cluster: Cluster, how: str
+) -> None:
+    """What can be reached ends with the run that was called first; a list ends the others later."""
+    run_id = id_of_parent(cluster, 0, 1, 2, 1, 2)
+    called = [child_of(run_id, ordinal) for ordinal in range(1, 5)]
+    await make(run_id)
+    for each in called:
+        await make(each, parent=str(run_id))
+        epoch = (await client.read_flow_run(each)).epoch
+        state = await executions.release(current_bus(), each, None, epoch, "me")
+        assert state == "Pending"
+    await end_lease(run_id, "me")
+    async with away(cluster, 1, how):
+        await recovery.recover_orphaned_runs(current_bus())
+        states = [await state_of(each) for each in (run_id, called[1], called[3])]
+        assert states == ["Crashed"] * 3
+    await owners.check(current_bus(), [await client.read_flow_run(called[0])])
+    await reached("Crashed", *called)
+
+
+async def test_runs_that_are_away_take_no_slot_of_others(cluster: Cluster, how: str) -> None:
+    """As many of them are offered as a worker has slots, and more; each other begins at once."""
+    name = deployment_on(cluster, 0, 0)
+    lost = [id_on(cluster, 1) for _ in range(10)]
+    for run_id in lost:
+        await make(run_id, deployment=name)
+    keys = iter([key for key in map(str, range(64)) if _place_of(cluster, name, key) != 1])
+    seconds: list[float] = []
+    async with away(cluster, 1, how):
+        worker = asyncio.create_task(serve_all({name}, limit=2))
+        async with asyncio.timeout(4 * SOON):
+            await execute_one(name, next(keys))
+            await deployments.hint(current_bus(), name, *lost)
+            await asyncio.sleep(0.2)
+            for _ in range(20):
+                began = time.monotonic()
+                await execute_one(name, next(keys))
+                seconds.append(time.monotonic() - began)
+                await asyncio.sleep(0.1)
+        assert max(seconds) < 0.8
+    await reached("Completed", *lost)
+    worker.cancel()
+    await asyncio.wait([worker])
+
+
+@pytest.mark.parametrize("seconds", [1, 4])
+async def test_a_claim_that_is_answered_late_waits_for_a_slot(
+    cluster: Cluster, seconds: float
+) -> None:
+    """Not beyond the limit, and not for long: then others may have the run, and this worker too."""
+    name, lost, executing = deployment_on(cluster, 0, 0), id_on(cluster, 1), [0]
+
+    @flow
+    async def f(seconds: float = 0) -> None:
+        executing.append(executing[-1] + 1)
+        await asyncio.sleep(seconds)
+        executing.append(executing[-1] - 1)
+
+    keys = iter([key for key in map(str, range(64)) if _place_of(cluster, name, key) != 1])
+    await make(lost, deployment=name)
+    cluster.nodes[1].freeze()
+    try:
+        worker = asyncio.create_task(serve(f.to_deployment(name.removeprefix("f/")), limit=1))
+        while True:
+            with suppress(DeploymentMissing):
+                await run_deployment(name, idempotency_key=next(keys))
+                break
+            await asyncio.sleep(0.05)
+        await deployments.hint(current_bus(), name, lost)
+        await asyncio.sleep(0.1)  # in which its claim begins
+        other = await run_deployment(name, {"seconds": seconds}, 0, idempotency_key=next(keys))
+        await reached("Running", other.id)
+    finally:
+        cluster.nodes[1].thaw()
+    await reached("Completed", other.id, lost)
+    assert max(executing) == 1
+    states = [each.state for each in await client.read_history(lost)]
+    assert states == [
+        "Scheduled",
+        "Running",
+        *(["Scheduled", "Running"] * (seconds > 2)),
+        "Completed",
+    ]
+    worker.cancel()
+    await asyncio.wait([worker])

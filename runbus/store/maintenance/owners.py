@@ -13,10 +13,11 @@ from weakref import WeakKeyDictionary
 from runbus.errors import OwnerGone, OwnerSilent, RunbusError
 from runbus.protocol.fields import read_fields
 from runbus.protocol.records import FlowRun, read_flow_run
-from runbus.store.records import child_runs, executions, runs
+from runbus.store.records import executions, runs
+from runbus.store.records.child_runs import Children
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from uuid import UUID
 
     from runbus.protocol.records import Pause
@@ -34,7 +35,7 @@ async def ensure_waits(bus: Bus, run: FlowRun, pause: Pause) -> None:
         return
     verdict, state = await executions.check_owner(bus, root)
     if verdict == GONE:
-        await child_runs.end_called(bus, root.id, state)
+        await Children(bus).end_called(root.id, state)
         raise OwnerGone(flow_run_id=run.id, state=(await runs.read(bus, run.id)).state.name)
     if verdict == UNSURE:
         raise OwnerSilent(
@@ -70,11 +71,28 @@ async def _look(bus: Bus, called: list[FlowRun]) -> list[str]:
     found = await _first_callers(bus, called)
     roots = {root.id: root for root in found if root is not None and _is_looked_after(root)}
     replies = dict(zip(roots, await executions.check_owners(bus, [*roots.values()]), strict=True))
-    for run_id, (verdict, state) in replies.items():
-        if verdict == GONE:
-            await child_runs.end_called(bus, run_id, state)
+    ended = {run_id: state for run_id, (verdict, state) in replies.items() if verdict == GONE}
+    await _end_called(bus, {**ended, **_ended_before(called, found)})
     known = {run_id: verdict for run_id, (verdict, _) in replies.items()}
     return ["" if root is None else known.get(root.id, ALIVE) for root in found]
+
+
+async def _end_called(bus: Bus, ended: Mapping[UUID, str]) -> None:
+    children = Children(bus)
+    for run_id, state in ended.items():
+        await children.end_called(run_id, state)
+
+
+def _ended_before(called: list[FlowRun], roots: list[FlowRun | None]) -> dict[UUID, str]:
+    # Nobody goes on with these: a primary was away when the run ended that was called first.
+    return {
+        root.id: "Crashed" if root.state.name == "Crashed" else "Cancelled"
+        for run, root in zip(called, roots, strict=True)
+        if run.owner is None
+        and not run.state.is_final()
+        and root is not None
+        and root.state.is_final()
+    }
 
 
 def _is_looked_after(root: FlowRun) -> bool:

@@ -16,7 +16,8 @@ from runbus.store.available import available
 from runbus.store.connection import script_calls, scripts
 from runbus.store.connection.counters import counts
 from runbus.store.maintenance.occupied_tags import occupied
-from runbus.store.records import child_runs, deployments, runs
+from runbus.store.records import deployments, runs
+from runbus.store.records.child_runs import Children
 from runbus.store.records.tag_arguments import tag_arguments
 
 if TYPE_CHECKING:
@@ -110,13 +111,15 @@ async def _follow_up(bus: Bus, taken: list[Taken]) -> None:
     for each in taken:
         if each.state == "Scheduled" and each.deployment is not None:
             scheduled.setdefault(each.deployment, []).append(each.run_id)
-        elif each.state in {"Crashed", "Cancelled"}:
+    for name, run_ids in scheduled.items():
+        await deployments.hint(bus, name, *run_ids)
+    children = Children(bus)
+    for each in taken:
+        if each.state in {"Crashed", "Cancelled"}:
             _log.error(
                 "flow run %s: %s (its process ended without a word)", each.run_id, each.state
             )
-            await child_runs.end_called(bus, each.run_id, each.state)
-    for name, run_ids in scheduled.items():
-        await deployments.hint(bus, name, *run_ids)
+            await children.end_called(each.run_id, each.state)
     await end_abandoned(
         bus, {each.run_id: each.parent_run_id for each in taken if each.parent_run_id is not None}
     )
@@ -125,13 +128,16 @@ async def _follow_up(bus: Bus, taken: list[Taken]) -> None:
 async def end_abandoned(bus: Bus, parents: dict[UUID, UUID]) -> None:
     """End runs that were called in others, child → parent, where the parent has ended.
 
-    A parent that has not goes on with them when it runs again.
+    A parent that has not goes on with them when it runs again; of one that cannot be read, that is
+    not known.
     """
-    unique = list(dict.fromkeys(parents.values()))
-    found = dict(zip(unique, await runs.read_several(bus, unique), strict=True))
+    found = await runs.read_available(bus, list(dict.fromkeys(parents.values())))
     for child, parent in parents.items():
-        run = found[parent]
-        if run is None or run.state.is_final():
-            (left,) = await runs.read_several(bus, [child])
-            if left is not None and left.owner is None and left.deployment_id is None:
-                await runs.move(bus, left, "Crashed", "the run that it is part of has ended")
+        if parent in found and ((run := found[parent]) is None or run.state.is_final()):
+            await _end_abandoned(bus, child)
+
+
+async def _end_abandoned(bus: Bus, child: UUID) -> None:
+    (left,) = await runs.read_several(bus, [child])
+    if left is not None and left.owner is None and left.deployment_id is None:
+        await runs.move(bus, left, "Crashed", "the run that it is part of has ended")

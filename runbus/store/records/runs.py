@@ -174,6 +174,18 @@ async def read_several(bus: Bus, flow_run_ids: list[UUID]) -> list[FlowRun | Non
     ]
 
 
+async def read_available(bus: Bus, flow_run_ids: list[UUID]) -> dict[UUID, FlowRun | None]:
+    """Read runs; None for each that is not there. Those of primaries that are away are missing."""
+    replies = await bus.primaries.available(
+        *(("HGETALL", bus.keys.run(flow_run_id)) for flow_run_id in flow_run_ids)
+    )
+    return {
+        flow_run_id: read_flow_run(flow_run_id, read_fields(reply))
+        for flow_run_id, reply in zip(flow_run_ids, replies, strict=True)
+        if reply is not None
+    }
+
+
 async def read_hashes(bus: Bus, flow_run_ids: list[UUID]) -> list[dict[bytes, bytes]]:
     """Read runs as the server has them."""
     return await bus.commands.together(
