@@ -94,7 +94,7 @@ class SchemaReader:
             return _is_marked(found)
         kinds = [*_alternatives(found)[1], *items_of(found.get("prefixItems"))]
         inner = [*kinds, found.get("items"), found.get("additionalProperties")]
-        return any(isinstance(each, dict) and self._is_secret(each, depth - 1) for each in inner)
+        return any(self._is_secret(fields_of(each), depth - 1) for each in inner)
 
     def _without_null(self, schema: Schema) -> tuple[Schema, bool]:
         """Return what a schema asks for but null, and whether null will do too."""
