@@ -10,17 +10,15 @@ from rich.text import Text
 
 from runbus import get_client
 from runbus.cli import output
-from runbus.cli.arguments import named_values
+from runbus.cli.arguments import json_or_text, named_values
 from runbus.cli.exits import DONE, FAILED, Failed, WrongCall
 from runbus.cli.output import Column
 from runbus.cli.terminal import console, is_terminal
 from runbus.errors import DeploymentMissing, RunNotEnded
 from runbus.forms.answers import in_one_line, validation_errors
-from runbus.forms.exact_json import KeyTwice, read_exact
 from runbus.forms.normal_form import normal_form
 from runbus.forms.parameters import parameter_errors
 from runbus.forms.schema import names_of
-from runbus.forms.values import Mistyped
 from runbus.protocol.printed import one_line
 from runbus.redaction import shown_run
 
@@ -117,7 +115,7 @@ async def _served(name: str) -> DeploymentInfo:
 def _parameters(deployment: DeploymentInfo, given: dict[str, str]) -> dict[str, Any]:
     schema = deployment.parameters
     texts: dict[str, Any] = dict(given)
-    found = {name: _exact_or_text(name, words) for name, words in given.items()}
+    found = {name: json_or_text(f"-p {name}", words) for name, words in given.items()}
     found = normal_form(schema, found)
     for name in _wrong(schema, found) & given.keys():
         # A number may be meant as a text: `-p title=1984`.
@@ -131,15 +129,6 @@ def _parameters(deployment: DeploymentInfo, given: dict[str, str]) -> dict[str, 
             told += f". Its parameters: {', '.join(names) or 'none'}"
         raise WrongCall(f"{deployment.name} does not take this: {told}.")
     return found
-
-
-def _exact_or_text(name: str, words: str) -> Any:
-    try:
-        return read_exact(words)
-    except KeyTwice as error:
-        raise WrongCall(f"-p {name}: {error}.") from None
-    except Mistyped:
-        return words
 
 
 def _wrong(schema: dict[str, Any], found: dict[str, Any]) -> set[str]:
