@@ -131,8 +131,8 @@ def _parameters(deployment: DeploymentInfo, given: dict[str, str]) -> dict[str, 
 
 
 def _problems(deployment: DeploymentInfo, found: dict[str, Any]) -> dict[str, str]:
-    schema = deployment.parameters and to_json(deployment.parameters)
-    return checked_parameters(schema or b"", write_exact(found, encode))[1]
+    schema = to_json(deployment.parameters) if deployment.parameters else b""
+    return checked_parameters(schema, write_exact(found, encode))[1]
 
 
 def _wrong(deployment: DeploymentInfo, found: dict[str, Any]) -> set[str]:

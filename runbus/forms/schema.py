@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbus.forms.core_types import KEYWORD, MARK, is_decimal
+from runbus.forms.core_types import KEYWORD, MARK, OWN, is_decimal
 from runbus.forms.limits import limits_of
 from runbus.forms.parts import (
     UNSET,
@@ -117,6 +117,8 @@ class SchemaReader:
         return schema, False
 
     def _kind(self, schema: Schema, told: JSONObject) -> Part:
+        if OWN in schema:
+            return Text(format="password" if told["is_secret"] else "", **told)
         if "const" in schema:
             # Where there may be nothing instead, there is something to choose.
             constant = schema["const"]

@@ -46,6 +46,8 @@ from runbus.cli.resume import _given as given
 from runbus.forms.answers import validate_answer
 from runbus.forms.core_types import core_error
 from runbus.forms.parts import UNSET
+from runbus.forms.schema import SchemaReader
+from runbus.forms.values import read_value, write_value
 from runbus.input.question import question_about
 from runbus.web.form_page import take
 
@@ -77,6 +79,14 @@ class PythonPattern(RunInput):
 class Utf8(RunInput):
     model_config = ConfigDict(ser_json_bytes="utf8", val_json_bytes="utf8")
     x: bytes
+
+
+class Inner(BaseModel):
+    loose: Json[Loose]
+
+
+class Wrapping(BaseModel):
+    inner: Json[Inner]
 
 
 class Numbers(RootModel[list[int]]):
@@ -140,6 +150,9 @@ TAKEN: list[tuple[Any, str, Any]] = [
     (Numbers, "[1, 2]", Numbers([1, 2])),
     (OWN, "1", 1),
     (PARSED, '"3 guests"', 3),
+    (Json[Loose], '"{\\"n\\": 1}"', Loose(n=1)),
+    (Json[list[Loose | None]], '"[{\\"n\\": 1}, null]"', [Loose(n=1), None]),
+    (Annotated[Decimal, BeforeValidator(lambda found: found)], LONG, Decimal(LONG)),
 ]  # fmt: skip
 
 # What each refuses, by its JSON, and words that say why.
@@ -171,6 +184,11 @@ REFUSED: list[tuple[Any, str, str]] = [
     (Annotated[float, Field(allow_inf_nan=False)], '"Infinity"', "a number"),
     (Json, '"{bad"', "must be JSON"),
     (Json[list[int]], '"[\\"a\\"]"', "its JSON does not fit"),
+    (Json[Loose], '"{}"', "its JSON does not fit"),
+    (Json[list[Loose]], '"[{}]"', "its JSON does not fit"),
+    (Json[dict[str, Loose]] | None, '"{\\"a\\": 1}"', "its JSON does not fit"),
+    (list[Json[Loose]], '["{}"]', "its JSON does not fit"),
+    (Wrapping, '{"inner": "{\\"loose\\": \\"{}\\"}"}', "its JSON does not fit"),
     (bytes, '"a"', "bytes in base64"),
     (Annotated[bytes, Field(max_length=4)], '"aGVsbG8="', "at most 4 bytes"),
     (HttpUrl, '"ftp://example.org/"', "begins with 'http' or 'https'"),
@@ -330,3 +348,48 @@ def test_a_typed_decimal_keeps_its_digits(annotation: Any, text: str, door: Any)
     model = model_of(annotation)
     answer = door(form_of(model), text)
     assert repr(model.decode(json.dumps(answer).encode()).x) == repr(Decimal(text))
+
+
+def itself(found: Any) -> Any:
+    """Read a value in a way of its own."""
+    return found
+
+
+def split(found: Any) -> Any:
+    """Read a list, or names with commas between them."""
+    return found.split(",") if isinstance(found, str) else found
+
+
+OWN_WAYS = [
+    (PARSED, "3 guests", 3),
+    (PARSED, "3", 3),
+    (PARSED | None, "3 guests", 3),
+    (Annotated[list[str], BeforeValidator(split)], "a,b", ["a", "b"]),
+    (Annotated[list[str], BeforeValidator(split)], '["a", "b"]', ["a", "b"]),
+    (Annotated[Decimal, BeforeValidator(itself)], "0.10", Decimal("0.10")),
+    (Annotated[bool, BeforeValidator(lambda found: found == "sure")], "sure", True),
+    (
+        Annotated[date, BeforeValidator(lambda found: date(2026, 1, 2))],
+        "next year",
+        date(2026, 1, 2),
+    ),
+]
+
+
+@pytest.mark.parametrize("door", [typed_on_the_page, typed_on_a_terminal])
+@pytest.mark.parametrize(("annotation", "text", "expected"), OWN_WAYS, ids=id_of)
+def test_what_only_the_flow_can_read_is_typed_freely(
+    annotation: Any, text: str, expected: Any, door: Any
+) -> None:
+    """JSON where it is JSON, else a text: as it is taken elsewhere."""
+    model = model_of(annotation)
+    answer = door(form_of(model), text)
+    assert repr(model.decode(json.dumps(answer).encode()).x) == repr(expected)
+
+
+@pytest.mark.parametrize("default", ["3", "3 guests", 3, [1], "[", "null"])
+def test_a_default_that_only_the_flow_can_read_comes_back_as_it_is(default: Any) -> None:
+    """A text stays a text, and a number a number."""
+    schema = {"properties": {"x": {"x-own": 1, "default": default}}, "x-form": 1}
+    part = SchemaReader(schema).part(schema["properties"]["x"])
+    assert read_value(part, write_value(part, default)) == default
