@@ -33,6 +33,7 @@ from pydantic import (
     PastDatetime,
     PostgresDsn,
     RootModel,
+    Secret,
     SecretStr,
     ValidationError,
 )
@@ -79,6 +80,9 @@ class PythonPattern(RunInput):
 class Utf8(RunInput):
     model_config = ConfigDict(ser_json_bytes="utf8", val_json_bytes="utf8")
     x: bytes
+
+
+SecretInt = Secret[int]
 
 
 class Inner(BaseModel):
@@ -393,3 +397,48 @@ def test_a_default_that_only_the_flow_can_read_comes_back_as_it_is(default: Any)
     schema = {"properties": {"x": {"x-own": 1, "default": default}}, "x-form": 1}
     part = SchemaReader(schema).part(schema["properties"]["x"])
     assert read_value(part, write_value(part, default)) == default
+
+
+def test_a_key_that_is_typed_twice_is_refused() -> None:
+    """On the page and on a terminal; on a terminal it can be typed again."""
+    schema = form_of(model_of(dict[int, str]))
+    posted = {"/x#item": ["", "0", "1"], "/x/0": ["a"], "/x/1": ["b"]}
+    for key, words in (("1", "1 is there twice"), ("01", "its keys 1 and 01 are the same")):
+        keys = {"/x/0#key": ["1"], "/x/1#key": [key]}
+        taken = take(schema, {"do": ["send"], **posted, **keys})
+        assert taken.answer is UNSET
+        assert words in {each.problem for each in taken.form.root.walk()}
+    with typing(["1=a", "1=b", "2=c", ""]) as shown:
+        assert form_prompts.ask(schema) == {"x": {"1": "a", "2": "c"}}
+    assert "1 is there twice" in shown.getvalue()
+
+
+@pytest.mark.parametrize("way", [by_api, by_input, by_the_json_box])
+def test_a_long_value_is_told_short(way: Any) -> None:
+    """A refusal says what it is about, and not all of it."""
+    schema = form_of(model_of(Annotated[str, Field(pattern="^a+$")]))
+    shown = "b" * 38
+    _, error = way(schema, "x", f'"{shown}"')
+    assert f'and is "{shown}"' in error
+    _, error = way(schema, "x", f'"{shown}bb"')
+    assert f'and is "{shown}…' in error
+    assert shown + "b" not in error
+
+
+@pytest.mark.parametrize("annotation", [SecretInt, list[SecretStr], SecretStr])
+def test_a_secret_is_typed_unseen_on_a_terminal(
+    annotation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is made of, and each of a list."""
+    unseen: list[str] = []
+
+    def take_unseen(prompt: str) -> str:
+        unseen.append(prompt)
+        return "7" if len(unseen) == 1 else ""
+
+    monkeypatch.setattr("runbus.cli.prompt.getpass", take_unseen)
+    is_list = annotation == list[SecretStr]
+    with typing(["y", "n", "n"] if is_list else []):
+        answer = form_prompts.ask(form_of(model_of(annotation)))
+    assert unseen
+    assert json.dumps(answer) in {'{"x": 7}', '{"x": "7"}', '{"x": ["7"]}'}
