@@ -15,7 +15,8 @@ from runbus.cli.arguments import json_or_text, named_values
 from runbus.cli.exits import DONE, FAILED, Failed, WrongCall
 from runbus.cli.output import Column
 from runbus.cli.terminal import console, is_terminal
-from runbus.errors import DeploymentMissing, RunNotEnded
+from runbus.errors import DeploymentMissing, NotSerializable, RunNotEnded
+from runbus.forms import catalogue
 from runbus.forms.answers import in_one_line
 from runbus.forms.exact_json import write_exact
 from runbus.forms.parameters import checked_parameters
@@ -132,7 +133,11 @@ def _parameters(deployment: DeploymentInfo, given: dict[str, str]) -> dict[str, 
 
 def _problems(deployment: DeploymentInfo, found: dict[str, Any]) -> dict[str, str]:
     schema = to_json(deployment.parameters) if deployment.parameters else b""
-    return checked_parameters(schema, write_exact(found, encode))[1]
+    try:
+        data = write_exact(found, encode)
+    except NotSerializable:  # all else has come as JSON
+        return {"": catalogue.HALF_A_CHARACTER}
+    return checked_parameters(schema, data)[1]
 
 
 def _wrong(deployment: DeploymentInfo, found: dict[str, Any]) -> set[str]:

@@ -151,3 +151,9 @@ def test_a_key_that_is_there_twice_is_told(site):
             headers={"Content-Type": "application/json"},
         )
         assert (sent.status_code, sent.json()["problem"]) == (422, "a is there twice")
+
+
+def test_half_a_character_is_told(site):
+    """A terminal may give bytes that are no text."""
+    ended = command(site, "deployment", "run", "price/x", "-p", "total=\udcff")
+    assert (ended.returncode, "half a character" in ended.stderr) == (2, True), ended
