@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runbus.execution.run_context import RunningFlow
 
 _SCRYPT_COST = 2**13
-"""About 20 ms, and 8 MiB."""
+"""Some tens of milliseconds, and 8 MiB."""
 _log = logging.getLogger("runbus.flow_runs")
 
 
