@@ -143,6 +143,7 @@ class Flow(Generic[P, R]):
             args=args,
             kwargs=kwargs,
             parameters=parameters,
+            hidden_names=lambda: self._parameters.hidden_names,
             result_type=self._parameters.result_type,
             retries=self.retries,
             retry_delay_seconds=self.retry_delay_seconds,

@@ -34,9 +34,17 @@ def _read(option: str, words: str, file: TextIO) -> str:
     return text
 
 
-def json_or_text(words: str) -> Any:
-    """Read a value as JSON where it is JSON, else as the text that it is."""
+def json_or_text(option: str, words: str) -> Any:
+    """Read a value as JSON where it is JSON, as `read_exact` does, else as the text that it is."""
+    from runbus.forms.exact_json import KeyTwice, read_exact  # late: few commands take values
+
     try:
+        return read_exact(words)
+    except KeyTwice as error:
+        raise WrongCall(f"{option}: {error}.") from None
+    except ValueError:
+        pass
+    try:  # with NaN in it, say
         return from_json(words.encode())  # half a character is a ValueError
     except ValueError:
         return words

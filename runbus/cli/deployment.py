@@ -6,22 +6,23 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
+from pydantic_core import to_json
 from rich.text import Text
 
 from runbus import get_client
 from runbus.cli import output
-from runbus.cli.arguments import named_values
+from runbus.cli.arguments import json_or_text, named_values
 from runbus.cli.exits import DONE, FAILED, Failed, WrongCall
 from runbus.cli.output import Column
 from runbus.cli.terminal import console, is_terminal
-from runbus.errors import DeploymentMissing, RunNotEnded
-from runbus.forms.answers import in_one_line, validation_errors
-from runbus.forms.exact_json import KeyTwice, read_exact
-from runbus.forms.normal_form import normal_form
-from runbus.forms.parameters import parameter_errors
+from runbus.errors import DeploymentMissing, NotSerializable, RunNotEnded
+from runbus.forms import catalogue
+from runbus.forms.answers import in_one_line
+from runbus.forms.exact_json import write_exact
+from runbus.forms.parameters import checked_parameters
 from runbus.forms.schema import names_of
-from runbus.forms.values import Mistyped
 from runbus.protocol.printed import one_line
+from runbus.protocol.values import encode
 from runbus.redaction import shown_run
 
 if TYPE_CHECKING:
@@ -115,17 +116,14 @@ async def _served(name: str) -> DeploymentInfo:
 
 
 def _parameters(deployment: DeploymentInfo, given: dict[str, str]) -> dict[str, Any]:
-    schema = deployment.parameters
     texts: dict[str, Any] = dict(given)
-    found = {name: _exact_or_text(name, words) for name, words in given.items()}
-    found = normal_form(schema, found)
-    for name in _wrong(schema, found) & given.keys():
+    found = {name: json_or_text(f"-p {name}", words) for name, words in given.items()}
+    for name in _wrong(deployment, found) & given.keys():
         # A number may be meant as a text: `-p title=1984`.
-        if name not in _wrong(schema, found | {name: texts[name]}):
+        if name not in _wrong(deployment, found | {name: texts[name]}):
             found[name] = texts[name]
-    problems = validation_errors(schema, found) if schema else {}
-    if problems:
-        told = in_one_line(parameter_errors(schema, found, problems))
+    if problems := _problems(deployment, found):
+        told = in_one_line(problems)
         names = _names(deployment)
         if not (problems.keys() & found.keys()).difference(names):  # else they are told already
             told += f". Its parameters: {', '.join(names) or 'none'}"
@@ -133,19 +131,17 @@ def _parameters(deployment: DeploymentInfo, given: dict[str, str]) -> dict[str, 
     return found
 
 
-def _exact_or_text(name: str, words: str) -> Any:
+def _problems(deployment: DeploymentInfo, found: dict[str, Any]) -> dict[str, str]:
+    schema = to_json(deployment.parameters) if deployment.parameters else b""
     try:
-        return read_exact(words)
-    except KeyTwice as error:
-        raise WrongCall(f"-p {name}: {error}.") from None
-    except Mistyped:
-        return words
+        data = write_exact(found, encode)
+    except NotSerializable:  # all else has come as JSON
+        return {"": catalogue.HALF_A_CHARACTER}
+    return checked_parameters(schema, data)[1]
 
 
-def _wrong(schema: dict[str, Any], found: dict[str, Any]) -> set[str]:
-    return (
-        {name.partition(".")[0] for name in validation_errors(schema, found)} if schema else set()
-    )
+def _wrong(deployment: DeploymentInfo, found: dict[str, Any]) -> set[str]:
+    return {name.partition(".")[0] for name in _problems(deployment, found)}
 
 
 def _tell_started(run: FlowRun, *, json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -16,6 +17,7 @@ from runbus.cli.exits import DONE, WrongCall
 from runbus.cli.resume import user_name
 from runbus.cli.terminal import is_terminal
 from runbus.errors import InvalidRunId
+from runbus.input.exact_numbers import ExactValue
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.printed import one_line
 from runbus.protocol.types import name_of_value
@@ -60,17 +62,18 @@ async def send(
     run_id = await _receiver(run)
     words = read_words("VALUE", value) if value == "-" else value
     found = _value(words, type)
-    name = type or name_of_value(found)
-    await send_input(found, run_id, sender=sender or user_name(), key_prefix=name, key=key)
+    name = type or ("float" if isinstance(found, Decimal) else name_of_value(found))
+    sent = ExactValue(found)
+    await send_input(sent, run_id, sender=sender or user_name(), key_prefix=name, key=key)
     if json:
-        output.json({"id": run_id, "stream": name, "key": key, "value": found})
+        output.json({"id": run_id, "stream": name, "key": key, "value": sent.encode()})
     else:
         output.line(f"Sent to {one_line(run)} as {one_line(name)}.")
     return DONE
 
 
 def _value(words: str, type_: str | None) -> Any:
-    found = json_or_text(words)
+    found = json_or_text("VALUE", words)
     if type_ == "str":
         return words if not isinstance(found, str) else found
     if found == words and words.lstrip()[:1] in {"{", "["}:

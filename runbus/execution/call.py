@@ -24,6 +24,8 @@ class FlowCall:
     args: tuple[object, ...]
     kwargs: Mapping[str, object]
     parameters: Mapping[str, object]
+    hidden_names: Callable[[], frozenset[str]]
+    """What is marked as secret in the parameters, by the names of parameters and fields."""
     result_type: object
     """What the function says that it returns."""
     retries: int

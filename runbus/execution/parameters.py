@@ -27,6 +27,7 @@ _log = logging.getLogger("runbus")
 _CONFIG = ConfigDict(arbitrary_types_allowed=True)
 _STORED = ConfigDict(arbitrary_types_allowed=True, ser_json_bytes="base64", val_json_bytes="base64")
 """Stored are parameters as JSON, as `protocol.values` writes it."""
+_UNMARKED = (None, bool, bytes, float, int, str)
 Args = tuple[Any, ...]
 """What is passed by its place: values of the user's own types."""
 Kwargs = dict[str, Any]
@@ -100,9 +101,7 @@ class Parameters:
     @cached_property
     def schema(self) -> JSONObject:
         """The JSON Schema of the arguments by name; what has none is open (`{}`)."""
-        # Late: only who serves the flow needs it.
-        from runbus.execution.lenient_schema import LenientSchema
-        from runbus.forms.secrets import without_secret_defaults
+        from runbus.forms.secrets import without_secret_defaults  # late: only who serves needs it
 
         # Lists of surplus arguments have no names; the others are all passed by theirs.
         named = [
@@ -110,9 +109,35 @@ class Parameters:
             for each in self._signature.parameters.values()
             if each.kind is not each.VAR_POSITIONAL
         ]
-        collector: Any = self._collector(named)
+        return without_secret_defaults(self._written(named, by_alias=True))
+
+    @cached_property
+    def hidden_names(self) -> frozenset[str]:
+        """What is marked as secret in the arguments as `named` returns them, by field names.
+
+        All of them where no schema can be written.
+        """
+        parameters = self._signature.parameters
+        given = map(inspect.get_annotations(self._fn).get, parameters)
+        if all(any(self._resolved(each) is plain for plain in _UNMARKED) for each in given):
+            return frozenset()  # at once: the call of such a flow is not to wait for the forms
+        from runbus.forms.secrets import hidden_names  # late, too
+
+        named = [
+            each if _is_unpacked(each) else each.replace(kind=each.KEYWORD_ONLY)
+            for each in parameters.values()
+        ]
+        try:
+            return hidden_names(self._written(named, by_alias=False))
+        except Exception:  # of the user's own types' code, say
+            return frozenset(parameters)
+
+    def _written(self, parameters: list[inspect.Parameter], *, by_alias: bool) -> JSONObject:
+        from runbus.execution.lenient_schema import LenientSchema  # late: it loads the forms
+
+        collector: Any = self._collector(parameters)
         adapter: TypeAdapter[object] = TypeAdapter(collector, config=_STORED)
-        return without_secret_defaults(adapter.json_schema(schema_generator=LenientSchema))
+        return adapter.json_schema(by_alias=by_alias, schema_generator=LenientSchema)
 
     def _collector(self, parameters: list[inspect.Parameter]) -> Callable[..., Arguments]:
         @wraps(self._fn)
@@ -172,3 +197,7 @@ def _names_in(annotation: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(annotation, mode="eval")):
         if isinstance(node, ast.Name):
             yield node.id
+
+
+def _is_unpacked(parameter: inspect.Parameter) -> bool:
+    return parameter.kind is parameter.VAR_KEYWORD and "Unpack[" in str(parameter.annotation)

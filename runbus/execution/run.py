@@ -25,7 +25,7 @@ from runbus.execution.log_shipper import shipper
 from runbus.execution.print_capture import watch_prints
 from runbus.execution.run_context import RunningFlow
 from runbus.execution.run_logger import show_on_terminal
-from runbus.execution.stored_values import recorded
+from runbus.execution.stored_values import digest_of_secrets, recorded
 from runbus.protocol import states
 from runbus.protocol.entries import storable
 from runbus.store.bus import current_bus
@@ -54,7 +54,7 @@ class Execution:
 
     __slots__ = (
         *("_activity", "_bus", "_claim", "_context", "_flow_call", "_holder", "_listening"),
-        *("_parameters", "_parent", "_run_id"),
+        *("_parameters", "_parent", "_run_id", "_secrets"),
     )
 
     def __init__(self, flow_call: FlowCall, claim: Claim | None = None) -> None:
@@ -66,7 +66,9 @@ class Execution:
         self._holder: LeaseHolder
         self._context: RunningFlow
         # Here, where the flow is called: they have code of their own.
-        self._parameters = recorded(flow_call.parameters) if claim is None else b""
+        self._parameters = recorded(flow_call) if claim is None else b""
+        parent = self._parent
+        self._secrets = "" if parent is None else digest_of_secrets(flow_call, parent.run_id)
         self._activity: Activity | None = None
         self._listening: Listening | None = None
 
@@ -331,4 +333,5 @@ class Execution:
             "flow": self._flow_call.flow_name,
             "parameters": self._parameters,
             **({} if parent is None else {"parent": str(parent.run_id)}),
+            **({"secrets": self._secrets} if self._secrets else {}),
         }

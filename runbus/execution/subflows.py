@@ -80,7 +80,7 @@ class ChildCall:
         while True:
             await self.parent.confirm()
             (run,) = await runs.read_several(self.bus, [run_id])
-            if run is not None and (run == before or not _is_same_call(run, self.fields)):
+            if run is not None and (run == before or not await self._is_same_call(run)):
                 return None
             if run is not None and run.is_exact:
                 # Unless its flow returns something else by now.
@@ -95,6 +95,13 @@ class ChildCall:
                 if taken is not None:
                     return self.enter(taken)
             before = run
+
+    async def _is_same_call(self, run: FlowRun) -> bool:
+        called_with = from_json(self.fields["parameters"])
+        if run.flow_name != self.fields["flow"] or run.parameters != called_with:
+            return False
+        secrets = self.fields.get("secrets")
+        return secrets is None or secrets == await child_runs.secrets_of(self.bus, run.id)
 
     async def _take(self, run_id: UUID, found: FlowRun | None, digits: str) -> FlowRun | None:
         """Make a run, or take over one that was left; None if that cannot be done as it is."""
@@ -113,10 +120,6 @@ class ChildCall:
 
 def _decoded(result_type: object, data: bytes) -> object:
     return decoder(result_type)(data)
-
-
-def _is_same_call(run: FlowRun, fields: Mapping[str, str | bytes]) -> bool:
-    return run.flow_name == fields["flow"] and run.parameters == from_json(fields["parameters"])
 
 
 def is_exact(value: object, data: bytes, result_type: object) -> bool:

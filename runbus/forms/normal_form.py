@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic_core import to_json
 
 from runbus.errors import NotSerializable
-from runbus.forms.core_types import KEYWORD
+from runbus.forms.core_types import KEYWORD, is_decimal
 from runbus.forms.exact_json import read_exact, write_exact
 from runbus.forms.parts import List, Map, Number, Object, Schema, Tuple, Union
 from runbus.forms.references import fields_of, items_of, standalone
@@ -124,7 +124,7 @@ class _Normal:
 
 
 def _number(part: Part, value: Decimal) -> float | str:
-    if isinstance(part, Number) and part.is_decimal:
+    if is_decimal(part.schema) or (isinstance(part, Number) and part.is_decimal):
         return str(value)
     number = float(value)
     return number if math.isfinite(number) else str(value)

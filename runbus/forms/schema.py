@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbus.forms.core_types import KEYWORD, MARK, is_decimal
+from runbus.forms.core_types import KEYWORD, MARK, OWN, is_decimal
 from runbus.forms.limits import limits_of
 from runbus.forms.parts import (
     UNSET,
@@ -94,7 +94,7 @@ class SchemaReader:
             return _is_marked(found)
         kinds = [*_alternatives(found)[1], *items_of(found.get("prefixItems"))]
         inner = [*kinds, found.get("items"), found.get("additionalProperties")]
-        return any(self._is_secret(each, depth - 1) for each in inner if fields_of(each))
+        return any(self._is_secret(fields_of(each), depth - 1) for each in inner)
 
     def _without_null(self, schema: Schema) -> tuple[Schema, bool]:
         """Return what a schema asks for but null, and whether null will do too."""
@@ -117,6 +117,8 @@ class SchemaReader:
         return schema, False
 
     def _kind(self, schema: Schema, told: JSONObject) -> Part:
+        if OWN in schema:
+            return Text(format="password" if told["is_secret"] else "", **told)
         if "const" in schema:
             # Where there may be nothing instead, there is something to choose.
             constant = schema["const"]

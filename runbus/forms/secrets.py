@@ -24,7 +24,7 @@ _GIVEN = {"default", "examples"}
 
 def without_secrets(schema: Schema | None, answer: object) -> JSONValue:
     """Return an answer with its secrets hidden, its fields in the order of the form."""
-    return _veil(_in_order(schema, answer), hidden_names(schema))
+    return veiled(_in_order(schema, answer), hidden_names(schema))
 
 
 def veiled_json(schema: Schema | None, data: bytes | None) -> bytes | None:
@@ -152,10 +152,11 @@ class _Marks:
         return any(self.secret(each) for each in inner if each)
 
 
-def _veil(value: object, names: Set[str]) -> JSONValue:
+def veiled(value: object, names: Set[str]) -> JSONValue:
+    """Return a value in which what has one of the `names` is hidden."""
     if isinstance(value, list):
-        return [_veil(each, names) for each in cast("list[JSONValue]", value)]
+        return [veiled(each, names) for each in cast("list[JSONValue]", value)]
     if not isinstance(value, dict):
         return value
     items = cast("Schema", value).items()
-    return {name: VEIL if name in names else _veil(each, names) for name, each in items}
+    return {name: VEIL if name in names else veiled(each, names) for name, each in items}

@@ -83,7 +83,8 @@ def _kept(schema: str) -> Validator:
     # Late: only who asks or answers needs it.
     from jsonschema_rs import Draft202012Validator, FancyRegexOptions, RegexOptions, ValidationError
 
-    written = _as_checked(from_json(schema))
+    root = fields_of(from_json(schema))
+    written = _as_checked(from_json(schema), {name: root[name] for name in _SHARED & root.keys()})
     make = partial(
         Draft202012Validator,
         written,
@@ -106,8 +107,7 @@ class JsonText:
     """`contentSchema`: the type of the JSON that a text is."""
 
     def __init__(self, parent_schema: Schema, value: object, schema_path: object) -> None:
-        # What refers to the form's definitions is left to the flow.
-        self._schema: object = None if b'"$ref"' in to_json(value) else value
+        self._schema = value
 
     def validate(self, instance: object) -> None:
         """Raise `ValueError` for a text that is no such JSON."""
@@ -117,27 +117,33 @@ class JsonText:
             value = from_json(instance)
         except ValueError:
             raise ValueError(MUST_BE.format(what=JSON_TEXT, is_=IS)) from None
-        if self._schema is None:
+        try:
+            content = validator(self._schema)
+        except (ValueError, TypeError):  # what leads elsewhere is left to the flow
             return
-        if error := validator(self._schema).first_error(value):
+        if error := content.first_error(value):
             raise ValueError(CONTENT.format(why=error.message))
 
 
 _NOT_SCHEMAS = {"const", "default", "enum", "examples"}
+_SHARED = {"$defs", "definitions"}
 _BY_NAME = {"properties", "$defs", "definitions", "dependentSchemas"}
 
 
-def _as_checked(schema: object) -> JSONValue:
-    """Write out the patterns of a schema and require its tags, wherever they are."""
+def _as_checked(schema: object, shared: Schema) -> JSONValue:
+    """Write out the patterns of a schema and require its tags, wherever they are.
+
+    The schema of a text's JSON, which is compiled by itself, takes the `shared` definitions along.
+    """
     if isinstance(schema, list):
-        return [_as_checked(each) for each in cast("list[JSONValue]", schema)]
+        return [_as_checked(each, shared) for each in cast("list[JSONValue]", schema)]
     if not isinstance(schema, dict):
         return schema
     given = cast("Schema", schema)
     if OWN in given:
         return True
     engine = str(given.get("x-regex", "rust-regex"))
-    written = {name: _keyword(name, each, engine) for name, each in given.items()}
+    written = {name: _keyword(name, each, engine, shared) for name, each in given.items()}
     if tag := discriminator(given):
         written["required"] = [*items_of(given.get("required")), tag]
     if is_float(given) and given.get("type") == "number":
@@ -148,17 +154,19 @@ def _as_checked(schema: object) -> JSONValue:
     return written
 
 
-def _keyword(name: str, value: JSONValue, engine: str) -> JSONValue:
+def _keyword(name: str, value: JSONValue, engine: str, shared: Schema) -> JSONValue:
     if name in _NOT_SCHEMAS or name.startswith("x-"):
         return value
+    if name == "contentSchema":
+        return {**fields_of(value), **shared} if isinstance(value, dict) else value
     if name == "pattern" and isinstance(value, str):
         return value if has_inner_classes(value) else in_all_scripts(value, engine)
     if name == "patternProperties":
         named = fields_of(value).items()
-        return {in_all_scripts(each, engine): _as_checked(inner) for each, inner in named}
+        return {in_all_scripts(each, engine): _as_checked(inner, shared) for each, inner in named}
     if name in _BY_NAME:
-        return {each: _as_checked(inner) for each, inner in fields_of(value).items()}
-    return _as_checked(value)
+        return {each: _as_checked(inner, shared) for each, inner in fields_of(value).items()}
+    return _as_checked(value, shared)
 
 
 def _refuse(uri: str) -> NoReturn:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json, to_json
 
 from runbus.forms import catalogue
-from runbus.forms.core_types import NOT_FINITE, is_decimal, is_float
+from runbus.forms.core_types import NOT_FINITE, OWN, is_decimal, is_float
 from runbus.forms.parts import UNSET, Boolean, Choice, Constant, Json, Nothing, Number, Text, Union
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _YES = {"y", "yes", "true", "t", "1", "on"}
 _NO = {"n", "no", "false", "f", "0", "off"}
+_BEGINS_JSON = {"{", "[", '"'}
 _GROUPS = re.compile(r"[+-]?\d{1,3}([,.]\d{3})+", re.ASCII)
 
 
@@ -146,23 +147,30 @@ def _read_option(part: Choice, text: str) -> JSONValue:
     raise Mistyped(catalogue.OPTION_WANTED.format(options=options))
 
 
-def _read_one_of(part: Union, text: str) -> JSONValue:
+def _read_one_of(part: Union | Text, text: str) -> JSONValue:
     # A text that only begins like JSON was meant to be some.
     try:
         found = read_json(text)
         return text.strip() if isinstance(found, float) and _may_be_decimal(part) else found
     except Mistyped:
-        if text.lstrip()[:1] in {"{", "[", '"'}:
+        if text.lstrip()[:1] in _BEGINS_JSON:
             raise
     return text
 
 
-def _may_be_decimal(part: Union) -> bool:
-    return any(is_decimal(branch.schema) for branch in part.branches)
+def _may_be_decimal(part: Union | Text) -> bool:
+    branches = part.branches if isinstance(part, Union) else (part,)
+    return any(is_decimal(branch.schema) for branch in branches)
+
+
+def _read_text(part: Text, text: str) -> JSONValue:
+    if OWN in part.schema:
+        return _read_one_of(part, text)
+    return text.strip() if part.format else text
 
 
 _READERS: dict[type[Part], Callable[[Any, str], Any]] = {
-    Text: lambda part, text: text.strip() if part.format else text,
+    Text: _read_text,
     Boolean: lambda _, text: read_boolean(text),
     Number: _read_number,
     Choice: _read_option,
@@ -190,5 +198,13 @@ def write_value(part: Part, value: object) -> str:
     if value is UNSET or (value is None and (part.nullable or not isinstance(part, Json))):
         return ""
     if isinstance(value, str) and not isinstance(part, Json | Choice):
-        return value
+        return json_text(value) if OWN in part.schema and _is_like_json(value) else value
     return json_text(value)
+
+
+def _is_like_json(text: str) -> bool:
+    try:
+        read_json(text)
+    except Mistyped:
+        return text.lstrip()[:1] in _BEGINS_JSON
+    return True

@@ -33,13 +33,14 @@ from runbus.execution.current_run import run_id_or_current
 from runbus.forms.defaults import without_defaults
 from runbus.forms.form_schema import FormSchema
 from runbus.forms.secrets import without_secret_defaults
+from runbus.input.exact_numbers import exact_decoder, exactly_for
 from runbus.input.form import Form, Keyset, with_defaults
 from runbus.input.inbox import Inbox, Patience
 from runbus.input.send import send_input, send_response
 from runbus.protocol.ids import parse_run_id
 from runbus.protocol.literals import with_literals_read_as_written
 from runbus.protocol.types import check_key_prefix, types_by_name
-from runbus.protocol.values import decoder, encode, json_schema, load_pydantic
+from runbus.protocol.values import encode, json_schema, load_pydantic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
@@ -161,7 +162,8 @@ class RunInput(BaseModel):
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read a value that was stored. Raises pydantic's `ValidationError`."""
-        return cls.__pydantic_validator__.validate_json(data, by_alias=True, by_name=True)
+        exact = exactly_for(cls)(data)
+        return cls.__pydantic_validator__.validate_json(exact, by_alias=True, by_name=True)
 
     @classmethod
     async def save(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> Form:
@@ -374,9 +376,9 @@ def _decoder_of(input_type: Any, with_metadata: bool) -> Decoder:
     if isinstance(input_type, type) and issubclass(input_type, BaseModel):
         decode = _model_decoder(run_input_subclass_from_type(input_type))
     elif with_metadata:
-        decode = _automatic(decoder(input_type))
+        decode = _automatic(exact_decoder(input_type))
     else:
-        bare = decoder(input_type)
+        bare = exact_decoder(input_type)
         return lambda data, _, __: bare(data)
 
     def decode_with_metadata(data: bytes, entry: Entry, receiver: UUID) -> RunInput:
@@ -386,7 +388,7 @@ def _decoder_of(input_type: Any, with_metadata: bool) -> Decoder:
 
 
 def _model_decoder(model: type[R]) -> Callable[[bytes], R]:
-    return decoder(model) if inherits(model, "decode") else model.decode
+    return exact_decoder(model) if inherits(model, "decode") else model.decode
 
 
 def _as_received(run_input: R, received: tuple[str, str | None, UUID]) -> R:

@@ -12,15 +12,22 @@ import pydantic
 if TYPE_CHECKING:
     from collections.abc import Set
 
+    AnySecret = pydantic.SecretStr | pydantic.SecretBytes | pydantic.Secret[Any]
+
 
 def secret_in(value: object) -> str | None:
     """Return where in a value a secret is, empty for the value itself; None where there is none."""
-    return next(_places(value, "", set()), None)
+    return next((place for place, _ in _places(value, "", set())), None)
 
 
-def _places(value: object, place: str, above: Set[int]) -> Iterator[str]:
+def secrets_in(value: object) -> Iterator[AnySecret]:
+    """Yield the secrets in a value."""
+    return (found for _, found in _places(value, "", set()))
+
+
+def _places(value: object, place: str, above: Set[int]) -> Iterator[tuple[str, AnySecret]]:
     if isinstance(value, (pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret)):
-        yield place
+        yield place, cast("AnySecret", value)
     elif id(value) not in above:  # a value may contain itself
         for name, each in _parts(value):
             yield from _places(each, f"{place}.{name}" if place else name, {*above, id(value)})

@@ -89,6 +89,11 @@ def _decoder_of(adapter: TypeAdapter[Any]) -> Callable[[bytes], Any]:
     return lambda data: validate(data, by_alias=True, by_name=True)
 
 
+def takes_decimals(annotation: Any) -> bool:
+    """Tell whether a `Decimal` is somewhere in a type."""
+    return "'type': 'decimal'" in str(_adapter(annotation).core_schema)
+
+
 def read_json(data: bytes | None) -> JSONValue:
     """Read stored JSON to show it; what is none, such as an input added by hand, is its text."""
     if not data:

@@ -20,6 +20,7 @@ from runbus.errors import AlreadyAnswered, AnswerRefused, OwnerSilent, Parameter
 from runbus.forms.exact_json import read_exact
 from runbus.forms.references import fields_of
 from runbus.forms.values import Mistyped
+from runbus.input.exact_numbers import ExactValue
 from runbus.protocol.values import read_json
 from runbus.redaction import shown_pause, shown_run, shown_runs
 from runbus.web.api_models import (
@@ -167,8 +168,10 @@ def _changing(site: Site, router: APIRouter) -> None:
         responses=_CONFLICT,
     )
     async def send(request: Request, run_id: UUID, given: InputIn) -> Response:
-        sender = f"web:{request.state.by}"
-        await send_input(given.value, run_id, sender=sender, key_prefix=given.stream, key=given.key)
+        sender, value = f"web:{request.state.by}", (await _exact(request)).get("value", given.value)
+        await send_input(
+            ExactValue(value), run_id, sender=sender, key_prefix=given.stream, key=given.key
+        )
         return Response(status_code=204)
 
     @router.post(

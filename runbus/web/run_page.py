@@ -22,9 +22,11 @@ from runbus.errors import (
     QuestionChanged,
     RunbusError,
 )
+from runbus.forms.exact_json import read_exact
 from runbus.forms.parts import UNSET
 from runbus.forms.secrets import hidden_names, without_secrets
 from runbus.forms.values import Mistyped, json_text, read_json
+from runbus.input.exact_numbers import ExactValue
 from runbus.redaction import shown_pause, shown_run
 from runbus.web.form_page import (
     Taken,
@@ -270,7 +272,7 @@ def _is_about(posted: Posted, pause: Pause) -> bool:
 async def _send(site: Site, request: Request, run_id: UUID, posted: Posted) -> Response:
     stream, text = last(posted, "stream"), last(posted, "value")
     try:
-        value = read_json(text)
+        value = ExactValue(read_exact(text))
         sender = f"web:{request.state.by}"
         await send_input(value, run_id, sender=sender, key_prefix=stream)
     except (ValueError, RunbusError) as error:

@@ -33,6 +33,7 @@ from pydantic import (
     PastDatetime,
     PostgresDsn,
     RootModel,
+    Secret,
     SecretStr,
     ValidationError,
 )
@@ -46,6 +47,8 @@ from runbus.cli.resume import _given as given
 from runbus.forms.answers import validate_answer
 from runbus.forms.core_types import core_error
 from runbus.forms.parts import UNSET
+from runbus.forms.schema import SchemaReader
+from runbus.forms.values import read_value, write_value
 from runbus.input.question import question_about
 from runbus.web.form_page import take
 
@@ -77,6 +80,17 @@ class PythonPattern(RunInput):
 class Utf8(RunInput):
     model_config = ConfigDict(ser_json_bytes="utf8", val_json_bytes="utf8")
     x: bytes
+
+
+SecretInt = Secret[int]
+
+
+class Inner(BaseModel):
+    loose: Json[Loose]
+
+
+class Wrapping(BaseModel):
+    inner: Json[Inner]
 
 
 class Numbers(RootModel[list[int]]):
@@ -140,6 +154,9 @@ TAKEN: list[tuple[Any, str, Any]] = [
     (Numbers, "[1, 2]", Numbers([1, 2])),
     (OWN, "1", 1),
     (PARSED, '"3 guests"', 3),
+    (Json[Loose], '"{\\"n\\": 1}"', Loose(n=1)),
+    (Json[list[Loose | None]], '"[{\\"n\\": 1}, null]"', [Loose(n=1), None]),
+    (Annotated[Decimal, BeforeValidator(lambda found: found)], LONG, Decimal(LONG)),
 ]  # fmt: skip
 
 # What each refuses, by its JSON, and words that say why.
@@ -171,6 +188,11 @@ REFUSED: list[tuple[Any, str, str]] = [
     (Annotated[float, Field(allow_inf_nan=False)], '"Infinity"', "a number"),
     (Json, '"{bad"', "must be JSON"),
     (Json[list[int]], '"[\\"a\\"]"', "its JSON does not fit"),
+    (Json[Loose], '"{}"', "its JSON does not fit"),
+    (Json[list[Loose]], '"[{}]"', "its JSON does not fit"),
+    (Json[dict[str, Loose]] | None, '"{\\"a\\": 1}"', "its JSON does not fit"),
+    (list[Json[Loose]], '["{}"]', "its JSON does not fit"),
+    (Wrapping, '{"inner": "{\\"loose\\": \\"{}\\"}"}', "its JSON does not fit"),
     (bytes, '"a"', "bytes in base64"),
     (Annotated[bytes, Field(max_length=4)], '"aGVsbG8="', "at most 4 bytes"),
     (HttpUrl, '"ftp://example.org/"', "begins with 'http' or 'https'"),
@@ -330,3 +352,93 @@ def test_a_typed_decimal_keeps_its_digits(annotation: Any, text: str, door: Any)
     model = model_of(annotation)
     answer = door(form_of(model), text)
     assert repr(model.decode(json.dumps(answer).encode()).x) == repr(Decimal(text))
+
+
+def itself(found: Any) -> Any:
+    """Read a value in a way of its own."""
+    return found
+
+
+def split(found: Any) -> Any:
+    """Read a list, or names with commas between them."""
+    return found.split(",") if isinstance(found, str) else found
+
+
+OWN_WAYS = [
+    (PARSED, "3 guests", 3),
+    (PARSED, "3", 3),
+    (PARSED | None, "3 guests", 3),
+    (Annotated[list[str], BeforeValidator(split)], "a,b", ["a", "b"]),
+    (Annotated[list[str], BeforeValidator(split)], '["a", "b"]', ["a", "b"]),
+    (Annotated[Decimal, BeforeValidator(itself)], "0.10", Decimal("0.10")),
+    (Annotated[bool, BeforeValidator(lambda found: found == "sure")], "sure", True),
+    (
+        Annotated[date, BeforeValidator(lambda found: date(2026, 1, 2))],
+        "next year",
+        date(2026, 1, 2),
+    ),
+]
+
+
+@pytest.mark.parametrize("door", [typed_on_the_page, typed_on_a_terminal])
+@pytest.mark.parametrize(("annotation", "text", "expected"), OWN_WAYS, ids=id_of)
+def test_what_only_the_flow_can_read_is_typed_freely(
+    annotation: Any, text: str, expected: Any, door: Any
+) -> None:
+    """JSON where it is JSON, else a text: as it is taken elsewhere."""
+    model = model_of(annotation)
+    answer = door(form_of(model), text)
+    assert repr(model.decode(json.dumps(answer).encode()).x) == repr(expected)
+
+
+@pytest.mark.parametrize("default", ["3", "3 guests", 3, [1], "[", "null"])
+def test_a_default_that_only_the_flow_can_read_comes_back_as_it_is(default: Any) -> None:
+    """A text stays a text, and a number a number."""
+    schema = {"properties": {"x": {"x-own": 1, "default": default}}, "x-form": 1}
+    part = SchemaReader(schema).part(schema["properties"]["x"])
+    assert read_value(part, write_value(part, default)) == default
+
+
+def test_a_key_that_is_typed_twice_is_refused() -> None:
+    """On the page and on a terminal; on a terminal it can be typed again."""
+    schema = form_of(model_of(dict[int, str]))
+    posted = {"/x#item": ["", "0", "1"], "/x/0": ["a"], "/x/1": ["b"]}
+    for key, words in (("1", "1 is there twice"), ("01", "its keys 1 and 01 are the same")):
+        keys = {"/x/0#key": ["1"], "/x/1#key": [key]}
+        taken = take(schema, {"do": ["send"], **posted, **keys})
+        assert taken.answer is UNSET
+        assert words in {each.problem for each in taken.form.root.walk()}
+    with typing(["1=a", "1=b", "2=c", ""]) as shown:
+        assert form_prompts.ask(schema) == {"x": {"1": "a", "2": "c"}}
+    assert "1 is there twice" in shown.getvalue()
+
+
+@pytest.mark.parametrize("way", [by_api, by_input, by_the_json_box])
+def test_a_long_value_is_told_short(way: Any) -> None:
+    """A refusal says what it is about, and not all of it."""
+    schema = form_of(model_of(Annotated[str, Field(pattern="^a+$")]))
+    shown = "b" * 38
+    _, error = way(schema, "x", f'"{shown}"')
+    assert f'and is "{shown}"' in error
+    _, error = way(schema, "x", f'"{shown}bb"')
+    assert f'and is "{shown}…' in error
+    assert shown + "b" not in error
+
+
+@pytest.mark.parametrize("annotation", [SecretInt, list[SecretStr], SecretStr])
+def test_a_secret_is_typed_unseen_on_a_terminal(
+    annotation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is made of, and each of a list."""
+    unseen: list[str] = []
+
+    def take_unseen(prompt: str) -> str:
+        unseen.append(prompt)
+        return "7" if len(unseen) == 1 else ""
+
+    monkeypatch.setattr("runbus.cli.prompt.getpass", take_unseen)
+    is_list = annotation == list[SecretStr]
+    with typing(["y", "n", "n"] if is_list else []):
+        answer = form_prompts.ask(form_of(model_of(annotation)))
+    assert unseen
+    assert json.dumps(answer) in {'{"x": 7}', '{"x": "7"}', '{"x": ["7"]}'}

@@ -11,6 +11,7 @@ from typing import Literal, Self
 from pydantic import (
     BaseModel,
     Field,
+    Secret,
     SecretStr,
     ValidationError,
     create_model,
@@ -56,6 +57,22 @@ DESCRIPTION = """Shall **12 people** get the *large* room?
 <script>alert('description')</script>
 [press here](javascript:alert('link'))
 """
+
+
+class Signing(RunInput):
+    word: str = Field(pattern=r"^\w+$")
+    guests: int = Field(ge=1, json_schema_extra={"error": "Bring at least one guest"})
+    price: Decimal = Field(Decimal("12.50"), ge=0)
+    weight: float = 1.5
+    password: SecretStr
+    pin: Secret[int]
+    spare: list[SecretStr] = Field(min_length=1)
+
+
+@flow
+def sign() -> list[str]:
+    signed = pause_flow_run(Signing, timeout=600)
+    return [signed.word, str(signed.price)]
 
 
 @flow

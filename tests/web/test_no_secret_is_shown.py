@@ -12,6 +12,7 @@ import pytest
 from page_process import done, until
 
 from runbus import get_client
+from runbus.cli.exits import DONE, FAILED
 
 CANARY = "canary-7Qx"
 PARAMETERS = {
@@ -31,7 +32,13 @@ PAGES = ("/", "/runs", "/deployments", "/deployments/log-in/x", "/runs/{id}")
 API = ("/runs", "/waiting", "/deployments", "/runs/{id}")
 API_OF_RUN = ("/runs/{id}/pauses", "/runs/{id}/log", "/runs/{id}/inputs")
 ASKED = ("run ls --waiting --json", "run show {id}")
-ENDED = ("run ls --json", "run show {id}", "run show {id} --json", "run logs {id}")
+ENDED = (
+    "inputs {id} --json",
+    "run ls --json",
+    "run show {id}",
+    "run show {id} --json",
+    "run logs {id}",
+)
 
 
 class Doors:
@@ -47,7 +54,8 @@ class Doors:
                 assert found.status_code == 200, path
                 check(found.text, path)
         for command in commands:
-            self.command(*command.format(id=self.run_id).split())
+            told = self.command(*command.format(id=self.run_id).split())
+            assert told.returncode == DONE, (command, told.stderr)
 
     def command(self, *words):
         ended = subprocess.run(
@@ -81,8 +89,22 @@ def worker(valkey, tmp_path):
         process.wait(20)
 
 
+@pytest.fixture
+def events(valkey, tmp_path):
+    """What `runbus events` prints meanwhile."""
+    with (tmp_path / "events").open("w") as printed:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "runbus", "events", "--follow", "--json"],
+            env={**os.environ, "RUNBUS_URL": valkey.url},
+            stdout=printed,
+        )
+        yield tmp_path / "events"
+        process.terminate()
+        process.wait(20)
+
+
 @pytest.mark.long
-def test_no_door_shows_a_secret(valkey, site, worker):
+def test_no_door_shows_a_secret(valkey, site, worker, events):
     """Not while the run waits, not to who is refused or too late, and not when it has ended."""
     with site.client() as client:
         until(lambda: client.get("/api/deployments").json())
@@ -101,8 +123,11 @@ def test_no_door_shows_a_secret(valkey, site, worker):
         assert refused.status_code == 422
         assert CANARY[:7] not in refused.text
         check(refused.text, "refusal")
-        words = [f"{name}={value}" for name, value in short.items() if isinstance(value, str)]
-        doors.command("resume", run_id, *(each for word in words for each in ("--input", word)))
+        told = doors.command("resume", run_id, "--input", json.dumps(short))
+        assert told.returncode == FAILED, told.stderr
+        assert "password: it must have at least 8 characters" in told.stderr
+        late_word = "a word that a reader may see"
+        assert doors.command("send", run_id, late_word, "--type", "str").returncode == DONE
 
         form = {
             "pause": "1",
@@ -118,12 +143,16 @@ def test_no_door_shows_a_secret(valkey, site, worker):
         assert page.status_code == 409, page.text
         check(page.text, "too late, on the page")
         assert "ada" in page.text
-        doors.command("resume", run_id, "--input", "user=bob")
+        told = doors.command("resume", run_id, "--input", json.dumps({**ANSWER, "user": "bob"}))
+        assert told.returncode == FAILED, told.stderr
+        assert late_word in doors.command("inputs", run_id).stdout
 
         ended = done(get_client().wait_for_flow_run(run_id, timeout=20))
         assert ended.state.result() == "ada"
         doors.look(ENDED)
     check(worker.read_text(), "the worker's terminal")
+    until(lambda: "Completed" in events.read_text())
+    check(events.read_text(), "events")
     told = doors.command(
         *("deployment", "run", "log-in/x", "--json", "-p", f'keys=["{CANARY}"]'),
         *("-p", f'account={{"user": "bo", "token": "{CANARY}"}}'),

@@ -35,6 +35,12 @@ def ids_of_call(parent_run_id: UUID, ordinal: int) -> Generator[UUID]:
         yield uuid5(parent_run_id, f"{name}, attempt {attempt}")
 
 
+async def secrets_of(bus: Bus, flow_run_id: UUID) -> str | None:
+    """Return the digest of the secrets that a run was called with; None for one without."""
+    digest = await bus.commands.command("HGET", bus.keys.run(flow_run_id), "secrets")
+    return None if digest is None else digest.decode()
+
+
 class Children:
     """A look at runs that were started as parts of others, as far as they can be reached.
 
