@@ -49,7 +49,7 @@ def parameter_errors(schema: Schema, given: JSONValue, errors: dict[str, str]) -
 def _as_called(part: Part, value: JSONValue) -> JSONValue:
     """Return a value as pydantic reads it for a flow: `"2"` is a number, 5 are seconds."""
     type_: Any = None
-    if isinstance(value, str) and isinstance(part, Number):
+    if isinstance(value, str) and isinstance(part, Number) and not part.is_decimal:
         type_ = {"type": "int" if part.is_whole else "float"}
     elif isinstance(value, str) and isinstance(part, Boolean):
         type_ = {"type": "bool"}

@@ -248,6 +248,20 @@ async def test_a_parameters_default_is_the_flows_own(valkey: Server) -> None:
         await run_deployment("book/x", {"seats": -1}, timeout=0)
 
 
+@flow
+def charge(total: Annotated[Decimal, Field(decimal_places=1)]) -> None: ...
+
+
+@pytest.mark.parametrize("total", ["12345678901234567890.123", Decimal("0.12"), 0.12])
+async def test_a_decimal_parameter_is_judged_by_all_of_its_digits(
+    valkey: Server, total: Any
+) -> None:
+    """However many a float has of them."""
+    await deployments.register(current_bus(), "charge/x", charge.to_deployment("x").fields())
+    with pytest.raises(ParametersRefused, match="at most 1 digits after the point"):
+        await run_deployment("charge/x", {"total": total}, timeout=0)
+
+
 class Size(Enum):
     SMALL = "s"
     LARGE = "l"

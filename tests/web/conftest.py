@@ -43,7 +43,7 @@ def sites(tmp_path_factory):
 
         def site_for(url, *words):
             if (url, words) not in running:
-                may_say = ("Invalid HTTP request", "no connection: the connection was closed")
+                may_say = ("Invalid HTTP request", "no connection: ")
                 running[url, words] = stack.enter_context(served(url, *words, says=may_say))
             return running[url, words]
 
