@@ -53,8 +53,6 @@ class FormSchema(GenerateJsonSchema):
 
     def encode_default(self, dft: Any) -> Any:
         """Write a default; a set's in one order, so that each process writes the same form."""
-        if isinstance(dft, bytes) and self._config.ser_json_bytes == "base64":
-            return to_jsonable_python(dft, bytes_mode="base64")  # before 2.14 pydantic wrote UTF-8
         written = super().encode_default(dft)
         is_set = isinstance(dft, (set, frozenset))
         return sorted(written, key=to_json) if is_set else written
