@@ -42,6 +42,9 @@ class Parameters:
         self._fn = fn
         self._signature = inspect.signature(fn)
         self._locals = _locals_around(fn)
+        stated = map(inspect.get_annotations(fn).get, self._signature.parameters)
+        if not all(_is_unmarked(each) for each in stated):
+            _load_forms()  # not at a call: an interrupt may leave an import half done
 
     def validate(self, args: Args, kwargs: Kwargs) -> Arguments:
         """Return the arguments as the annotations say.
@@ -170,6 +173,17 @@ class Parameters:
             return eval(annotation, scope)  # noqa: S307  (the module's own source, not input)
         except NameError:  # its parameter is taken as it comes
             return Any
+
+
+def _is_unmarked(stated: object) -> bool:
+    return any(
+        stated is plain or stated == getattr(plain, "__name__", "None") for plain in _UNMARKED
+    )
+
+
+def _load_forms() -> None:
+    import runbus.execution.lenient_schema
+    import runbus.forms.secrets  # noqa: F401
 
 
 def _locals_around(fn: Callable[..., object]) -> Kwargs:

@@ -13,7 +13,7 @@ from runbus.errors import FlowRunCancelled, RunbusError
 from runbus.store.connection import scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from simulated_process import Process
 
@@ -160,6 +160,16 @@ class Asker:
     async def each(self, *commands: Command) -> list[Any]:
         """As `Primaries.each`: one error where nothing answered."""
         return await self._ask(commands) if commands else []
+
+    has_one_server = True
+
+    async def available(self, *commands: Command) -> list[Any]:
+        """As `Primaries.available`, of one server."""
+        return await self.together(*commands)
+
+    async def soon(self, _: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        """As `Primaries.soon`, of one server."""
+        return await work()
 
     async def together(self, *commands: Command) -> list[Any]:
         """As `Commands.together`: an error is raised."""
