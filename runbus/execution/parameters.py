@@ -8,6 +8,7 @@ import inspect
 import logging
 import sys
 from functools import cached_property, wraps
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, validate_call
@@ -182,8 +183,8 @@ def _is_unmarked(stated: object) -> bool:
 
 
 def _load_forms() -> None:
-    import runbus.execution.lenient_schema
-    import runbus.forms.secrets  # noqa: F401
+    for name in ("runbus.execution.lenient_schema", "runbus.forms.secrets"):
+        import_module(name)
 
 
 def _locals_around(fn: Callable[..., object]) -> Kwargs:
